@@ -1,0 +1,1 @@
+"""The channels a notice can take."""

@@ -1,0 +1,1 @@
+"""What people and scripts see: the HTTP interface, the page and the command line."""

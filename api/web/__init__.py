@@ -1,0 +1,1 @@
+"""The page: plain JavaScript, vendored uPlot, no outside request."""

@@ -1,0 +1,116 @@
+"""The ports that join the collector's wings: the journal as others read it, and the store.
+
+The journal is the truth, the store a projection of it that can be thrown away. Whoever derives
+something from the journal (projector, evaluator) follows it by position and commits its own
+cursor together with what it derived, so that a crash between the two cannot double or lose rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.measurement import Columns, Float64, Int64, Series, UInt8
+
+
+class EntryKind(StrEnum):
+    """What a journal entry holds."""
+
+    BATCH = "batch"
+    TICK = "tick"
+    QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the journal.
+
+    position: contiguous from 1 over all segments; the cursor of all followers.
+    received_ns: the collector's clock when the bytes arrived, never falling from row to row. [ns since 1970 UTC]
+    gateway, epoch, seq, payload: of a batch, as received (signature included); "", b"", 0, b"" for a tick.
+    first_ns, last_ns: earliest and latest measurement inside; 0 where there is none. [ns since 1970 UTC]
+    """
+
+    position: int
+    received_ns: int
+    kind: EntryKind
+    gateway: str = ""
+    epoch: bytes = b""
+    seq: int = 0
+    payload: bytes = b""
+    first_ns: int = 0
+    last_ns: int = 0
+
+
+class JournalReader(Protocol):
+    """The journal as its followers see it. Safe to call from any thread."""
+
+    def read(self, after: int, limit: int) -> list[Entry]:
+        """Up to `limit` entries with position > after, ordered by position."""
+
+    def overlapping(self, from_ns: int, to_ns: int, upto: int) -> list[Entry]:
+        """Every batch with a measurement in [from_ns, to_ns) and position <= upto, ordered by position."""
+
+    def wait(self, after: int, timeout_s: float) -> int:
+        """The last committed position, as soon as it is above `after` or the time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Measurements as the store takes and gives them: columns plus the key that makes each unique.
+
+    gateway, epoch: who sent row i, as an index into `streams` of (gateway id, epoch), shape (n,).
+    seq, index: batch number and place in the batch, shape (n,). The key is (gateway, epoch, seq, index).
+    """
+
+    columns: Columns
+    streams: tuple[tuple[str, bytes], ...]
+    stream_index: npt.NDArray[np.uint16]
+    seq: npt.NDArray[np.uint64]
+    index: npt.NDArray[np.uint16]
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Part of one series, ordered by time. time_ns, value, status: shape (n,)."""
+
+    series: Series
+    time_ns: Int64
+    value: Float64
+    status: UInt8
+
+
+class Store(Protocol):
+    """A time-series store: measurements, and copies of averages for charts. Safe to call from any thread.
+
+    Raises StoreError (of its own module) when the server or file refuses; nothing is lost then,
+    since the cursor did not move.
+    """
+
+    def append(self, rows: Rows, position: int) -> None:
+        """Add measurements and move the cursor to `position`, both or neither; known keys are not added again."""
+
+    def cursor(self) -> int:
+        """The journal position up to which measurements are in the store; 0 = nothing yet."""
+
+    def series(self) -> list[Series]:
+        """Every series that has measurements."""
+
+    def measurements(self, series: Series, from_ns: int, to_ns: int, limit: int) -> Slice:
+        """The first `limit` measurements with from_ns <= time < to_ns."""
+
+    def latest(self) -> list[tuple[Series, int, float, int]]:
+        """The newest measurement of every series: series, time [ns], value, status."""
+
+    def keys(self) -> Rows:
+        """Every stored row, read back by query (time, value and status included)."""
+
+    def close(self) -> None:
+        """Release file or connection."""

@@ -1,0 +1,1 @@
+"""The stores a collector can project its journal into."""

@@ -1,0 +1,1 @@
+"""The ways to an instrument: Modbus links, read-only."""

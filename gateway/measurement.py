@@ -1,0 +1,132 @@
+"""A measurement and its batch form, by column.
+
+One measurement is one value of one parameter at one instant, with its status (docs/glossary.md).
+The line never handles single measurements: polls, batches, the journal, the store and the verdicts
+all move `Columns`, equal-length arrays in which row i is one measurement. Rules of this file:
+
+- a missing value is NaN *with* a status other than OK; OK always comes with a finite value;
+- times are nanoseconds since 1970-01-01 UTC, the instant the interval of the value starts;
+- `series_index` points into `series`, the table of who measured what, where and in which unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Float64: TypeAlias = npt.NDArray[np.float64]
+Int64: TypeAlias = npt.NDArray[np.int64]
+UInt16: TypeAlias = npt.NDArray[np.uint16]
+UInt8: TypeAlias = npt.NDArray[np.uint8]
+
+SECOND_NS = 1_000_000_000
+
+
+class Status(IntEnum):
+    """What a value is worth; the numbers are part of the wire format and never change.
+
+    Source: HJ 212-2017 table 8 (flags), EN 17255-1 (valid, maintenance, malfunction).
+    """
+
+    OK = 0
+    MAINTENANCE = 1
+    CALIBRATION = 2
+    FAULT = 3
+    OUT_OF_RANGE = 4
+    STOPPED = 5
+    MANUAL = 6
+    NO_COMM = 7
+    STALE = 8
+    UNSYNCED = 9
+
+    @property
+    def hj212_flag(self) -> str:
+        """The one-letter data flag of HJ 212-2017 table 8."""
+        return "NMCDTFSBBN"[self]
+
+    @property
+    def en17255_class(self) -> str:
+        """valid, maintenance or malfunction (EN 17255-1)."""
+        return _EN17255[self]
+
+
+_EN17255 = (
+    "valid", "maintenance", "maintenance", "malfunction", "malfunction",
+    "valid", "valid", "malfunction", "malfunction", "valid",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Series:
+    """Who measures what, where and in which unit: the key of a time series."""
+
+    plant: str
+    point: str
+    sensor: str
+    parameter: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Measurements by column; row i of the four arrays is one measurement.
+
+    series: table that series_index points into.
+    series_index: shape (n,).
+    time_ns: start of the value's interval, shape (n,). [ns since 1970 UTC]
+    value: shape (n,), NaN where there is none. [unit of the series]
+    status: shape (n,), codes of Status.
+    """
+
+    series: tuple[Series, ...]
+    series_index: UInt16
+    time_ns: Int64
+    value: Float64
+    status: UInt8
+
+    def __post_init__(self) -> None:
+        n = len(self.time_ns)
+        assert len(self.series_index) == len(self.value) == len(self.status) == n, "columns differ in length"
+
+    def __len__(self) -> int:
+        return len(self.time_ns)
+
+    def take(self, rows: slice | npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Columns:
+        """The measurements of some rows, in the order given."""
+        return Columns(
+            self.series, self.series_index[rows], self.time_ns[rows], self.value[rows], self.status[rows]
+        )
+
+
+def empty_columns(series: tuple[Series, ...] = ()) -> Columns:
+    """No measurements at all."""
+    return Columns(
+        series, np.empty(0, np.uint16), np.empty(0, np.int64), np.empty(0, np.float64), np.empty(0, np.uint8)
+    )
+
+
+def concatenate(parts: Sequence[Columns]) -> Columns:
+    """One table of all measurements of several, in the order given; equal series are merged."""
+    if not parts:
+        return empty_columns()
+    if all(part.series == parts[0].series for part in parts):
+        series, indexes = parts[0].series, [part.series_index for part in parts]
+    else:
+        place: dict[Series, int] = {}
+        indexes = []
+        for part in parts:
+            moved = np.array([place.setdefault(s, len(place)) for s in part.series], np.uint16)
+            indexes.append(moved[part.series_index] if len(part) else part.series_index)
+        series = tuple(place)
+    return Columns(
+        series,
+        np.concatenate(indexes),
+        np.concatenate([part.time_ns for part in parts]),
+        np.concatenate([part.value for part in parts]),
+        np.concatenate([part.status for part in parts]),
+    )

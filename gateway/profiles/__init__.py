@@ -1,0 +1,1 @@
+"""Device profiles, one instrument a file: registers as data, with citation and examples."""

@@ -1,0 +1,329 @@
+"""The site file: one plant, its points and sensors, and the way to the collector.
+
+A site file serves all parts of the product. This module reads the tables that concern the plant,
+its measuring and its transport; the tables in OTHERS are read by the packages that use them
+(`collector.settings`, `alerts.settings`, `api.settings`), so that a gateway needs none of these.
+Pure: text in, settings and faults out; files are read by `gateway.catalogue`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+from gateway.document import Document, Fault, Table, parse_document
+
+OTHERS = ("store", "api", "alerts", "recipient", "channel")
+KINDS = ("noise", "stack", "water")
+PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
+KEY_HINT = "64 hex digits, as `emitwatch run` prints them when it makes the key"
+LINK_HINT = "tcp://HOST:PORT?unit=1, rtu+tcp://HOST:PORT?unit=1 or rtu:///dev/ttyUSB0?baud=9600&parity=N&unit=1"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A name for people in English and Chinese; one stands for the other where it is missing."""
+
+    en: str
+    zh: str
+
+    def of(self, language: str) -> str:
+        """The name in `en` or `zh`."""
+        return self.zh if language == "zh" else self.en
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plant:
+    """One permitted site. position: latitude, longitude [degrees], None = not given."""
+
+    id: str
+    name: Label
+    industry: str
+    district: str
+    timezone: str
+    position: tuple[float, float] | None
+    data_dir: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """The MQTT broker. protocol: "5" or "3.1.1". Files are paths relative to the site file, "" = none."""
+
+    url: str
+    protocol: str
+    ca: str
+    cert: str
+    key: str
+    user: str
+    password_file: str
+
+    @property
+    def host(self) -> str:
+        """Host name of the url."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """Port of the url; 1883 for mqtt, 8883 for mqtts."""
+        return urlsplit(self.url).port or (8883 if self.tls else 1883)
+
+    @property
+    def tls(self) -> bool:
+        """Whether the url asks for TLS."""
+        return urlsplit(self.url).scheme == "mqtts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A place that is watched. settings: what rule packs ask for (area_class, reference_oxygen, ..)."""
+
+    id: str
+    kind: str
+    name: Label
+    rules: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """The way to an instrument. kind: tcp, rtu+tcp or rtu. address: host, or the serial device."""
+
+    kind: str
+    address: str
+    port: int
+    unit: int
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorSettings:
+    """One instrument as the site file has it. parameters: which to keep; empty = all of the profile."""
+
+    id: str
+    point: str
+    link: Link
+    profile: str
+    interval_s: float
+    parameters: tuple[str, ...]
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """A gateway of the plant. public_key: Ed25519, hex; "" = not known yet."""
+
+    id: str
+    public_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folders:
+    """Folders with further rule packs, profiles and channels, relative to the site file."""
+
+    rules: tuple[str, ...]
+    profiles: tuple[str, ...]
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One plant's site file. base: its folder, which relative paths start from."""
+
+    document: Document
+    base: str
+    plant: Plant
+    broker: Broker
+    points: tuple[Point, ...]
+    sensors: tuple[SensorSettings, ...]
+    gateways: tuple[GatewaySettings, ...]
+    collector_key: str
+    folders: Folders
+
+    def path(self, relative: str) -> str:
+        """A path of the site file, from where it stands."""
+        return str(PurePath(self.base) / relative)
+
+    @property
+    def data_dir(self) -> str:
+        """Where keys, outbox, journal and store live."""
+        return self.path(self.plant.data_dir)
+
+    def point(self, id: str) -> Point:
+        """The point of an id; KeyError where there is none."""
+        return next((p for p in self.points if p.id == id), None) or _missing(id)
+
+
+def _missing(id: str) -> Any:
+    raise KeyError(id)
+
+
+def parse_site(text: str, file: str) -> tuple[Site | None, list[Fault]]:
+    """The site in a TOML text, or None and all its faults."""
+    document, faults = parse_document(text, file)
+    if faults:
+        return None, faults
+    with Table.root(document, faults) as root:
+        root.skip(*OTHERS)
+        plant = _plant(root.table("plant", required=True, hint="a site file starts with [plant]"))
+        broker = _broker(root.table("broker", required=True, hint="say where the MQTT broker is: [broker] url"))
+        gateways = _gateways(root)
+        points = _points(root)
+        sensors = _sensors(root, {p.id for p in points}, [g.id for g in gateways])
+        with root.table("collector") as table:
+            key = table.text("public_key", "", pattern=PUBLIC_KEY, hint=KEY_HINT)
+        with root.table("folders") as table:
+            folders = Folders(
+                rules=table.texts("rules", []), profiles=table.texts("profiles", []), channels=table.texts("channels", [])
+            )
+    if faults:
+        return None, faults
+    base = str(PurePath(file).parent)
+    return Site(
+        document=document, base=base, plant=plant, broker=broker, points=points, sensors=sensors,
+        gateways=gateways, collector_key=key, folders=folders,
+    ), []  # fmt: skip
+
+
+def label(table: Table, key: str, default: str) -> Label:
+    """A name: one text, or {en = "..", zh = ".."}."""
+    value = table.raw(key, default)
+    if isinstance(value, str):
+        return Label(value, value)
+    if isinstance(value, dict) and value and set(value) <= {"en", "zh"} and all(isinstance(v, str) for v in value.values()):
+        return Label(value.get("en") or value["zh"], value.get("zh") or value["en"])
+    table.fault(key, f"{value!r} is not a name", 'write name = "..." or name = {en = "...", zh = "..."}')
+    return Label(default, default)
+
+
+def _timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is not a time zone") from error
+    return name
+
+
+def _plant(table: Table) -> Plant:
+    with table:
+        position = table.raw("position", None)
+        good = isinstance(position, list) and len(position) == 2 and all(isinstance(v, int | float) for v in position)
+        if position is not None and not (good and abs(position[0]) <= 90 and abs(position[1]) <= 180):
+            table.fault("position", f"{position!r} is not a position", "position = [latitude, longitude] in degrees")
+            position = None
+        return Plant(
+            id=(id := table.identifier("id")),
+            name=label(table, "name", id or ""),
+            industry=table.text("industry", ""),
+            district=table.text("district", ""),
+            timezone=table.convert("timezone", _timezone, hint='an IANA name, as "Asia/Shanghai"') or "UTC",
+            position=(float(position[0]), float(position[1])) if position else None,
+            data_dir=table.text("data_dir", "data"),
+        )
+
+
+def _broker(table: Table) -> Broker:
+    with table:
+        url = table.text("url", hint='url = "mqtts://host:8883"') or ""
+        if url and (urlsplit(url).scheme not in ("mqtt", "mqtts") or not urlsplit(url).hostname or not _port_ok(url)):
+            table.fault("url", f"{url!r} is not a broker address", "mqtt://HOST:PORT or mqtts://HOST:PORT")
+        user = table.text("user", "")
+        password_file = table.text("password_file", "")
+        if password_file and not user:
+            table.fault("user", "missing", "a password needs a user")
+        return Broker(
+            url=url, user=user, password_file=password_file, protocol=table.choice("protocol", ("5", "3.1.1"), "5"),
+            ca=table.text("ca", ""), cert=table.text("cert", ""), key=table.text("key", ""),
+        )  # fmt: skip
+
+
+def _port_ok(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
+def _gateways(root: Table) -> tuple[GatewaySettings, ...]:
+    found = []
+    for table in root.tables("gateway"):
+        with table:
+            found.append(
+                GatewaySettings(
+                    id=table.identifier("id") or "",
+                    public_key=table.text("public_key", "", pattern=PUBLIC_KEY, hint=KEY_HINT),
+                )
+            )
+    _unique(root, "gateway", [g.id for g in found])
+    if not found:
+        root.fault("gateway", "missing", "add [[gateway]] with an id")
+    return tuple(found)
+
+
+def _points(root: Table) -> tuple[Point, ...]:
+    found = []
+    for table in root.tables("point"):
+        with table:
+            id = table.identifier("id") or ""
+            found.append(
+                Point(
+                    id=id,
+                    kind=table.choice("kind", KINDS) or "",
+                    name=label(table, "name", id),
+                    rules=table.texts("rules", [], hint="ids of rule packs: `emitwatch rules list`"),
+                    settings=table.mapping("settings", {}),
+                )
+            )
+    _unique(root, "point", [p.id for p in found])
+    return tuple(found)
+
+
+def _sensors(root: Table, points: Collection[str], gateways: list[str]) -> tuple[SensorSettings, ...]:
+    found = []
+    for table in root.tables("sensor"):
+        with table:
+            gateway = table.choice("gateway", gateways, gateways[0] if len(gateways) == 1 else "")
+            if not gateway and len(gateways) > 1 and "gateway" not in table:
+                table.fault("gateway", "missing", f"there are several gateways; say which: {', '.join(gateways)}")
+            found.append(
+                SensorSettings(
+                    id=table.identifier("id") or "",
+                    point=table.choice("point", points) or "",
+                    link=table.convert("link", parse_link, hint=LINK_HINT) or Link(kind="", address="", port=0, unit=0, options={}),
+                    profile=table.text("profile", hint="a device profile: `emitwatch profiles list`") or "",
+                    interval_s=table.number("interval_s", low=0.1, high=86400, hint="seconds between two polls") or 1.0,
+                    parameters=table.texts("parameters", [], hint="codes of gateway/parameters.toml"),
+                    gateway=gateway or "",
+                )
+            )
+    _unique(root, "sensor", [s.id for s in found])
+    return tuple(found)
+
+
+def _unique(root: Table, key: str, ids: list[str]) -> None:
+    for number, id in enumerate(ids):
+        if id and id in ids[:number]:
+            root.fault(f"{key}[{number}].id", f"{id!r} is used twice", "every id is unique in its plant")
+
+
+def parse_link(text: str) -> Link:
+    """The way to an instrument in a link address; ValueError says what is wrong with it."""
+    parts = urlsplit(text)
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    unit = options.pop("unit", "1")
+    if not unit.isdigit() or not 0 <= int(unit) <= 247:
+        raise ValueError(f"unit {unit!r} is not between 0 and 247")
+    if parts.scheme in ("tcp", "rtu+tcp"):
+        if not parts.hostname or parts.port == 0 or parts.path.strip("/") or options:
+            raise ValueError(f"{text!r} is not a link address")
+        return Link(kind=parts.scheme, address=parts.hostname, port=parts.port or 502, unit=int(unit), options={})
+    if parts.scheme == "rtu":
+        unknown = set(options) - {"baud", "parity", "stop", "bytes"}
+        if not parts.path.startswith("/") or parts.netloc or unknown:
+            raise ValueError(f"{text!r} is not a link address")
+        return Link(kind="rtu", address=parts.path, port=0, unit=int(unit), options=options)
+    raise ValueError(f"{text!r} is not a link address")

@@ -1,0 +1,1 @@
+"""The sites the demonstration runs: the reference site and a second plant."""
