@@ -185,7 +185,10 @@ class Table:
     def identifier(self, key: str, default: Any = REQUIRED) -> Any:
         """A name made of letters, digits, `_`, `.` and `-`, at most 64 long."""
         return self.text(
-            key, default, pattern=IDENTIFIER, hint="letters, digits, '_', '.' and '-', at most 64, starting with a letter or digit"
+            key,
+            default,
+            pattern=IDENTIFIER,
+            hint="letters, digits, '_', '.' and '-', at most 64, starting with a letter or digit",
         )
 
     def choice(self, key: str, choices: Iterable[str], default: Any = REQUIRED) -> Any:
@@ -206,7 +209,9 @@ class Table:
         value = self._typed(key, (int, float), "a number", default, hint)
         return self._bounded(key, value if value is None else float(value), low, high, hint)
 
-    def integer(self, key: str, default: Any = REQUIRED, *, low: int = -(2**63), high: int = 2**63, hint: str = "") -> Any:
+    def integer(
+        self, key: str, default: Any = REQUIRED, *, low: int = -(2**63), high: int = 2**63, hint: str = ""
+    ) -> Any:
         """A whole number between two bounds, both allowed."""
         return self._bounded(key, self._typed(key, (int,), "a whole number", default, hint), low, high, hint)
 

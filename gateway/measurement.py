@@ -98,9 +98,7 @@ class Columns:
 
     def take(self, rows: slice | npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Columns:
         """The measurements of some rows, in the order given."""
-        return Columns(
-            self.series, self.series_index[rows], self.time_ns[rows], self.value[rows], self.status[rows]
-        )
+        return Columns(self.series, self.series_index[rows], self.time_ns[rows], self.value[rows], self.status[rows])
 
 
 def empty_columns(series: tuple[Series, ...] = ()) -> Columns:

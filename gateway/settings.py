@@ -178,7 +178,9 @@ def parse_site(text: str, file: str) -> tuple[Site | None, list[Fault]]:
             key = table.text("public_key", "", pattern=PUBLIC_KEY, hint=KEY_HINT)
         with root.table("folders") as table:
             folders = Folders(
-                rules=table.texts("rules", []), profiles=table.texts("profiles", []), channels=table.texts("channels", [])
+                rules=table.texts("rules", []),
+                profiles=table.texts("profiles", []),
+                channels=table.texts("channels", []),
             )
     if faults:
         return None, faults
@@ -194,7 +196,12 @@ def label(table: Table, key: str, default: str) -> Label:
     value = table.raw(key, default)
     if isinstance(value, str):
         return Label(value, value)
-    if isinstance(value, dict) and value and set(value) <= {"en", "zh"} and all(isinstance(v, str) for v in value.values()):
+    if (
+        isinstance(value, dict)
+        and value
+        and set(value) <= {"en", "zh"}
+        and all(isinstance(v, str) for v in value.values())
+    ):
         return Label(value.get("en") or value["zh"], value.get("zh") or value["en"])
     table.fault(key, f"{value!r} is not a name", 'write name = "..." or name = {en = "...", zh = "..."}')
     return Label(default, default)
@@ -293,7 +300,8 @@ def _sensors(root: Table, points: Collection[str], gateways: list[str]) -> tuple
                 SensorSettings(
                     id=table.identifier("id") or "",
                     point=table.choice("point", points) or "",
-                    link=table.convert("link", parse_link, hint=LINK_HINT) or Link(kind="", address="", port=0, unit=0, options={}),
+                    link=table.convert("link", parse_link, hint=LINK_HINT)
+                    or Link(kind="", address="", port=0, unit=0, options={}),
                     profile=table.text("profile", hint="a device profile: `emitwatch profiles list`") or "",
                     interval_s=table.number("interval_s", low=0.1, high=86400, hint="seconds between two polls") or 1.0,
                     parameters=table.texts("parameters", [], hint="codes of gateway/parameters.toml"),
