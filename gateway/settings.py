@@ -155,11 +155,10 @@ class Site:
 
     def point(self, id: str) -> Point:
         """The point of an id; KeyError where there is none."""
-        return next((p for p in self.points if p.id == id), None) or _missing(id)
-
-
-def _missing(id: str) -> Any:
-    raise KeyError(id)
+        for point in self.points:
+            if point.id == id:
+                return point
+        raise KeyError(id)
 
 
 def parse_site(text: str, file: str) -> tuple[Site | None, list[Fault]]:

@@ -1,0 +1,59 @@
+"""What all tests share: the servers they start, and where the shared cases are.
+
+A missing server skips its tests loudly, and fails them where CI=true. Tests on files beside the
+repository (`$EMITWATCH_SHARED`, default `../shared`) are deselected with one line where these are absent.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("EMITWATCH_SHARED", ROOT.parent / "shared"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "shared: reads the cases beside the repository ($EMITWATCH_SHARED)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if SHARED.is_dir():
+        return
+    needing = [item for item in items if item.get_closest_marker("shared")]
+    if needing:
+        print(f"deselected {len(needing)} tests: no shared cases in {SHARED} (set EMITWATCH_SHARED)")
+        config.hook.pytest_deselected(items=needing)
+        items[:] = [item for item in items if item not in needing]
+
+
+def server(name: str, *places: str) -> str:
+    """Where a server's program is; the test is skipped (CI: fails) where it is missing."""
+    found = shutil.which(name) or next((place for place in places if Path(place).exists()), None)
+    if found is None:
+        message = f"{name} is not installed (apt-get install {name})"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> str:
+    """The broker's program."""
+    return server("mosquitto", "/usr/sbin/mosquitto")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's program."""
+    return server("chromium", "/usr/bin/chromium")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared cases."""
+    return SHARED
