@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, cast
+from typing import TextIO, cast
 
 from gateway.document import FaultyFiles
 
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader of our output has gone (`| head`); the interpreter must not complain about it at exit either.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = sys.stderr
         return 0
 
 
@@ -127,13 +127,13 @@ def _run(name: str, command: Command, arguments: list[str]) -> int:
     return _run_typer(name, target, arguments)
 
 
-def _run_typer(name: str, target: Any, arguments: list[str]) -> int:
+def _run_typer(name: str, target: object, arguments: list[str]) -> int:
     import typer
 
     app = target
     if not isinstance(target, typer.Typer):
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        app.command(name)(target)
+        app.command(name)(cast("Callable[..., object]", target))
     try:
         app(arguments, prog_name=f"emitwatch {name}")
     except SystemExit as stop:
@@ -161,7 +161,7 @@ def _refuse(message: str, hint: str) -> int:
     return 2
 
 
-def _say(text: str, stream: Any) -> None:
+def _say(text: str, stream: TextIO) -> None:
     stream.write(text + "\n")
     stream.flush()
 
