@@ -28,7 +28,7 @@ bench: $(VENV)/.installed
 	@for name in $$($(BIN)/python -m benchmarks --list); do $(BIN)/python -m benchmarks $$name || exit 1; done
 
 docs: $(VENV)/.installed
-	$(BIN)/python -m tests.docs_reference --write
+	$(BIN)/python docs/build.py
 
 # The servers the tests start: a broker and a browser. Where they cannot be installed the tests say so.
 servers:

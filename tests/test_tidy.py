@@ -94,7 +94,9 @@ def test_pure_modules_do_no_io(path: Path) -> None:
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             whole = f"{called}()" if not node.args and not node.keywords else called
-            assert called not in BANNED_CALLS and whole not in BANNED_CALLS, f"{path}:{node.lineno}: {called} in a pure module"
+            assert called not in BANNED_CALLS and whole not in BANNED_CALLS, (
+                f"{path}:{node.lineno}: {called} in a pure module"
+            )
 
 
 def test_the_list_of_shells_names_modules_that_exist() -> None:

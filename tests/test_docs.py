@@ -1,0 +1,127 @@
+"""What the documents say exists: commands, make targets, settings, links, generated pages."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+
+from api.cli import COMMANDS
+from gateway.document import Table
+from gateway.settings import parse_site
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+EVERY_TABLE = """
+[plant]
+id = "p"
+timezone = "UTC"
+[broker]
+url = "mqtt://127.0.0.1"
+[store]
+[api]
+[collector]
+[folders]
+[alerts]
+[[gateway]]
+id = "g"
+[[point]]
+id = "n"
+kind = "noise"
+[[sensor]]
+id = "s"
+point = "n"
+link = "tcp://127.0.0.1:502"
+profile = "emitwatch-noise"
+interval_s = 1
+[[recipient]]
+id = "r"
+[[channel]]
+id = "c"
+kind = "webhook"
+url = "https://example.org/"
+[[channel]]
+id = "d"
+kind = "email"
+"""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_and_targets_in_the_documents_exist(page: Path) -> None:
+    text = page.read_text()
+    shown = "\n".join(re.findall(r"```(?:sh|text)\n(.*?)```", text, re.DOTALL)) + "\n".join(
+        re.findall(r"`([^`]+)`", text)
+    )
+    for name in re.findall(r"(?:^|\s)emitwatch ([a-z0-9]+)", shown):
+        assert name in COMMANDS, f"{page}: there is no `emitwatch {name}`"
+    for name in re.findall(r"(?:^|\s)make ([a-z]+)", shown):
+        assert name in TARGETS, f"{page}: there is no `make {name}`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_the_documents_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page}: {target} is missing"
+
+
+def test_every_setting_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    from alerts.settings import parse_alerts
+    from api.settings import parse_api
+    from collector.settings import parse_collector
+
+    asked: dict[str, set[str]] = {}
+    leave = Table.__exit__
+
+    def note(
+        self: Table, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        asked.setdefault(re.sub(r"\[\d+\]", "", self.path), set()).update(self.asked)
+        leave(self, kind, error, trace)
+
+    monkeypatch.setattr(Table, "__exit__", note)
+    site, faults = parse_site(EVERY_TABLE, "site.toml")
+    assert site is not None, faults
+    for parse in (parse_collector, parse_alerts, parse_api):
+        parse([site])
+    assert {
+        "plant",
+        "broker",
+        "store",
+        "api",
+        "collector",
+        "gateway",
+        "point",
+        "sensor",
+        "recipient",
+        "channel",
+    } <= set(asked)
+    documented = (ROOT / "docs/reference/site-file.md").read_text() + (ROOT / "docs/reference/alerts.md").read_text()
+    for table, keys in asked.items():
+        for key in keys if table else ():
+            assert f"`{key}`" in documented, f"[{table}] {key} is in no document"
+
+
+def test_every_documented_setting_of_the_site_file_exists() -> None:
+    text = (ROOT / "docs/reference/site-file.md").read_text()
+    code = "".join(
+        (ROOT / name).read_text() for name in ("gateway/settings.py", "collector/settings.py", "api/settings.py")
+    )
+    for section in text.split("\n## ")[1:]:
+        table = section.split("Settings of a point:")[0]
+        for cell in re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE):
+            for key in re.findall(r"`([a-z_]+)`", cell):
+                assert f'"{key}"' in code, f"{key} is documented and nobody reads it"
+
+
+def test_generated_pages_are_up_to_date() -> None:
+    spec = importlib.util.spec_from_file_location("docs_build", ROOT / "docs" / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    assert build.stale() == [], "run `make docs`"
