@@ -79,9 +79,9 @@ def test_public_names_have_docstrings(path: Path) -> None:
     missing = []
     for owner in [tree, *[n for n in tree.body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")]]:
         for node in owner.body:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                if not node.name.startswith("_") and not ast.get_docstring(node):
-                    missing.append(f"{node.lineno} {node.name}")
+            public = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name[0] != "_"
+            if public and not ast.get_docstring(node):
+                missing.append(f"{node.lineno} {node.name}")
     assert not missing, f"{path}: no docstring: {missing}"
 
 
@@ -94,9 +94,7 @@ def test_pure_modules_do_no_io(path: Path) -> None:
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             whole = f"{called}()" if not node.args and not node.keywords else called
-            assert called not in BANNED_CALLS and whole not in BANNED_CALLS, (
-                f"{path}:{node.lineno}: {called} in a pure module"
-            )
+            assert not BANNED_CALLS & {called, whole}, f"{path}:{node.lineno}: {called} in a pure module"
 
 
 def test_the_list_of_shells_names_modules_that_exist() -> None:
