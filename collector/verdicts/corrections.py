@@ -1,0 +1,210 @@
+"""From what a stack analyser sees to what the limit is about: standard state, dry gas, reference oxygen.
+
+HJ 212-2017 appendix D gives the order: the concentration as measured is brought to 273 K and
+101325 Pa (18), to dry gas (19), and to the oxygen content the limit names (28). Mass is dry standard
+concentration times dry standard flow, never the oxygen-converted value (32). 273, not 273.15: the
+standard counts so throughout. Arrays in, arrays out (a number comes back as an array of no
+dimension); NaN stands for "no value" and is what an undefined conversion gives. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.measurement import Float64
+
+STANDARD_PA = 101_325.0
+STANDARD_K = 273.0
+AIR_OXYGEN_PERCENT = 21.0
+MOLAR_LITRES = 22.4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackSettings:
+    """How the analysers of a stack measure, and what the limits are about.
+
+    reference_oxygen: oxygen content of the limits, None = no conversion. [%]
+    basis, oxygen_basis: "wet" or "dry" gas in concentrations, in O2. state: "actual" or "standard" volume.
+    area_m2: cross-section, None = no flow. barometric_pa: air pressure.
+    """
+
+    reference_oxygen: float | None = None
+    basis: str = "dry"
+    oxygen_basis: str = "dry"
+    state: str = "standard"
+    area_m2: float | None = None
+    barometric_pa: float = STANDARD_PA
+
+
+def stack_settings(settings: Mapping[str, Any]) -> StackSettings:
+    """The stack part of a point's settings as `limits.read_settings` gives them (checked already)."""
+    basis = settings.get("basis") or "dry"
+    return StackSettings(
+        reference_oxygen=settings.get("reference_oxygen"),
+        basis=basis,
+        oxygen_basis=settings.get("oxygen_basis") or basis,
+        state=settings.get("state") or "standard",
+        area_m2=settings.get("area_m2"),
+        barometric_pa=settings.get("barometric_pa") or STANDARD_PA,
+    )
+
+
+def standard_state(
+    concentration: npt.ArrayLike,
+    temperature_c: npt.ArrayLike,
+    barometric_pa: npt.ArrayLike = STANDARD_PA,
+    static_pa: npt.ArrayLike = 0.0,
+) -> Float64:
+    """Concentration at 273 K and 101325 Pa. [mg/m3]
+
+    concentration: in the gas as it is. [mg/m3] temperature_c: of the gas. [degC]
+    barometric_pa: air pressure, static_pa: of the gas against it (negative under suction). [Pa]
+    Source: HJ 212-2017 appendix D (18).
+    >>> round(float(standard_state(40.0, 120.0, 100800.0, -500.0)), 4)
+    58.1709
+    """
+    return _array(concentration) / _volume_ratio(temperature_c, barometric_pa, static_pa)
+
+
+def dry_basis(concentration: npt.ArrayLike, moisture_percent: npt.ArrayLike) -> Float64:
+    """Concentration in the dry part of a wet gas; NaN for steam alone. [as given]
+
+    moisture_percent: water vapour by volume, 0 to under 100. [%]
+    Source: HJ 212-2017 appendix D (19).
+    >>> round(float(dry_basis(50.0, 8.0)), 4)
+    54.3478
+    """
+    moisture = _array(moisture_percent)
+    dry = np.where((moisture >= 0.0) & (moisture < 100.0), 1.0 - moisture / 100.0, np.nan)
+    return np.asarray(_array(concentration) / dry)
+
+
+def ppm_to_mg_m3(ppm: npt.ArrayLike, molar_mass_g: npt.ArrayLike) -> Float64:
+    """Mass concentration at standard state of a gas given by volume. [mg/m3]
+
+    ppm: parts in a million by volume. [umol/mol] molar_mass_g: 46 for NOx counted as NO2. [g/mol]
+    Source: HJ 212-2017 appendix D; 22.4 L/mol.
+    >>> round(float(ppm_to_mg_m3(100.0, 46.0)), 4)
+    205.3571
+    """
+    return np.asarray(_array(ppm) * _array(molar_mass_g) / MOLAR_LITRES)
+
+
+def reference_oxygen(
+    concentration: npt.ArrayLike, oxygen_percent: npt.ArrayLike, reference_percent: npt.ArrayLike | None
+) -> Float64:
+    """Concentration converted to the oxygen content the limit names; NaN at 21 % O2 and above. [mg/m3]
+
+    concentration: dry, standard state. [mg/m3] oxygen_percent: dry, in the same gas. [%]
+    reference_percent: None = the limit names none, and nothing is converted. [%]
+    Source: HJ 212-2017 appendix D (28).
+    >>> round(float(reference_oxygen(45.0, 8.0, 6.0)), 2)
+    51.92
+    """
+    value = _array(concentration)
+    if reference_percent is None:
+        return value.copy()
+    air = AIR_OXYGEN_PERCENT - _array(oxygen_percent)
+    reference = AIR_OXYGEN_PERCENT - _array(reference_percent)
+    # In air there is no flue gas to convert: the text has no value there, and so have we.
+    return np.asarray(value * np.where(reference > 0.0, reference, np.nan) / np.where(air > 0.0, air, np.nan))
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Volume flow of a stack, wet at its own temperature and dry at standard state. [m3/h]"""
+
+    actual_m3_h: Float64
+    standard_dry_m3_h: Float64
+
+
+def stack_flow(
+    velocity_m_s: npt.ArrayLike,
+    area_m2: npt.ArrayLike,
+    temperature_c: npt.ArrayLike,
+    barometric_pa: npt.ArrayLike = STANDARD_PA,
+    static_pa: npt.ArrayLike = 0.0,
+    moisture_fraction: npt.ArrayLike = 0.0,
+) -> Flow:
+    """Volume flow from the mean velocity in the cross-section. [m3/h]
+
+    velocity_m_s: [m/s] area_m2: [m2] moisture_fraction: water vapour by volume, 0 to 1; others as in standard_state.
+    Source: HJ 212-2017 appendix D (30), (31).
+    >>> round(float(stack_flow(12.0, 10.0, 110.0, 100800.0, -500.0, 0.08).standard_dry_m3_h))
+    280427
+    """
+    actual = 3600.0 * _array(velocity_m_s) * _array(area_m2)
+    dry = 1.0 - _array(moisture_fraction)
+    standard = actual * _volume_ratio(temperature_c, barometric_pa, static_pa) * np.where(dry > 0.0, dry, np.nan)
+    return Flow(np.asarray(actual), np.asarray(standard))
+
+
+def mass_rate(concentration_mg_m3: npt.ArrayLike, flow_m3_h: npt.ArrayLike) -> Float64:
+    """Mass let out an hour. [kg/h]
+
+    concentration_mg_m3, flow_m3_h: both dry at standard state; never the oxygen-converted concentration.
+    Source: HJ 212-2017 appendix D (32).
+    >>> round(float(mass_rate(30.0, 280426.96)), 4)
+    8.4128
+    """
+    return np.asarray(_array(concentration_mg_m3) * _array(flow_m3_h) * 1e-6)
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A concentration on its way: dry at standard state (for mass), and at reference oxygen (for the limit). [mg/m3]
+
+    oxygen_dry: the oxygen content used. [%] steps: names of the corrections done, in order, for the evidence.
+    """
+
+    standard_dry: Float64
+    converted: Float64
+    oxygen_dry: Float64
+    steps: tuple[str, ...]
+
+
+def convert(
+    concentration: npt.ArrayLike,
+    stack: StackSettings,
+    *,
+    oxygen_percent: npt.ArrayLike = np.nan,
+    temperature_c: npt.ArrayLike = np.nan,
+    static_pa: npt.ArrayLike = np.nan,
+    moisture_percent: npt.ArrayLike = np.nan,
+) -> Converted:
+    """All corrections a stack's settings call for, in the order of the standard. [mg/m3]
+
+    concentration and the four gas conditions: shapes as numpy broadcasts them, NaN = not known. What a
+    correction needs and is not known makes its result NaN; what is not needed may be NaN.
+    Source: HJ 212-2017 appendix D (18), (19), (28).
+    """
+    value, oxygen, steps = _array(concentration), _array(oxygen_percent), list[str]()
+    if stack.state == "actual":
+        value = standard_state(value, temperature_c, stack.barometric_pa, static_pa)
+        steps.append("standard_state")
+    if stack.basis == "wet":
+        value = dry_basis(value, moisture_percent)
+        steps.append("dry_basis")
+    if stack.oxygen_basis == "wet":
+        oxygen = dry_basis(oxygen, moisture_percent)
+    converted = reference_oxygen(value, oxygen, stack.reference_oxygen)
+    if stack.reference_oxygen is not None:
+        steps.append("reference_oxygen")
+    return Converted(value, converted, oxygen, tuple(steps))
+
+
+def _array(value: npt.ArrayLike) -> Float64:
+    return np.asarray(value, np.float64)
+
+
+def _volume_ratio(temperature_c: npt.ArrayLike, barometric_pa: npt.ArrayLike, static_pa: npt.ArrayLike) -> Float64:
+    """Standard volume over actual volume of the same gas; NaN where there can be none. [1]"""
+    kelvin = STANDARD_K + _array(temperature_c)
+    pressure = _array(barometric_pa) + _array(static_pa)
+    ratio = STANDARD_K / np.where(kelvin > 0.0, kelvin, np.nan) * pressure / STANDARD_PA
+    return np.where(ratio > 0.0, ratio, np.nan)

@@ -1,0 +1,230 @@
+"""A rule pack: one standard as data, read from `rules/<standard>.toml`.
+
+The format is told in docs/reference/rule-packs.md. What this file takes care of:
+
+- a pack is refused with every fault it has; a clause without a citation or an example is a fault;
+- limits are rows. A row holds when its `when` agrees with the point's settings, its dates with the
+  day that is judged and its `given` with other channels of the point (water temperature);
+- the rows of a clause leave no hole: for every choice of the settings they name there is a row,
+  and `high = "none"` says that a text sets no limit there.
+
+Pure: text in, a pack and its faults out. What a pack says about a value is told by `limits`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from collector.verdicts.records import Standing
+from gateway.document import Fault, Table, parse_document
+from gateway.settings import KINDS, Label, label
+
+WINDOWS = (
+    "1m", "5m", "10m", "15m", "30m", "1h", "24h", "day", "night", "calendar_night", "month", "30d", "year",
+)  # fmt: skip
+PERIODS = ("", "day", "night")
+STATISTICS = ("value", "maximum")
+CORRECTED = ("as measured", "converted")
+ROUNDINGS = ("none", "half_even", "half_up")
+SETTING_KINDS = ("choice", "boolean", "number", "hours")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Force:
+    """A span of dates in which a pack holds. from_date: first day. to_date: first day no more, None = open."""
+
+    from_date: date
+    to_date: date | None
+    cite: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What a pack asks of a point.
+
+    kind: choice, boolean, number or hours (a pair of local clock times).
+    choices: of a choice. low, high: bounds of a number. length_h: how long a span of hours must be, None = any.
+    default: None = the site file must say it.
+    """
+
+    name: str
+    kind: str
+    title: Label
+    cite: str
+    choices: tuple[Any, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    length_h: float | None = None
+    default: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """A condition on another channel's average over the same window: above < value <= upto."""
+
+    parameter: str
+    above: float | None
+    upto: float | None
+
+    def holds(self, value: float) -> bool:
+        """Whether a value of that channel meets the condition."""
+        return (self.above is None or value > self.above) and (self.upto is None or value <= self.upto)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitRow:
+    """One row of a clause's limits. high None and low None: the text sets no limit here.
+
+    when: settings that must agree. given: conditions on other channels. from_date, to_date: as in Force.
+    """
+
+    when: Mapping[str, Any]
+    given: tuple[Bound, ...]
+    from_date: date | None
+    to_date: date | None
+    high: float | None
+    low: float | None
+
+    def on(self, day: date) -> bool:
+        """Whether the row holds on a day."""
+        return (self.from_date is None or self.from_date <= day) and (self.to_date is None or day < self.to_date)
+
+    def agrees(self, settings: Mapping[str, Any]) -> bool:
+        """Whether the row is for a point with these settings."""
+        return all(settings.get(name) == value for name, value in self.when.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adjustment:
+    """What is added to both bounds of a clause where the settings agree. [unit of the clause]"""
+
+    when: Mapping[str, Any]
+    add: float
+    cite: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClauseText:
+    """A clause as the pack has it, for every setting and date; `limits.resolve` makes a Clause of it.
+
+    corrected: "as measured", or "converted" (standard state, dry, reference oxygen).
+    period: "day" or "night" where only windows that start in it are judged, "" = all.
+    """
+
+    id: str
+    cite: str
+    title: Label
+    parameter: str
+    window: str
+    period: str
+    statistic: str
+    unit: str
+    standing: Standing
+    verified: bool
+    corrected: str
+    rounding: str
+    places: int
+    rounding_cite: str
+    rows: tuple[LimitRow, ...]
+    adjustments: tuple[Adjustment, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidityText:
+    """How much of a window must be there. Exactly one of minimum, share and setting is given.
+
+    part: what is counted: "value" (measurements) or the kind of the windows it is made of.
+    minimum: number of valid parts. share: share of the parts expected, 0 to 1. setting: the one that holds the share.
+    """
+
+    window: str
+    part: str
+    minimum: int | None
+    share: float | None
+    setting: str
+    cite: str
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night:
+    """When night begins and ends, local time, and which setting may say otherwise."""
+
+    begin: str
+    end: str
+    setting: str
+    cite: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Background:
+    """How a background level is taken out of a measured one.
+
+    least: below this difference nothing can be corrected. most: above it nothing needs to be. [dB]
+    steps: (largest whole difference, correction) in rising order. [dB]
+    round_setting: setting (boolean) that makes the difference whole before it is tested; "" = never.
+    """
+
+    least: float
+    most: float
+    steps: tuple[tuple[int, int], ...]
+    round_setting: str
+    cite: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A worked example: this value under this clause gives that verdict. exceeds None: no limit is set there."""
+
+    clause: str
+    on: date
+    settings: Mapping[str, Any]
+    given: Mapping[str, float]
+    value: float
+    compared: float
+    limit: float | None
+    exceeds: bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulePack:
+    """One standard as data. file: where it was read from. source: the text it restates."""
+
+    id: str
+    file: str
+    kind: str
+    title: Label
+    source: str
+    note: str
+    in_force: tuple[Force, ...]
+    settings: Mapping[str, Setting]
+    clauses: tuple[ClauseText, ...]
+    validity: tuple[ValidityText, ...]
+    night: Night | None
+    background: Background | None
+    examples: tuple[Example, ...] = field(repr=False)
+
+    def holds_on(self, day: date) -> bool:
+        """Whether the pack is in force on a day."""
+        return any(f.from_date <= day and (f.to_date is None or day < f.to_date) for f in self.in_force)
+
+    def clause(self, id: str) -> ClauseText:
+        """The clause of an id; KeyError where there is none."""
+        for clause in self.clauses:
+            if clause.id == id:
+                return clause
+        raise KeyError(id)
+
+
+def parse_rules(text: str, file: str) -> tuple[RulePack | None, list[Fault]]:
+    """The rule pack in a TOML text, or None and all its faults."""
+    document, faults = parse_document(text, file)
+    if faults:
+        return None, faults
+    raise NotImplementedError
