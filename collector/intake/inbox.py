@@ -1,0 +1,186 @@
+"""What of each stream has arrived, and which acknowledgement follows from it.
+
+A stream is (gateway id, epoch); its batches are numbered from 1 without a hole. Rules of this file:
+
+- `accept` says what a batch is: fresh, duplicate (same bytes again), conflict (other bytes under a
+  number that is taken) or refused (beyond a limit; the gateway sends it again later);
+- nothing accepted is part of an acknowledgement before `committed` says that the journal holds it:
+  acknowledgements allow a gateway to delete, so they speak of durable batches alone;
+- an acknowledgement is owed after ACK_BATCHES batches or ACK_DELAY_NS, at once after a duplicate or
+  a hello (the gateway does not know where it stands), and every BEACON_NS in any case;
+- clocks come in as arguments: `now_ns` is a monotonic one, only used to compare.
+
+Source: protocol 2.2 (acknowledgement) and 2.4 (collector).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from gateway.wire import MAX_EPOCHS, MAX_RANGES
+
+Stream: TypeAlias = tuple[str, bytes]
+
+ACK_BATCHES = 16
+ACK_DELAY_NS = 50_000_000
+BEACON_NS = 30_000_000_000
+# Holes remembered in one stream. A gateway fills the lowest hole first, so an honest one has a few.
+MAX_HOLES = 1024
+# Numbers are kept in signed 64-bit columns.
+MAX_SEQ = 2**63 - 1
+# Batches on the way to the collector, over all gateways; the broker is told the same number (Receive Maximum).
+CREDIT = 400
+# A gateway's ordinary window, which no credit above zero goes below.
+CREDIT_MIN = 64
+
+
+class Verdict(StrEnum):
+    """What a batch is to its stream."""
+
+    FRESH = "fresh"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """The numbers of a stream that have arrived.
+
+    upto: 1 to upto are all there. have: further ranges (first, last), both included, rising, with holes between.
+
+    >>> Ranges().add([1, 2, 5, 6, 9])
+    Ranges(upto=2, have=((5, 6), (9, 9)))
+    >>> Ranges(2, ((5, 6),)).add([3, 4])
+    Ranges(upto=6, have=())
+    """
+
+    upto: int = 0
+    have: tuple[tuple[int, int], ...] = ()
+
+    def __contains__(self, seq: int) -> bool:
+        if seq <= self.upto:
+            return True
+        place = bisect_right(self.have, (seq, MAX_SEQ)) - 1
+        return place >= 0 and seq <= self.have[place][1]
+
+    def add(self, seqs: Iterable[int]) -> Ranges:
+        """These numbers and some more, in any order."""
+        new = sorted(seqs)
+        if not self.have and new == list(range(self.upto + 1, self.upto + 1 + len(new))):
+            return Ranges(self.upto + len(new))  # the ordinary case: the next ones, in order
+        merged = [(0, self.upto)]
+        for first, last in sorted([*self.have, *((seq, seq) for seq in new)]):
+            if first <= merged[-1][1] + 1:
+                merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+            else:
+                merged.append((first, last))
+        return Ranges(merged[0][1], tuple(merged[1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What the journal holds of a gateway, as an acknowledgement tells it: (epoch, ranges), last used first."""
+
+    gateway: str
+    epochs: tuple[tuple[bytes, Ranges], ...]
+
+
+@dataclass(slots=True)
+class _Debt:
+    """Batches since the last acknowledgement of a gateway."""
+
+    batches: int = 0
+    since_ns: int = 0
+    urgent: bool = False
+    sent_ns: int | None = None
+
+    def due_ns(self) -> int:
+        if self.urgent or self.sent_ns is None or self.batches >= ACK_BATCHES:
+            return 0
+        beacon_ns = self.sent_ns + BEACON_NS
+        return min(beacon_ns, self.since_ns + ACK_DELAY_NS) if self.batches else beacon_ns
+
+
+class Inbox:
+    """The streams of all gateways: accept batches, mark them committed, say which acknowledgements are due."""
+
+    def __init__(self, streams: Mapping[Stream, Ranges], gateways: Collection[str]) -> None:
+        """Start from what the journal holds. gateways: those that get a beacon."""
+        # gateway -> epoch -> numbers; the epoch used last stands last.
+        self._streams: dict[str, dict[bytes, Ranges]] = {}
+        for (gateway, epoch), ranges in streams.items():
+            self._streams.setdefault(gateway, {})[epoch] = ranges
+        self._gateways = tuple(gateways)
+        self._debts = {gateway: _Debt() for gateway in gateways}
+        self._pending: dict[Stream, dict[int, bytes]] = {}
+
+    def accept(
+        self, stream: Stream, seq: int, digest: bytes, recall: Callable[[Stream, int], Collection[bytes]]
+    ) -> Verdict:
+        """What the batch `seq` of a stream is; a fresh one is remembered until `committed`.
+
+        digest: hash of the bytes as received. recall: hashes that the journal holds under a number.
+        """
+        assert 1 <= seq <= MAX_SEQ, f"batch number {seq} is not checked"
+        pending = self._pending.get(stream, {})
+        if seq in pending:
+            return Verdict.DUPLICATE if pending[seq] == digest else Verdict.CONFLICT
+        ranges = self._ranges(stream)
+        if seq in ranges:
+            return Verdict.DUPLICATE if digest in recall(stream, seq) else Verdict.CONFLICT
+        if len(ranges.have) + len(pending) >= MAX_HOLES and seq != ranges.upto + 1:
+            return Verdict.REFUSED
+        self._pending.setdefault(stream, {})[seq] = digest
+        return Verdict.FRESH
+
+    def proposed(self) -> dict[Stream, Ranges]:
+        """The streams that change with the next commit, as they are after it."""
+        return {stream: self._ranges(stream).add(seqs) for stream, seqs in self._pending.items()}
+
+    def committed(self, now_ns: int) -> None:
+        """The journal holds everything accepted so far."""
+        for (gateway, epoch), ranges in self.proposed().items():
+            epochs = self._streams.setdefault(gateway, {})
+            epochs.pop(epoch, None)
+            epochs[epoch] = ranges
+            self._owe(gateway, len(self._pending[gateway, epoch]), now_ns)
+        self._pending.clear()
+
+    def _ranges(self, stream: Stream) -> Ranges:
+        return self._streams.get(stream[0], {}).get(stream[1], Ranges())
+
+    def _owe(self, gateway: str, batches: int, now_ns: int) -> None:
+        debt = self._debts.setdefault(gateway, _Debt())
+        if not debt.batches:
+            debt.since_ns = now_ns
+        debt.batches += batches
+
+    def hurry(self, gateway: str) -> None:
+        """Acknowledge at once: a duplicate or a hello came in."""
+        self._debts.setdefault(gateway, _Debt()).urgent = True
+
+    def due(self, now_ns: int) -> list[str]:
+        """The gateways whose acknowledgement is due."""
+        return [gateway for gateway, debt in self._debts.items() if debt.due_ns() <= now_ns]
+
+    def next_due_ns(self) -> int | None:
+        """When the next acknowledgement is due; None when no gateway is known. [ns, monotonic]"""
+        return min((debt.due_ns() for debt in self._debts.values()), default=None)
+
+    def sent(self, gateway: str, now_ns: int) -> None:
+        """An acknowledgement of all that is committed went out."""
+        self._debts[gateway] = _Debt(sent_ns=now_ns)
+
+    def holding(self, gateway: str) -> Holding:
+        """What an acknowledgement says: committed batches alone. What its limits leave out follows in a later one."""
+        epochs = list(self._streams.get(gateway, {}).items())[: -MAX_EPOCHS - 1 : -1]
+        return Holding(gateway, tuple((epoch, Ranges(r.upto, r.have[:MAX_RANGES])) for epoch, r in epochs))
+
+    def credit(self, *, healthy: bool) -> int:
+        """How many batches one gateway may have on the way; 0 = none, the journal takes nothing. [batches]"""
+        return max(CREDIT_MIN, CREDIT // max(1, len(self._gateways))) if healthy else 0

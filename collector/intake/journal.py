@@ -1,0 +1,317 @@
+"""The journal: everything that was received, as received, appended and never changed.
+
+SQLite files in one folder, one a month (of receive time), WAL with synchronous=FULL: when `append`
+returns, the entries are on the disk. Rules of this file:
+
+- positions are contiguous from 1 over all files; receive times never fall, whatever the clock does;
+- triggers forbid to change or delete an entry; what does change (`stream`: which batches of each
+  stream are there; `meta`) is written in the transaction that adds the entries it follows from, and
+  is carried over into each new month's file, so that only the newest one is needed to go on;
+- one process writes (a lock on the folder), any number of threads read.
+
+Errors: JournalError, "the disk or a file refuses".
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from collector.intake.inbox import Ranges, Stream
+from collector.store import Entry, EntryKind
+from gateway.identity import sync_folder
+from gateway.seal import digest
+
+_SCHEMA = """
+CREATE TABLE entry (
+    position INTEGER PRIMARY KEY,
+    received_ns INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    gateway TEXT NOT NULL,
+    epoch BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    first_ns INTEGER NOT NULL,
+    last_ns INTEGER NOT NULL,
+    span INTEGER,
+    payload BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX entry_key ON entry (gateway, epoch, seq, hash) WHERE seq > 0;
+CREATE INDEX entry_time ON entry (span, first_ns, last_ns) WHERE span IS NOT NULL;
+CREATE TRIGGER entry_stays BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER entry_lasts BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE TABLE stream (
+    gateway TEXT NOT NULL, epoch BLOB NOT NULL, upto INTEGER NOT NULL, have TEXT NOT NULL, used INTEGER NOT NULL,
+    PRIMARY KEY (gateway, epoch)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
+"""
+_FIELDS = "position, received_ns, kind, gateway, epoch, seq, payload, first_ns, last_ns"
+# A batch is found by its length class (span: 2**span ns > last - first) and its first instant, so that
+# one batch with a wild clock does not make every other search slow.
+_OVERLAPPING = f"""
+WITH RECURSIVE class (span) AS (SELECT 0 UNION ALL SELECT span + 1 FROM class WHERE span < 62)
+SELECT {_FIELDS} FROM class CROSS JOIN entry INDEXED BY entry_time USING (span)
+WHERE first_ns > :from - (1 << class.span) AND first_ns < :to AND last_ns >= :from AND position <= :upto
+ORDER BY position
+"""  # noqa: S608 - made of constants
+
+
+class JournalError(Exception):
+    """The journal cannot be read or written; the text says where and what to do. full: the disk is full."""
+
+    def __init__(self, message: str, *, full: bool = False) -> None:
+        super().__init__(message)
+        self.full = full
+
+
+class Journal:
+    """The journal of one collector; implements `collector.store.JournalReader`. Safe to call from any thread."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Open the journal in a folder, making both if they are not there."""
+        self._folder = Path(folder)
+        self._commit = threading.Condition()
+        self._writing = threading.Lock()
+        self._lock = _lock(self._folder)
+        self._segments = [_Segment(path) for path in sorted(self._folder.glob("[0-9]*-[0-9][0-9].db"))]
+        self.last, self._received_ns = self._segments[-1].end() if self._segments else (0, 0)
+        self._meta = {k: v for s in self._segments[-1:] for k, v in s.meta().items() if k != "first"}
+        self._start()
+
+    def _start(self) -> None:
+        """Count this start, so that acknowledgements never repeat a number of an earlier one."""
+        self._meta.setdefault("generation", 1)
+        self._meta.setdefault("generation_id", os.urandom(8))
+        self._meta["starts"] = self._meta.get("starts", 0) + 1
+        if self._segments:
+            with self._segments[-1].transaction() as connection:
+                _put_meta(connection, self._meta)
+
+    @property
+    def generation(self) -> tuple[int, bytes]:
+        """Grows when the journal is restored from a backup; gateways then send again."""
+        return int(self._meta["generation"]), bytes(self._meta["generation_id"])
+
+    @property
+    def starts(self) -> int:
+        """How often this journal was opened, this time included."""
+        return int(self._meta["starts"])
+
+    def append(self, entries: Sequence[Entry], streams: Mapping[Stream, Ranges] | None = None) -> int:
+        """Add entries, all or none; they are on the disk when this returns the last position.
+
+        The entries' own positions are ignored; a receive time before the last one is raised to it.
+        streams: the streams that these entries change, as they are afterwards.
+        Raises JournalError; nothing is added then.
+        """
+        if not entries:
+            return self.last
+        with self._writing:
+            placed = list(self._place(entries))
+            with self._segment(_month(placed[0].received_ns)).transaction() as connection:
+                connection.executemany("INSERT INTO entry VALUES (?,?,?,?,?,?,?,?,?,?,?)", map(_row, placed))
+                _put_streams(connection, streams or {}, placed[-1].position)
+            with self._commit:
+                self.last, self._received_ns = placed[-1].position, placed[-1].received_ns
+                self._commit.notify_all()
+                return self.last
+
+    def _place(self, entries: Sequence[Entry]) -> Iterator[Entry]:
+        received_ns = self._received_ns
+        for position, entry in enumerate(entries, self.last + 1):
+            received_ns = max(received_ns, entry.received_ns)
+            yield replace(entry, position=position, received_ns=received_ns)
+
+    def _segment(self, month: str) -> _Segment:
+        """The newest segment, or a new one when a month begins."""
+        if self._segments and self._segments[-1].path.stem >= month:
+            return self._segments[-1]
+        streams = self.streams()
+        segment = _Segment(self._folder / f"{month}.db", first=self.last + 1)
+        with segment.transaction() as connection:
+            _put_meta(connection, self._meta)
+            for used, (stream, ranges) in enumerate(streams.items(), -len(streams)):
+                _put_streams(connection, {stream: ranges}, used)
+        sync_folder(self._folder)
+        if self._segments:
+            self._segments[-1].seal()
+        self._segments.append(segment)
+        return segment
+
+    def read(self, after: int, limit: int) -> list[Entry]:
+        """Up to `limit` entries with position > after, ordered by position."""
+        found: list[Entry] = []
+        segments = list(self._segments)
+        start = max(0, bisect_right([segment.first for segment in segments], after + 1) - 1)
+        for segment in segments[start:]:
+            if len(found) >= limit:
+                break
+            sql = f"SELECT {_FIELDS} FROM entry WHERE position > ? ORDER BY position LIMIT ?"  # noqa: S608 - constants
+            found += map(_entry, segment.query(sql, (after, limit - len(found))))
+        return found
+
+    def overlapping(self, from_ns: int, to_ns: int, upto: int) -> list[Entry]:
+        """Every batch with a measurement in [from_ns, to_ns) and position <= upto, ordered by position."""
+        wanted = {"from": from_ns, "to": to_ns, "upto": upto}
+        segments = [segment for segment in self._segments if segment.first <= upto]
+        return [_entry(row) for segment in segments for row in segment.query(_OVERLAPPING, wanted)]
+
+    def wait(self, after: int, timeout_s: float) -> int:
+        """The last committed position, as soon as it is above `after` or the time is over."""
+        with self._commit:
+            self._commit.wait_for(lambda: self.last > after, timeout_s)
+            return self.last
+
+    def hashes(self, stream: Stream, seq: int) -> set[bytes]:
+        """SHA-256 of everything received under a number of a stream."""
+        sql = "SELECT hash FROM entry WHERE gateway = ? AND epoch = ? AND seq = ? AND seq > 0"
+        return {row[0] for segment in reversed(self._segments) for row in segment.query(sql, (*stream, seq))}
+
+    def streams(self) -> dict[Stream, Ranges]:
+        """Which batches of each stream are there; the stream used last stands last."""
+        if not self._segments:
+            return {}
+        rows = self._segments[-1].query("SELECT gateway, epoch, upto, have FROM stream ORDER BY used")
+        return {(g, epoch): Ranges(upto, tuple((a, b) for a, b in json.loads(have))) for g, epoch, upto, have in rows}
+
+    def close(self) -> None:
+        """Release all files and the lock. Followers that wait are woken."""
+        with self._writing, self._commit:
+            for segment in self._segments:
+                segment.close()
+            os.close(self._lock)
+            self._commit.notify_all()
+
+
+class _Segment:
+    """One month's file: a connection that writes and one that reads, each under its lock."""
+
+    def __init__(self, path: Path, first: int = 0) -> None:
+        self.path = path
+        self._reading = threading.Lock()
+        new = not path.exists()
+        with _errors(path):
+            self._writer = _connect(path)
+            self._reader = _connect(path)
+            self._reader.execute("PRAGMA query_only = ON")
+            if new or not self._writer.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                self._writer.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+                with self.transaction() as connection:
+                    _put_meta(connection, {"first": first})
+            self.first = int(self.meta()["first"])
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Everything in it is on the disk at its end, or nothing."""
+        with _errors(self.path):
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def query(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows that a query gives."""
+        with self._reading, _errors(self.path):
+            return self._reader.execute(sql, values).fetchall()
+
+    def end(self) -> tuple[int, int]:
+        """The last position and its receive time [ns]; the position before the first when there is none."""
+        rows = self.query("SELECT position, received_ns FROM entry ORDER BY position DESC LIMIT 1")
+        return (rows[0][0], rows[0][1]) if rows else (self.first - 1, 0)
+
+    def meta(self) -> dict[str, Any]:
+        """What is noted about the journal as a whole, and the first position of this file."""
+        return dict(self.query("SELECT key, value FROM meta"))
+
+    def seal(self) -> None:
+        """Nothing more is written: leave one tidy file."""
+        with _errors(self.path):
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Close both connections."""
+        with self._reading:
+            self._reader.close()
+        self._writer.close()
+
+
+def _lock(folder: Path) -> int:
+    """Keep other processes from writing here; the lock ends with the process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise JournalError(f"{folder}: the journal cannot be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise JournalError(f"{folder}: the journal cannot be locked: {error.strerror}") from error
+        raise JournalError(
+            f"{folder}: another collector writes this journal; stop it, or use another data_dir"
+        ) from error
+    return handle
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+        hint = "the disk is full: make room" if full else "is it a journal of this collector, on a healthy disk?"
+        raise JournalError(f"{path}: {error}; {hint}", full=full) from error
+
+
+def _month(time_ns: int) -> str:
+    """The UTC month of an instant, as `2026-11`."""
+    return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m")
+
+
+def _row(entry: Entry) -> tuple[Any, ...]:
+    span = min(62, (entry.last_ns - entry.first_ns).bit_length()) if _searchable(entry) else None
+    return (
+        entry.position, entry.received_ns, entry.kind.value, entry.gateway, entry.epoch, entry.seq,
+        digest(entry.payload), entry.first_ns, entry.last_ns, span, entry.payload,
+    )  # fmt: skip
+
+
+def _searchable(entry: Entry) -> bool:
+    return entry.kind is EntryKind.BATCH and (entry.first_ns != 0 or entry.last_ns != 0)
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    return Entry(row[0], row[1], EntryKind(row[2]), *row[3:])
+
+
+def _put_meta(connection: sqlite3.Connection, meta: Mapping[str, Any]) -> None:
+    connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+
+
+def _put_streams(connection: sqlite3.Connection, streams: Mapping[Stream, Ranges], used: int) -> None:
+    rows = [(*stream, ranges.upto, json.dumps(ranges.have), used) for stream, ranges in streams.items()]
+    connection.executemany("INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?, ?)", rows)
