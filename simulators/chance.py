@@ -56,6 +56,7 @@ def drift(key: np.uint64, time_s: Float64, period_s: float) -> Float64:
     number = np.floor(time_s / period_s).astype(np.int64)
     share = time_s / period_s - number
     share = share * share * (3.0 - 2.0 * share)
-    start, end = (uniform(key, number + step) * 2.0 - 1.0 for step in (0, 1))
+    start: Float64 = uniform(key, number) * 2.0 - 1.0
+    end = uniform(key, number + 1) * 2.0 - 1.0
     joined: Float64 = start + (end - start) * share
     return joined

@@ -1,0 +1,163 @@
+"""Instruments on the network: every sensor of some sites behind real Modbus TCP.
+
+One socket for each address in the sites, many units behind it, as a serial gateway in a plant has
+them. What a unit holds is encoded from its profile and the plant's values at this very moment; the
+clock may run faster than the wall (`speed`). A port that is taken is reported and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import structlog
+
+from gateway import catalogue, registers, sensors
+from gateway.document import FaultyFiles
+from gateway.measurement import SECOND_NS, UInt8
+from gateway.sensors import Sensor
+from gateway.settings import Site
+from simulators import faults, modbus, plant
+from simulators.faults import Fault
+
+log = structlog.get_logger("simulators.server")
+CONNECTIONS_MAX = 64  # of one port; a real converter takes 4 to 32
+
+
+class Instrument:
+    """One sensor's registers, computed when they are asked for."""
+
+    def __init__(self, site: Site, sensor: Sensor, seed: int, fault: Fault | None) -> None:
+        self.sensor, self.seed, self.fault = sensor, seed, fault
+        self.place = plant.place(site, site.point(sensor.settings.point))
+        # Everything the maker has put into the instrument, not only what this site asks for.
+        self.plan = registers.plan(sensor.profile)
+        self.started_ns = 0
+        self._held: tuple[int, modbus.Memory] | None = None
+
+    def memory(self, now_ns: int) -> modbus.Memory:
+        """The registers at an instant; they change with the second."""
+        self.started_ns = self.started_ns or now_ns
+        second_ns = faults.instant(self.fault, now_ns, self.started_ns) // SECOND_NS * SECOND_NS
+        if self._held is None or self._held[0] != second_ns:
+            self._held = (second_ns, self._encoded(second_ns))
+        return self._held[1]
+
+    def _encoded(self, at_ns: int) -> modbus.Memory:
+        value = plant.values(self.seed, self.place, self.plan.parameters, np.array([at_ns], np.int64))
+        status: UInt8 = np.zeros(value.shape, np.uint8)
+        words = registers.encode(self.plan, *faults.disguise(self.fault, value, status))
+        return modbus.memory((b.fc, b.address, w[0]) for b, w in zip(self.plan.blocks, words, strict=True))
+
+
+class Simulator:
+    """The sockets of some sites. Not thread-safe: everything happens in one event loop."""
+
+    def __init__(
+        self,
+        sites: Iterable[tuple[Site, Sequence[Sensor]]],
+        *,
+        seed: int = 1,
+        fault: Sequence[Fault] = (),
+        speed: float = 1.0,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._clock_ns, self._speed, self._started_ns = clock_ns, speed, clock_ns()
+        self._servers: list[asyncio.Server] = []
+        self._talks: set[asyncio.Task[None]] = set()
+        self.ports: dict[tuple[str, int], dict[int, Instrument]] = {}
+        self.skipped: list[Sensor] = []
+        for site, sensors in sites:
+            for sensor in sensors:
+                link = sensor.settings.link
+                if link.kind != "tcp":
+                    self.skipped.append(sensor)
+                    continue
+                found = next((f for f in fault if f.befalls(sensor.settings.id)), None)
+                units = self.ports.setdefault((link.address, link.port), {})
+                units[link.unit] = Instrument(site, sensor, seed, found)
+
+    def now_ns(self) -> int:
+        """The plant's clock. [ns since 1970 UTC]"""
+        return self._started_ns + int((self._clock_ns() - self._started_ns) * self._speed)
+
+    async def start(self) -> list[str]:
+        """Listen; returns a sentence for every port that could not be had."""
+        refused = []
+        for (host, port), units in self.ports.items():
+            try:
+                server = await asyncio.start_server(self._accept(units), host, port)
+            except OSError as error:
+                refused.append(f"cannot serve {host}:{port} (units {sorted(units)}): {error.strerror or error}")
+                continue
+            self._servers.append(server)
+        return refused
+
+    async def stop(self) -> None:
+        """Close every socket."""
+        for server in self._servers:
+            server.close()
+        for talk in self._talks:
+            talk.cancel()
+        await asyncio.gather(*self._talks, return_exceptions=True)
+        await asyncio.gather(*(server.wait_closed() for server in self._servers))
+
+    def _accept(self, units: Mapping[int, Instrument]) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
+        talks: set[asyncio.Task[None]] = set()
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if len(talks) >= CONNECTIONS_MAX:
+                writer.close()
+                return
+            talk = asyncio.ensure_future(self._talk(units, reader, writer))
+            for held in (talks, self._talks):
+                held.add(talk)
+                talk.add_done_callback(held.discard)
+
+        return accept
+
+    async def _talk(
+        self, units: Mapping[int, Instrument], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """One connection, request after request, until it closes or turns into rubbish."""
+        try:
+            while True:
+                header = modbus.HEADER.unpack(await reader.readexactly(modbus.HEADER.size))
+                transaction, protocol, length, unit = header
+                if protocol != 0 or not 2 <= length <= modbus.LENGTH_MAX:
+                    return
+                reply = await self._reply(units, transaction, unit, await reader.readexactly(length - 1))
+                if reply is None:
+                    return
+                writer.write(reply)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
+            writer.close()
+
+    async def _reply(
+        self, units: Mapping[int, Instrument], transaction: int, unit: int, request: bytes
+    ) -> bytes | None:
+        instrument = units.get(unit)
+        if instrument is None:
+            # A converter says that nobody behind it answers: gateway target failed to respond.
+            return modbus.frame(transaction, unit, modbus.refusal(request[0], 11))
+        pdu = modbus.answer(instrument.memory(self.now_ns()), request)
+        await asyncio.sleep(faults.delay_s(instrument.fault))
+        return faults.replies(instrument.fault, transaction, unit, pdu)
+
+
+def load(path: str) -> list[tuple[Site, tuple[Sensor, ...]]]:
+    """The sites of a file or folder with their sensors; raises FaultyFiles."""
+    result, faults = [], []
+    for site in catalogue.load_sites(path):
+        profiles = catalogue.profiles([site.path(folder) for folder in site.folders.profiles])
+        found, wrong = sensors.resolve(site, profiles, catalogue.parameters())
+        result.append((site, found))
+        faults += wrong
+    if faults:
+        raise FaultyFiles(faults)
+    return result
