@@ -48,7 +48,8 @@ def uniform(key: np.uint64, counter: Int64) -> Float64:
 def normal(key: np.uint64, counter: Int64) -> Float64:
     """Nearly normal, mean 0, deviation 1, never beyond 3.5: the four 16-bit quarters of the hash, added and scaled."""
     quarters = np.ascontiguousarray(mix(key, counter)).view(np.uint16).reshape(len(counter), 4)
-    return (quarters.sum(axis=1, dtype=np.float64) * 2.0**-16 - 2.0) * 3.0**0.5
+    total: Float64 = quarters.sum(axis=1, dtype=np.float64) * 2.0**-16
+    return (total - 2.0) * 3.0**0.5
 
 
 def drift(key: np.uint64, time_s: Float64, period_s: float) -> Float64:
@@ -58,5 +59,4 @@ def drift(key: np.uint64, time_s: Float64, period_s: float) -> Float64:
     share = share * share * (3.0 - 2.0 * share)
     start: Float64 = uniform(key, number) * 2.0 - 1.0
     end = uniform(key, number + 1) * 2.0 - 1.0
-    joined: Float64 = start + (end - start) * share
-    return joined
+    return start + (end - start) * share

@@ -69,8 +69,8 @@ class Simulator:
         self._talks: set[asyncio.Task[None]] = set()
         self.ports: dict[tuple[str, int], dict[int, Instrument]] = {}
         self.skipped: list[Sensor] = []
-        for site, sensors in sites:
-            for sensor in sensors:
+        for site, instruments in sites:
+            for sensor in instruments:
                 link = sensor.settings.link
                 if link.kind != "tcp":
                     self.skipped.append(sensor)

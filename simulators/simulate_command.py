@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from simulators.faults import FAULTS, Fault, known, parse_fault
+from simulators.faults import FAULTS, Fault, parse_fault
 from simulators.server import Simulator, load
 
 FAULT_HELP = "what is wrong, as [SENSOR:]KIND[=ARGUMENT]; may be given several times. " + "; ".join(

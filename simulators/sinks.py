@@ -11,7 +11,6 @@ import asyncio
 import email
 import email.policy
 import json
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,7 +45,7 @@ class Sinks:
         if self._kept[sink] >= KEPT_MAX:
             return
         self._kept[sink] += 1
-        at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         with (self._folder / f"{sink}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"at": at, **message}, ensure_ascii=False) + "\n")
 
@@ -131,7 +130,7 @@ def _address(words: str) -> str:
     return words.partition("<")[2].partition(">")[0]
 
 
-def _json(body: bytes) -> Any:
+def _json(body: bytes) -> object:
     try:
         return json.loads(body)
     except ValueError:
