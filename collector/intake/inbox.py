@@ -117,7 +117,9 @@ class Inbox:
             self._streams.setdefault(gateway, {})[epoch] = ranges
         self._gateways = tuple(gateways)
         self._debts = {gateway: _Debt() for gateway in gateways}
-        self._pending: dict[Stream, dict[int, bytes]] = {}
+        # Since the last commit: numbers accepted, and the hashes of all that is to be journalled under a number.
+        self._pending: dict[Stream, set[int]] = {}
+        self._noted: dict[tuple[Stream, int], set[bytes]] = {}
 
     def accept(
         self, stream: Stream, seq: int, digest: bytes, recall: Callable[[Stream, int], Collection[bytes]]
@@ -127,20 +129,23 @@ class Inbox:
         digest: hash of the bytes as received. recall: hashes that the journal holds under a number.
         """
         assert 1 <= seq <= MAX_SEQ, f"batch number {seq} is not checked"
-        pending = self._pending.get(stream, {})
-        if seq in pending:
-            return Verdict.DUPLICATE if pending[seq] == digest else Verdict.CONFLICT
+        noted = self._noted.get((stream, seq), set())
         ranges = self._ranges(stream)
-        if seq in ranges:
-            return Verdict.DUPLICATE if digest in recall(stream, seq) else Verdict.CONFLICT
-        if len(ranges.have) + len(pending) >= MAX_HOLES and seq != ranges.upto + 1:
+        if digest in noted or (seq in ranges and digest in recall(stream, seq)):
+            return Verdict.DUPLICATE
+        fresh = seq not in ranges and not noted
+        pending = self._pending.setdefault(stream, set())
+        if fresh and seq != ranges.upto + 1 and len(ranges.have) + len(pending) >= MAX_HOLES:
             return Verdict.REFUSED
-        self._pending.setdefault(stream, {})[seq] = digest
+        self._noted.setdefault((stream, seq), set()).add(digest)
+        if not fresh:
+            return Verdict.CONFLICT
+        pending.add(seq)
         return Verdict.FRESH
 
     def proposed(self) -> dict[Stream, Ranges]:
         """The streams that change with the next commit, as they are after it."""
-        return {stream: self._ranges(stream).add(seqs) for stream, seqs in self._pending.items()}
+        return {stream: self._ranges(stream).add(seqs) for stream, seqs in self._pending.items() if seqs}
 
     def committed(self, now_ns: int) -> None:
         """The journal holds everything accepted so far."""
@@ -150,6 +155,7 @@ class Inbox:
             epochs[epoch] = ranges
             self._owe(gateway, len(self._pending[gateway, epoch]), now_ns)
         self._pending.clear()
+        self._noted.clear()
 
     def _ranges(self, stream: Stream) -> Ranges:
         return self._streams.get(stream[0], {}).get(stream[1], Ranges())
@@ -184,3 +190,19 @@ class Inbox:
     def credit(self, *, healthy: bool) -> int:
         """How many batches one gateway may have on the way; 0 = none, the journal takes nothing. [batches]"""
         return max(CREDIT_MIN, CREDIT // max(1, len(self._gateways))) if healthy else 0
+
+
+class Quota:
+    """So many of each key in a period; what comes above is refused, against floods. Keys have to be few."""
+
+    def __init__(self, count: int, period_ns: int) -> None:
+        self._count, self._period_ns = count, period_ns
+        self._taken: dict[str, tuple[int, int]] = {}
+
+    def take(self, key: str, now_ns: int) -> bool:
+        """Whether one more of a key is allowed now."""
+        since_ns, taken = self._taken.get(key, (now_ns, 0))
+        if now_ns - since_ns >= self._period_ns:
+            since_ns, taken = now_ns, 0
+        self._taken[key] = since_ns, min(taken + 1, self._count)
+        return taken < self._count

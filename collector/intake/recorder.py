@@ -1,0 +1,256 @@
+"""The recorder: commits what came in, and only then lets broker and gateway know.
+
+One thread. It takes deliveries in groups (at most GROUP_NS or GROUP_BATCHES, closed early when
+nothing more waits), commits a group in one transaction, then sends the PUBACKs, then the signed
+acknowledgements that are due. Rules of this file:
+
+- no PUBACK and no acknowledgement before the COMMIT that they speak of;
+- every TICK_NS a tick is journalled: followers take their time from these, so that what they derive
+  is a function of the journal;
+- a full disk is waited out, with credit 0 for all gateways; any other refusal of the journal ends
+  the thread (`failed` says why), since a disk that failed once cannot be trusted by trying again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol, TypeAlias
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from collector.intake.gate import QUARANTINE_COUNT, QUARANTINE_PERIOD_NS, Examined
+from collector.intake.inbox import CREDIT, Inbox, Quota, Stream, Verdict
+from collector.intake.journal import Journal, JournalError
+from collector.store import Entry, EntryKind
+from gateway import seal, wire
+
+GROUP_NS = 50_000_000
+GROUP_BATCHES = 200
+TICK_NS = 5_000_000_000
+RETRY_S = 1.0
+# More than the broker sends without a PUBACK; where it ignores the limit, its TCP connection has to wait.
+QUEUE_SIZE = 2 * CREDIT
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An examined message. session, mid: which connection to the broker it came by, and its number there."""
+
+    examined: Examined
+    session: int
+    mid: int
+
+
+class Signal(Enum):
+    """What else reaches the recorder by the queue."""
+
+    CONNECTED = "connected"
+    STOP = "stop"
+
+
+Deliveries: TypeAlias = "queue.Queue[Delivery | Signal]"
+
+
+class Link(Protocol):
+    """The way back to the broker."""
+
+    def puback(self, delivery: Delivery) -> None:
+        """Tell the broker that a message is dealt with."""
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send and retain; dropped while there is no connection."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What came of a gateway's messages since the start."""
+
+    fresh: int = 0
+    duplicate: int = 0
+    conflict: int = 0
+    refused: int = 0
+    quarantined: int = 0
+    received_ns: int = 0
+
+
+@dataclass(slots=True)
+class _Group:
+    """Deliveries that are committed together."""
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+
+
+class Recorder:
+    """Commits deliveries to the journal and acknowledges them.
+
+    counts: by gateway; strangers: of unknown gateways. trouble: what is wrong for now,
+    failed: for good; "" = nothing.
+    """
+
+    def __init__(
+        self, *, journal: Journal, deliveries: Deliveries, link: Link, key: Ed25519PrivateKey, gateways: Collection[str]
+    ) -> None:
+        """gateways: the trusted ones; each gets an acknowledgement at least every 30 s."""
+        self.counts = {gateway: Counts() for gateway in gateways}
+        self.strangers = Counts()
+        self.trouble = self.failed = ""
+        self._journal, self._deliveries, self._link, self._key = journal, deliveries, link, key
+        self._inbox = Inbox(journal.streams(), gateways)
+        self._conflicts = Quota(QUARANTINE_COUNT, QUARANTINE_PERIOD_NS)
+        self._tick_ns = 0
+        # Above every number of every earlier start, also of one whose acknowledgements were never sent.
+        self._acks = journal.starts << 32
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._supervise, name="recorder", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take deliveries."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Commit and acknowledge what waits, then end."""
+        self._stop.set()
+        with contextlib.suppress(queue.Full):  # then it is awake
+            self._deliveries.put_nowait(Signal.STOP)
+        self._thread.join(timeout_s)
+
+    def _supervise(self) -> None:
+        try:
+            while self._turn() and not (self._stop.is_set() and self._deliveries.empty()):
+                pass
+            for gateway in self._inbox.due(2**63):
+                self._acknowledge(gateway)
+        except Exception as error:
+            self.failed = f"the recorder ended: {error}"
+            log.exception("The recorder ended: nothing more is journalled; gateways keep what they measure.")
+
+    def _turn(self) -> bool:
+        """One group: gather, commit, acknowledge; False when it could not be committed and no further one may be."""
+        group = self._gather()
+        if not self._commit(group):
+            return False
+        for delivery in group.deliveries:
+            self._link.puback(delivery)
+        for gateway in self._inbox.due(time.monotonic_ns()):
+            self._acknowledge(gateway)
+        return True
+
+    def _gather(self) -> _Group:
+        group = _Group()
+        due_ns = self._inbox.next_due_ns()
+        wake_ns = self._tick_ns if due_ns is None else min(self._tick_ns, due_ns)
+        timeout_s: float | None = max(0, wake_ns - time.monotonic_ns()) / 1e9
+        closes_ns = 0
+        while len(group.deliveries) < GROUP_BATCHES:
+            try:
+                item = self._deliveries.get(timeout=timeout_s) if timeout_s else self._deliveries.get_nowait()
+            except queue.Empty:
+                break
+            closes_ns = closes_ns or time.monotonic_ns() + GROUP_NS
+            timeout_s = None
+            if isinstance(item, Delivery):
+                self._sort(item, group)
+            elif item is Signal.CONNECTED:
+                self._hurry_all()
+            if time.monotonic_ns() >= closes_ns:
+                break
+        self._tick(group)
+        return group
+
+    def _hurry_all(self) -> None:
+        for gateway in self.counts:
+            self._inbox.hurry(gateway)
+
+    def _tick(self, group: _Group) -> None:
+        now_ns = time.monotonic_ns()
+        if now_ns >= self._tick_ns:
+            self._tick_ns = now_ns + TICK_NS
+            group.entries.append(Entry(0, time.time_ns(), EntryKind.TICK))
+
+    def _sort(self, delivery: Delivery, group: _Group) -> None:
+        """Decide what a delivery is, and what of it goes into the journal."""
+        group.deliveries.append(delivery)
+        entry = delivery.examined.entry
+        if entry is None:
+            return
+        counts = self.counts.get(entry.gateway, self.strangers)
+        counts.received_ns = entry.received_ns
+        if not entry.seq:
+            counts.quarantined += 1
+            group.entries.append(entry)
+            return
+        stream: Stream = (entry.gateway, entry.epoch)
+        verdict = self._inbox.accept(stream, entry.seq, delivery.examined.digest, self._journal.hashes)
+        setattr(counts, verdict.value, getattr(counts, verdict.value) + 1)
+        if verdict is Verdict.FRESH:
+            counts.quarantined += entry.kind is EntryKind.QUARANTINE
+            group.entries.append(entry)
+        elif verdict is Verdict.CONFLICT:
+            self._quarantine_conflict(entry, group)
+        if delivery.examined.hello or verdict in (Verdict.DUPLICATE, Verdict.CONFLICT):
+            self._inbox.hurry(entry.gateway)
+
+    def _quarantine_conflict(self, entry: Entry, group: _Group) -> None:
+        """Two payloads under one number: a cloned gateway, or somebody who has its key."""
+        log.error(
+            "A batch number came twice with different content; is the gateway cloned?",
+            gateway=entry.gateway, epoch=entry.epoch.hex(), seq=entry.seq,
+        )  # fmt: skip
+        if self._conflicts.take(entry.gateway, time.monotonic_ns()):
+            kept = Entry(
+                0, entry.received_ns, EntryKind.QUARANTINE, entry.gateway, entry.epoch, entry.seq, entry.payload
+            )
+            group.entries.append(kept)
+
+    def _commit(self, group: _Group) -> bool:
+        """Put a group into the journal, waiting for room on the disk; False when told to stop meanwhile."""
+        while True:
+            try:
+                self._journal.append(group.entries, self._inbox.proposed())
+            except JournalError as error:
+                if not error.full:
+                    raise
+                self._wait_for_room(str(error))
+                if self._stop.is_set():
+                    return False
+            else:
+                break
+        if self.trouble:
+            self.trouble = ""
+            self._hurry_all()
+            log.info("The journal takes batches again.")
+        self._inbox.committed(time.monotonic_ns())
+        return True
+
+    def _wait_for_room(self, message: str) -> None:
+        if not self.trouble:
+            self.trouble = message
+            log.error("The journal cannot be written: gateways keep what they measure until it can.", reason=message)
+            for gateway in self.counts:
+                self._acknowledge(gateway)
+        self._stop.wait(RETRY_S)
+
+    def _acknowledge(self, gateway: str) -> None:
+        holding = self._inbox.holding(gateway)
+        self._acks += 1
+        ack = wire.Ack(
+            gw=gateway,
+            gen=self._journal.generation,
+            n=self._acks,
+            epochs=tuple(wire.EpochAck(epoch, r.upto, r.have) for epoch, r in holding.epochs),
+            win=self._inbox.credit(healthy=not self.trouble),
+            now=time.time_ns(),
+        )
+        payload = seal.seal_ack(wire.encode_ack(ack), self._key)
+        self._link.publish(wire.down_topic(gateway), payload)
+        self._inbox.sent(gateway, time.monotonic_ns())

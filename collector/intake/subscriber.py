@@ -1,0 +1,189 @@
+"""The subscriber: the collector's connection to the broker.
+
+Takes every gateway's batches off the broker, has them examined (`gate`) and queues them for the
+recorder, which calls `puback` after the commit. Rules of this file:
+
+- a message is PUBACKed by hand, and only on the connection that brought it: the broker sends again
+  what was not, and stops sending after RECEIVE_MAXIMUM of them;
+- losing the broker is no event for the rest: the library reconnects, acknowledgements wait for the
+  next beacon or connection;
+- nothing that arrives can end this thread.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from collector.intake.gate import MAX_PAYLOAD, Gate
+from collector.intake.inbox import CREDIT, Quota
+from collector.intake.recorder import Deliveries, Delivery, Signal
+from gateway.wire import up_topic
+
+RECEIVE_MAXIMUM = CREDIT
+# So long the broker keeps what it could not deliver: a restart of the collector, not more, since the
+# gateways send everything again that no acknowledgement covers.
+SESSION_EXPIRY_S = 300
+KEEPALIVE_S = 30
+RECONNECT_S = (1, 30)
+QOS = 1
+_FAULTS_LOGGED = 20
+_FAULTS_PERIOD_NS = 3600 * 1_000_000_000
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerAccess:
+    """How to reach the broker. protocol: "5" or "3.1.1". ca, cert, key: files; ca None = no TLS, "" = the system's."""
+
+    host: str
+    port: int
+    protocol: str
+    client_id: str
+    user: str = ""
+    password: str | None = None
+    ca: str | None = None
+    cert: str = ""
+    key: str = ""
+
+
+class Subscriber:
+    """Receives batches and sends acknowledgements; the recorder's `Link`."""
+
+    def __init__(self, access: BrokerAccess, gate: Gate, deliveries: Deliveries) -> None:
+        self.connected = False
+        self.refusal = ""
+        self._access, self._gate, self._deliveries = access, gate, deliveries
+        self._session = 0
+        self._logged = Quota(_FAULTS_LOGGED, _FAULTS_PERIOD_NS)
+        self._stopping = threading.Event()
+        self._five = access.protocol == "5"
+        self._client = self._make_client()
+
+    def _make_client(self) -> Client:
+        access = self._access
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=access.client_id,
+            protocol=MQTTProtocolVersion.MQTTv5 if self._five else MQTTProtocolVersion.MQTTv311,
+            # MQTT 3.1.1 sessions never expire: a collector that stays away would fill the broker.
+            clean_session=None if self._five else True,
+            manual_ack=True,
+        )
+        if access.user:
+            client.username_pw_set(access.user, access.password)
+        if access.ca is not None:
+            client.tls_set(access.ca or None, access.cert or None, access.key or None)
+        client.reconnect_delay_set(*RECONNECT_S)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        return client
+
+    def start(self) -> None:
+        """Connect, in the background and again and again, until `stop`."""
+        if self._five:
+            properties = Properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            properties.ReceiveMaximum = RECEIVE_MAXIMUM
+            properties.MaximumPacketSize = MAX_PAYLOAD + 1024
+            self._client.connect_async(
+                self._access.host, self._access.port, KEEPALIVE_S, clean_start=False, properties=properties
+            )
+        else:
+            self._client.connect_async(self._access.host, self._access.port, KEEPALIVE_S)
+        self._client.loop_start()
+
+    def stop_receiving(self) -> None:
+        """Take nothing more in; what the recorder still sends goes out."""
+        self._stopping.set()
+        self._client.unsubscribe(up_topic("+"))
+
+    def stop(self) -> None:
+        """Disconnect."""
+        self._stopping.set()
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def puback(self, delivery: Delivery) -> None:
+        """Tell the broker that a message is dealt with."""
+        if delivery.session == self._session:
+            self._client.ack(delivery.mid, QOS)
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send and retain; dropped while there is no connection, since a newer one follows on connecting."""
+        if self.connected:
+            self._client.publish(topic, payload, QOS, retain=True)
+
+    def _on_connect(
+        self, client: Client, _: Any, flags: ConnectFlags, reason: ReasonCode, __: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self._note(f"the broker refuses the collector: {reason}")
+            return
+        # Numbers of the last connection mean nothing on this one.
+        self._session += 1
+        self.connected, self.refusal = True, ""
+        client.subscribe(up_topic("+"), QOS)
+        log.info(
+            "The broker is connected.", host=self._access.host, port=self._access.port, resumed=flags.session_present
+        )
+        self._put(Signal.CONNECTED)
+
+    def _on_disconnect(
+        self, _: Client, __: Any, ___: DisconnectFlags, reason: ReasonCode, ____: Properties | None
+    ) -> None:
+        if self.connected and not self._stopping.is_set():
+            log.warning("The broker is gone; gateways keep what they measure until it is back.", reason=str(reason))
+        self.connected = False
+
+    def _on_subscribe(self, _: Client, __: Any, ___: int, reasons: list[ReasonCode], ____: Properties | None) -> None:
+        if any(reason.is_failure for reason in reasons):
+            self._note(f"the broker does not let the collector read {up_topic('+')}: {reasons[0]}")
+
+    def _on_publish(self, _: Client, __: Any, ___: int, reason: ReasonCode, ____: Properties | None) -> None:
+        if reason.is_failure:
+            self._note(f"the broker does not take acknowledgements: {reason}")
+
+    def _note(self, refusal: str) -> None:
+        """Say once what the broker refuses."""
+        if refusal != self.refusal:
+            self.refusal = refusal
+            log.error("The broker refuses; look at its users and access list.", reason=refusal)
+
+    def _on_message(self, _: Client, __: Any, message: MQTTMessage) -> None:
+        if self._stopping.is_set():
+            return
+        try:
+            gateway = message.topic.split("/")[2]
+            examined = self._gate.examine(
+                gateway, message.payload, received_ns=time.time_ns(), now_ns=time.monotonic_ns()
+            )
+            if examined.fault and self._logged.take(gateway if examined.entry else "", time.monotonic_ns()):
+                log.warning("A message is not accepted.", gateway=gateway, reason=examined.fault)
+        except Exception:
+            log.exception("A message could not be examined and is dropped.", topic=message.topic)
+            self._client.ack(message.mid, QOS)
+            return
+        self._put(Delivery(examined, self._session, message.mid))
+
+    def _put(self, item: Delivery | Signal) -> None:
+        """Queue for the recorder; while it is full the broker's connection waits."""
+        while not self._stopping.is_set():
+            try:
+                return self._deliveries.put(item, timeout=0.5)
+            except queue.Full:
+                continue
