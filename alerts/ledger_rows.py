@@ -1,0 +1,165 @@
+"""Rows of the ledger and the records they stand for; the layout of `ledger.db` and `commands.db`.
+
+`incident` holds every version of every incident, `member` every version of the exceedances in them, `event` their
+history, `notice` every message and `delivery` each step of its way: all append-only. Only `pending` and `cursor`
+change, which say what is still to be sent and how far the book of verdicts was read. Pure: `ledger.py` moves the rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from alerts.records import Event, EventKind, Incident, Member, Message, Notice, NoticeState, Reason, Wanted
+
+SCHEMA_VERSION = 1
+
+_APPEND_ONLY = "\n".join(
+    f"CREATE TRIGGER {table}_no_{event} BEFORE {event} ON {table} "
+    "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;"
+    for table in ("incident", "member", "event", "notice", "delivery")
+    for event in ("update", "delete")
+)
+SCHEMA = f"""
+CREATE TABLE incident (
+    id INTEGER NOT NULL, version INTEGER NOT NULL, at_ns INTEGER NOT NULL, state TEXT NOT NULL, plant TEXT NOT NULL,
+    point TEXT NOT NULL, pack TEXT NOT NULL, clause TEXT NOT NULL, from_ns INTEGER NOT NULL, to_ns INTEGER NOT NULL,
+    body BLOB NOT NULL, PRIMARY KEY (id, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX incident_place ON incident (plant, point, pack, clause, to_ns);
+CREATE INDEX incident_open ON incident (id) WHERE state != 'closed';
+CREATE TABLE member (
+    incident INTEGER NOT NULL, from_ns INTEGER NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (incident, from_ns, version)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, incident INTEGER NOT NULL, at_ns INTEGER NOT NULL, kind TEXT NOT NULL,
+    detail TEXT NOT NULL, who TEXT NOT NULL
+) STRICT;
+CREATE INDEX event_incident ON event (incident);
+CREATE TABLE notice (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, incident INTEGER NOT NULL, pack TEXT NOT NULL, clause TEXT NOT NULL,
+    reason TEXT NOT NULL, recipient TEXT NOT NULL, channel TEXT NOT NULL, digest TEXT NOT NULL UNIQUE,
+    late INTEGER NOT NULL, wanted_ns INTEGER NOT NULL, subject TEXT NOT NULL, text TEXT NOT NULL, payload TEXT NOT NULL
+) STRICT;
+CREATE INDEX notice_incident ON notice (incident);
+CREATE TABLE delivery (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, notice INTEGER NOT NULL, at_ns INTEGER NOT NULL, state TEXT NOT NULL,
+    attempt INTEGER NOT NULL, detail TEXT NOT NULL
+) STRICT;
+CREATE INDEX delivery_notice ON delivery (notice);
+CREATE TABLE pending (
+    notice INTEGER PRIMARY KEY, channel TEXT NOT NULL, due_ns INTEGER NOT NULL, sending INTEGER NOT NULL
+) STRICT;
+CREATE INDEX pending_due ON pending (channel, due_ns);
+CREATE VIEW incident_now AS SELECT * FROM incident i
+    WHERE NOT EXISTS (SELECT 1 FROM incident n WHERE n.id = i.id AND n.version > i.version);
+CREATE VIEW notice_now AS SELECT n.*, coalesce(d.state, 'wanted') AS state, coalesce(d.at_ns, n.wanted_ns) AS at_ns,
+    coalesce(d.attempt, 0) AS attempt, coalesce(d.detail, '') AS detail
+    FROM notice n LEFT JOIN delivery d ON d.id = (SELECT max(id) FROM delivery WHERE notice = n.id);
+CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+{_APPEND_ONLY}
+PRAGMA user_version = {SCHEMA_VERSION};
+"""  # noqa: S608 - a schema of constants
+COMMANDS_SCHEMA = f"""
+CREATE TABLE command (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at_ns INTEGER NOT NULL, kind TEXT NOT NULL, incident INTEGER NOT NULL,
+    who TEXT NOT NULL, note TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER command_no_update BEFORE UPDATE ON command
+BEGIN SELECT RAISE(ABORT, 'commands are append-only'); END;
+CREATE TRIGGER command_no_delete BEFORE DELETE ON command
+BEGIN SELECT RAISE(ABORT, 'commands are append-only'); END;
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+INSERT_INCIDENT = "INSERT INTO incident VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_MEMBER = "INSERT INTO member VALUES (?, ?, ?, ?)"
+INSERT_EVENT = "INSERT INTO event (incident, at_ns, kind, detail, who) VALUES (?, ?, ?, ?, ?)"
+INSERT_NOTICE = (
+    "INSERT INTO notice (incident, pack, clause, reason, recipient, channel, digest, late, wanted_ns, subject, text, "
+    "payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING"
+)
+INSERT_DELIVERY = "INSERT INTO delivery (notice, at_ns, state, attempt, detail) VALUES (?, ?, ?, ?, ?)"
+
+OPEN = "SELECT id FROM incident_now WHERE state != 'closed'"
+NEAR = (
+    "SELECT id FROM incident_now i WHERE (plant, point, pack, clause) = (?, ?, ?, ?) AND (from_ns <= ? AND to_ns >= ? "
+    "OR EXISTS (SELECT 1 FROM member m WHERE m.incident = i.id AND m.from_ns BETWEEN ? AND ?))"
+)
+MEMBERS = (
+    "SELECT body FROM member m WHERE incident = ? AND NOT EXISTS (SELECT 1 FROM member n WHERE "
+    "n.incident = m.incident AND n.from_ns = m.from_ns AND n.version > m.version) ORDER BY from_ns"
+)
+NOTICE = "SELECT * FROM notice_now WHERE id = ?"
+NOTICES = "SELECT * FROM notice_now WHERE id > ? ORDER BY id LIMIT ?"
+NOTICES_OF = "SELECT * FROM notice_now WHERE incident = ? AND id > ? ORDER BY id LIMIT ?"
+COUNTS = "SELECT state, count(*) FROM notice_now GROUP BY state"
+DUE = "SELECT notice FROM pending WHERE channel = ? AND NOT sending AND due_ns <= ? ORDER BY due_ns, notice LIMIT 1"
+INTERRUPTED = (
+    "SELECT notice, (SELECT max(attempt) FROM delivery d WHERE d.notice = p.notice) FROM pending p WHERE sending"
+)
+
+
+def incident_values(incident: Incident, at_ns: int) -> tuple[Any, ...]:
+    """The row of an incident's version."""
+    return (
+        incident.id, incident.version, at_ns, incident.state, *incident.place, incident.from_ns, incident.to_ns,
+        msgspec.json.encode(incident),
+    )  # fmt: skip
+
+
+def incident(body: bytes) -> Incident:
+    """The incident in a row's body."""
+    return msgspec.json.decode(body, type=Incident)
+
+
+def member_values(incident: int, member: Member) -> tuple[Any, ...]:
+    """The row of a member's version."""
+    return incident, member.from_ns, member.version, msgspec.json.encode(member)
+
+
+def member(body: bytes) -> Member:
+    """The member in a row's body."""
+    return msgspec.json.decode(body, type=Member)
+
+
+def event_values(event: Event) -> tuple[Any, ...]:
+    """The row of an event, without its number."""
+    return event.incident, event.at_ns, event.kind, event.detail, event.who
+
+
+def event(row: tuple[Any, ...]) -> Event:
+    """The event in a row of incident, at_ns, kind, detail, who."""
+    return Event(incident=row[0], at_ns=row[1], kind=EventKind(row[2]), detail=row[3], who=row[4])
+
+
+def digest(wanted: Wanted) -> str:
+    """The name of a message: the same incident, opening, reason, recipient and channel have one message only."""
+    incident = wanted.incident
+    parts = (
+        *incident.place, str(incident.id), str(incident.opened_ns), str(incident.openings), wanted.reason.value,
+        wanted.recipient, wanted.channel,
+    )  # fmt: skip
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def notice_values(wanted: Wanted, at_ns: int) -> tuple[Any, ...]:
+    """The row of a notice, without its number."""
+    i, m = wanted.incident, wanted.message
+    return (
+        i.id, i.pack, i.clause, wanted.reason, wanted.recipient, wanted.channel, digest(wanted), i.late, at_ns,
+        m.subject, m.text, m.payload,
+    )  # fmt: skip
+
+
+def notice(row: tuple[Any, ...]) -> Notice:
+    """The notice in a row of the view notice_now."""
+    return Notice(
+        id=row[0], incident=row[1], pack=row[2], clause=row[3], reason=Reason(row[4]), recipient=row[5],
+        channel=row[6], digest=row[7], late=bool(row[8]), wanted_ns=row[9],
+        message=Message(subject=row[10], text=row[11], payload=row[12]), state=NoticeState(row[13]), at_ns=row[14],
+        attempts=row[15], detail=row[16],
+    )  # fmt: skip
