@@ -1,0 +1,110 @@
+"""Parameters: the quantities that are measured, with unit, names and HJ 212 code.
+
+The list itself is data, `gateway/parameters.toml`, and every package uses its codes. People write
+codes in many ways ("so2", "a21026", "NH3N"), so `Parameters.find` is lenient, while everything
+inside the product carries the one code of the list. Pure: text in, parameters and faults out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from gateway.document import Fault, Table, parse_document
+from gateway.settings import KINDS, Label, label
+from gateway.units import UNITS
+
+AVERAGES = ("energy", "mean", "median", "flow_weighted", "maximum", "sum")
+CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
+_NOISE = re.compile(r"[\s_.-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A measured quantity.
+
+    unit: that all values inside the product have; "" = a bare number (pH).
+    hj212: its code in HJ 212-2017 and -2025; "" = none.
+    media: kinds of point where it is measured.
+    average: how values become an average: energy, mean, median, flow_weighted, maximum or sum.
+    molar_mass: of a gas, for readings in ppm; None = not a gas. [g/mol]
+    """
+
+    code: str
+    name: Label
+    unit: str
+    hj212: str
+    media: tuple[str, ...]
+    average: str
+    aliases: tuple[str, ...]
+    source: str
+    molar_mass: float | None
+
+
+class Parameters(Mapping[str, Parameter]):
+    """All parameters by code, in the order of the file."""
+
+    def __init__(self, parameters: Mapping[str, Parameter]) -> None:
+        self._by_code = dict(parameters)
+        self._by_name = {name: p for p in self._by_code.values() for name in _names(p)}
+
+    def __getitem__(self, code: str) -> Parameter:
+        return self._by_code[code]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_code)
+
+    def __len__(self) -> int:
+        return len(self._by_code)
+
+    def find(self, text: str) -> Parameter | None:
+        """The parameter of a code, HJ 212 code or alias, however it is capitalised; None where there is none."""
+        return self._by_code.get(text) or self._by_name.get(_plain(text))
+
+
+def _plain(text: str) -> str:
+    """A name as it compares: `NH3-N`, `NH3N` and `nh3_n` are one."""
+    return _NOISE.sub("", text).casefold()
+
+
+def _names(parameter: Parameter) -> Iterator[str]:
+    for text in (parameter.code, parameter.hj212, *parameter.aliases):
+        if text:
+            yield _plain(text)
+
+
+def parse_parameters(text: str, file: str) -> tuple[Parameters, list[Fault]]:
+    """The parameters in a TOML text, and all its faults."""
+    document, faults = parse_document(text, file)
+    found: dict[str, Parameter] = {}
+    owners: dict[str, str] = {}
+    with Table.root(document, faults) as root:
+        for table in root.tables("parameter"):
+            with table:
+                parameter = _parameter(table)
+                for name in dict.fromkeys(_names(parameter)):
+                    if name in owners:
+                        table.fault("code", f"the name {name!r} belongs to {owners[name]} already", "names are unique")
+                    owners[name] = parameter.code
+                found[parameter.code] = parameter
+    return Parameters(found), faults
+
+
+def _parameter(table: Table) -> Parameter:
+    code = table.text("code", pattern=CODE, hint="letters, digits, '_', '.' and '-'") or ""
+    media = table.texts("media", hint=f"some of: {', '.join(KINDS)}")
+    for kind in media:
+        if kind not in KINDS:
+            table.fault("media", f"{kind!r} is not a kind of point", f"some of: {', '.join(KINDS)}")
+    return Parameter(
+        code=code,
+        name=label(table, "name", code),
+        unit=table.choice("unit", UNITS) or "",
+        hj212=table.text("hj212", ""),
+        media=media,
+        average=table.choice("average", AVERAGES, "mean"),
+        aliases=table.texts("aliases", []),
+        source=table.text("source", hint="where the name, unit and code come from") or "",
+        molar_mass=table.number("molar_mass", None, low=1.0, high=1000.0, hint="g/mol"),
+    )

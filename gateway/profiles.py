@@ -1,0 +1,425 @@
+"""Device profiles: what an instrument's registers mean, as data with a citation.
+
+One instrument model is one file `gateway/profiles/<name>.toml`; folders of a plant's own profiles can be
+named in the site file. Rules of a profile, which `parse_profile` enforces:
+
+- addresses are those on the wire, counted from 0 (a manual's 40001 or "register 1" is address 0);
+- every register and every status rule says where in the manual (or driver) it stands;
+- the profile says whose word it is (`source`), what of it nobody has verified yet (`unverified`), how
+  the instrument tells its status - or why it cannot (`no_status`) - and gives worked examples;
+- status rules stand in order of precedence: the first that applies decides;
+- word orders are named by the bytes of a 32-bit value as they arrive: ABCD is big-endian, CDAB has the
+  words swapped, BADC the bytes in each word, DCBA both. Longer values follow the same two swaps.
+
+Pure: text in, profile and faults out. `gateway.registers` turns words into values by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from gateway.document import Fault, Table, parse_document
+from gateway.measurement import Status
+from gateway.parameters import Parameter, Parameters
+from gateway.settings import KINDS, Label, label
+from gateway.units import UNITS, Conversion, conversion
+
+# Modbus Application Protocol V1.1b3, 6.1 to 6.4: most that one request may ask for.
+MAX_REGISTERS = 125
+MAX_BITS = 2000
+ADDRESSES = 65536
+
+ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
+BIT_FUNCTIONS = (1, 2)
+WORD_FUNCTIONS = (3, 4)
+
+# What an instrument can know about its own values; the other statuses are found out by the gateway.
+STATUSES: Mapping[str, Status] = MappingProxyType({
+    "maintenance": Status.MAINTENANCE,
+    "calibration": Status.CALIBRATION,
+    "fault": Status.FAULT,
+    "out_of_range": Status.OUT_OF_RANGE,
+    "stopped": Status.STOPPED,
+    "manual": Status.MANUAL,
+})  # fmt: skip
+
+
+class WordType(NamedTuple):
+    """How a value lies in registers.
+
+    width: registers it takes. dtype: numpy code without byte order, "" = decimal digits. low, high: its range.
+    """
+
+    width: int
+    dtype: str
+    low: float
+    high: float
+
+
+TYPES: Mapping[str, WordType] = MappingProxyType({
+    "int16": WordType(1, "i2", -(2**15), 2**15 - 1),
+    "uint16": WordType(1, "u2", 0, 2**16 - 1),
+    "int32": WordType(2, "i4", -(2**31), 2**31 - 1),
+    "uint32": WordType(2, "u4", 0, 2**32 - 1),
+    "int64": WordType(4, "i8", -(2**63), 2**63 - 1),
+    "uint64": WordType(4, "u8", 0, 2**64 - 1),
+    "float32": WordType(2, "f4", -3.4028234663852886e38, 3.4028234663852886e38),
+    "float64": WordType(4, "f8", -1.7976931348623157e308, 1.7976931348623157e308),
+    "bcd16": WordType(1, "", 0, 9999),
+    "bcd32": WordType(2, "", 0, 99999999),
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Register:
+    """Where and how an instrument gives a parameter.
+
+    value = raw * scale + offset in `unit`, the instrument's own; `conversion` then gives the parameter's unit.
+    sentinels: ranges of raw numbers that mean "no value".
+    low, high: what the instrument can measure; outside is out_of_range. [parameter's unit]
+    added: its value adds to the register of the same parameter before it (a counter in two parts).
+    manual: where it stands in the manual.
+    """
+
+    parameter: str
+    fc: int
+    address: int
+    type: str
+    order: str
+    scale: float
+    offset: float
+    unit: str
+    conversion: Conversion
+    sentinels: tuple[tuple[float, float], ...]
+    low: float
+    high: float
+    added: bool
+    manual: str
+
+    @property
+    def width(self) -> int:
+        """How many registers it takes."""
+        return TYPES[self.type].width
+
+    @property
+    def factor(self) -> float:
+        """value [parameter's unit] = raw * factor + shift."""
+        return self.scale * self.conversion.factor
+
+    @property
+    def shift(self) -> float:
+        """value = raw * factor + shift. [parameter's unit]"""
+        return self.offset * self.conversion.factor + self.conversion.shift
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRule:
+    """When a bit or word of the instrument means that values are not plainly good.
+
+    It applies when ((word & mask) in values) is not `negated`; a discrete input or coil is a word of 0 or 1.
+    parameters: whose values it concerns, in full. text: what the manual says it means.
+    """
+
+    fc: int
+    address: int
+    mask: int
+    values: tuple[int, ...]
+    negated: bool
+    status: Status
+    parameters: tuple[str, ...]
+    text: Label
+    manual: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A worked example: words as read, and what they mean.
+
+    words: (function code, address) -> word. expect: parameter -> value, None = no value. status: of each.
+    path, line: where it stands in its file.
+    """
+
+    title: str
+    words: Mapping[tuple[int, int], int]
+    expect: Mapping[str, float | None]
+    status: Mapping[str, Status]
+    source: str
+    path: str
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """An instrument model.
+
+    kind: of the points it belongs to. source: whose word the register map is. manual: the document that
+    registers cite. unverified: what nobody has checked against a manual or an instrument.
+    max_registers, max_hole, max_hole_bits: the longest request, and the widest gap a request may read across.
+    no_status: why the profile has no status rule; "" = it has.
+    """
+
+    name: str
+    title: Label
+    maker: str
+    model: str
+    kind: str
+    source: str
+    manual: str
+    unverified: tuple[str, ...]
+    max_registers: int
+    max_hole: int
+    max_hole_bits: int
+    no_status: str
+    registers: tuple[Register, ...]
+    status: tuple[StatusRule, ...]
+    examples: tuple[Example, ...]
+    file: str
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Every parameter it gives, in the order of its registers."""
+        return tuple(dict.fromkeys(register.parameter for register in self.registers))
+
+    def register(self, parameter: str) -> Register:
+        """The (first) register of a parameter; KeyError where there is none."""
+        for register in self.registers:
+            if register.parameter == parameter:
+                return register
+        raise KeyError(parameter)
+
+
+def parse_profile(text: str, file: str, parameters: Parameters) -> tuple[Profile | None, list[Fault]]:
+    """The profile in a TOML text, or None and all its faults."""
+    document, faults = parse_document(text, file)
+    if faults:
+        return None, faults
+    with Table.root(document, faults) as root:
+        head = root.table("profile", required=True, hint="a device profile starts with [profile]")
+        kind = head.choice("kind", KINDS) or ""
+        registers = _registers(root, parameters, kind)
+        names = tuple(dict.fromkeys(register.parameter for register in registers))
+        rules = tuple(filter(None, (_rule(table, names) for table in root.tables("status"))))
+        examples = tuple(_example(table, names) for table in root.tables("example"))
+        profile = _profile(head, kind, registers, rules, examples)
+        if not examples:
+            root.fault("example", "missing", "add [[example]]: words as read from an instrument, and what they mean")
+    return (None if faults else profile), faults
+
+
+def _profile(
+    table: Table,
+    kind: str,
+    registers: tuple[Register, ...],
+    rules: tuple[StatusRule, ...],
+    examples: tuple[Example, ...],
+) -> Profile:
+    with table:
+        name = table.identifier("name") or ""
+        no_status = table.text("no_status", "")
+        if not rules and not no_status:
+            table.fault("no_status", "the profile has no status rule", 'add [[status]], or say why: no_status = "..."')
+        if rules and no_status:
+            table.fault("no_status", "the profile has status rules", "remove no_status")
+        return Profile(
+            name=name, title=label(table, "title", name), kind=kind,
+            maker=table.text("maker") or "", model=table.text("model") or "",
+            source=_said(table, "source", "whose word the register map is: a manual, a public driver"),
+            manual=_said(table, "manual", "the document that the registers cite"),
+            unverified=table.texts("unverified", []),
+            max_registers=table.integer("max_registers", MAX_REGISTERS, low=4, high=MAX_REGISTERS) or MAX_REGISTERS,
+            max_hole=table.integer("max_hole", 0, low=0, high=MAX_REGISTERS) or 0,
+            max_hole_bits=table.integer("max_hole_bits", 0, low=0, high=MAX_BITS) or 0,
+            no_status=no_status, registers=registers, status=rules, examples=examples, file=table.document.file,
+        )  # fmt: skip
+
+
+def _said(table: Table, key: str, hint: str) -> str:
+    """A text that must not be empty: a citation."""
+    text = table.text(key, hint=hint)
+    if text is not None and not text.strip():
+        table.fault(key, "empty", hint)
+    return text or ""
+
+
+def _registers(root: Table, parameters: Parameters, kind: str) -> tuple[Register, ...]:
+    found: list[Register] = []
+    taken: dict[tuple[int, int], str] = {}
+    for table in root.tables("register"):
+        with table:
+            register = _register(table, parameters, kind)
+        if register is None:
+            continue
+        known = any(other.parameter == register.parameter for other in found)
+        if known != register.added:
+            what = f"{register.parameter} has a register already" if known else "there is no register to add to"
+            table.fault("parameter", what, "only a further part of the same value says added = true")
+        places = [(register.fc, register.address + n) for n in range(register.width)]
+        if others := {taken[place] for place in places if place in taken}:
+            table.fault("address", f"overlaps {', '.join(sorted(others))}", f"{register.type} takes {register.width}")
+        taken.update(dict.fromkeys(places, table.path))
+        found.append(register)
+    if not found and "register" not in root:
+        root.fault("register", "missing", "add [[register]] for each parameter")
+    return tuple(found)
+
+
+def _register(table: Table, parameters: Parameters, kind: str) -> Register | None:
+    parameter = _parameter(table, parameters, kind)
+    type = table.choice("type", TYPES) or ""
+    width = TYPES[type].width if type else 1
+    fc = table.integer("fc", low=3, high=4, hint="3 = holding registers, 4 = input registers")
+    address = table.integer("address", low=0, high=ADDRESSES - width, hint="as on the wire, counted from 0")
+    order = table.choice("order", ORDERS, "ABCD")
+    scale = table.number("scale", 1.0)
+    if scale == 0:
+        table.fault("scale", "0 is not a scale", "value = raw * scale + offset")
+    offset = table.number("offset", 0.0)
+    unit = table.choice("unit", UNITS)
+    sentinels = _sentinels(table, type)
+    low, high = table.number("low"), table.number("high")
+    added = table.boolean("added", False)
+    manual = _said(table, "manual", "page, section or driver line where the register stands")
+    if None in (parameter, fc, address, unit, low, high, scale, offset) or not type:
+        return None
+    assert parameter is not None
+    way = conversion(unit, parameter.unit, parameter.molar_mass)
+    if way is None:
+        table.fault("unit", f"{unit!r} does not become {parameter.unit!r} of {parameter.code}", "see gateway/units.py")
+        return None
+    if low >= high:
+        table.fault("low", f"{low:g} is not below high = {high:g}", "what the instrument can measure, in its own unit")
+    ends = sorted((low * way.factor + way.shift, high * way.factor + way.shift))
+    return Register(
+        parameter=parameter.code, fc=fc, address=address, type=type, order=order, scale=scale, offset=offset,
+        unit=unit, conversion=way, sentinels=sentinels, low=ends[0], high=ends[1], added=added, manual=manual,
+    )  # fmt: skip
+
+
+def _parameter(table: Table, parameters: Parameters, kind: str) -> Parameter | None:
+    code = table.choice("parameter", parameters)
+    parameter = parameters.get(code) if code else None
+    if parameter and kind and kind not in parameter.media:
+        table.fault(
+            "parameter",
+            f"{parameter.code} is not measured at a {kind} point",
+            f"it belongs to: {', '.join(parameter.media)}",
+        )
+    return parameter
+
+
+def _sentinels(table: Table, type: str) -> tuple[tuple[float, float], ...]:
+    """Raw numbers, or pairs of lowest and highest; a whole number may be given as its bit pattern."""
+    hint = "raw numbers, as [-9999], or ranges, as [[1e37, 9e37]]"
+    given = table.raw("sentinels", [])
+    found = []
+    for item in given if isinstance(given, list) else [given]:
+        pair = item if isinstance(item, list) else [item, item]
+        if len(pair) != 2 or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in pair):
+            table.fault("sentinels", f"{item!r} is not a number or a range", hint)
+            continue
+        low, high = (_raw_number(v, type) for v in pair)
+        if type and not (TYPES[type].low <= low <= high <= TYPES[type].high):
+            table.fault("sentinels", f"{item!r} is not a range of {type}", hint)
+        found.append((low, high))
+    return tuple(found)
+
+
+def _raw_number(value: float, type: str) -> float:
+    """0x8000 in an int16 is -32768."""
+    word = TYPES.get(type)
+    if word and word.dtype.startswith("i") and isinstance(value, int) and word.high < value <= 2 * word.high + 1:
+        return float(value - 2 ** (16 * word.width))
+    return float(value)
+
+
+def _rule(table: Table, names: Sequence[str]) -> StatusRule | None:
+    with table:
+        fc = table.integer("fc", low=1, high=4, hint="1 coils, 2 discrete inputs, 3 holding, 4 input registers")
+        address = table.integer("address", low=0, high=ADDRESSES - 1, hint="as on the wire, counted from 0")
+        status = table.choice("status", STATUSES)
+        parameters = table.texts("parameters", [])
+        for name in parameters:
+            if name not in names:
+                table.fault("parameters", f"{name!r} has no register here", f"some of: {', '.join(names)}")
+        text = label(table, "text", "")
+        manual = _said(table, "manual", "where the manual says so")
+        mask, values, negated = _condition(table, bits=fc in BIT_FUNCTIONS)
+        if fc is None or address is None or status is None:
+            return None
+        return StatusRule(
+            fc=fc, address=address, mask=mask, values=values, negated=negated, status=STATUSES[status],
+            parameters=parameters or tuple(names), text=text, manual=manual,
+        )  # fmt: skip
+
+
+def _condition(table: Table, *, bits: bool) -> tuple[int, tuple[int, ...], bool]:
+    """mask, values and negation of a status rule; see docs/reference/simulated-instruments.md for the keys."""
+    when = table.integer("when", 1, low=0, high=1)
+    if bits:
+        return 1, (when,), False
+    if "bit" in table:
+        bit = table.integer("bit", low=0, high=15, hint="0 = lowest bit of the word") or 0
+        return 1 << bit, (when << bit,), False
+    mask = table.integer("mask", 0xFFFF, low=1, high=0xFFFF) or 0xFFFF
+    key = "equals" if "equals" in table else "unless"
+    values = _numbers(table, key, hint="bit = 3, or equals = [1, 2], or unless = [0]")
+    if any(value & ~mask for value in values):
+        table.fault(key, f"{values} has bits outside the mask {mask:#06x}", "give the values as they are after masking")
+    return mask, values, key == "unless"
+
+
+def _numbers(table: Table, key: str, *, hint: str) -> tuple[int, ...]:
+    value = table.raw(key, hint=hint)
+    values = value if isinstance(value, list) else [value]
+    good = all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 0xFFFF for v in values)
+    if value is not None and (not good or not values):
+        table.fault(key, f"{value!r} is not a list of words (0 to 65535)", hint)
+    return tuple(values) if good else ()
+
+
+def _example(table: Table, names: Sequence[str]) -> Example:
+    with table:
+        words: dict[tuple[int, int], int] = {}
+        for part in table.tables("read"):
+            with part:
+                fc = part.integer("fc", low=1, high=4) or 0
+                address = part.integer("address", low=0, high=ADDRESSES - 1) or 0
+                numbers = _numbers(part, "words", hint="words = [0x42C8, 0x0000]")
+                words.update({(fc, address + n): word for n, word in enumerate(numbers)})
+        if not words:
+            table.fault("read", "missing", "read = [{ fc = 3, address = 0, words = [..] }]")
+        expect = table.mapping("expect", hint='expect = { SO2 = 12.3 }, "none" where there is no value')
+        status = table.mapping("status", {})
+        return Example(
+            title=table.text("title", ""), words=words, expect=_expected(table, expect, names),
+            status=_statuses(table, status, expect),
+            source=_said(table, "source", "where the words come from"),
+            path=table.path, line=table.document.lines.get(table.path),
+        )  # fmt: skip
+
+
+def _expected(table: Table, given: Mapping[str, Any], names: Sequence[str]) -> dict[str, float | None]:
+    expect: dict[str, float | None] = {}
+    for name, value in given.items():
+        if name not in names:
+            table.fault(f"expect.{name}", "has no register here", f"some of: {', '.join(names)}")
+        elif value == "none":
+            expect[name] = None
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            expect[name] = float(value)
+        else:
+            table.fault(f"expect.{name}", f"{value!r} is not a number", 'a number, or "none"')
+    return expect
+
+
+def _statuses(table: Table, given: Mapping[str, Any], expect: Mapping[str, Any]) -> dict[str, Status]:
+    status = dict.fromkeys(expect, Status.OK)
+    for name, value in given.items():
+        if name not in expect or not isinstance(value, str) or value not in (*STATUSES, "ok"):
+            table.fault(f"status.{name}", f"{value!r} is not the status of a parameter in expect", ", ".join(STATUSES))
+        else:
+            status[name] = Status[value.upper()]
+    return status

@@ -1,1 +1,0 @@
-"""Device profiles, one instrument a file: registers as data, with citation and examples."""

@@ -1,0 +1,124 @@
+"""Sensors: the site file's instruments joined with their profiles and plans.
+
+Pure: a site, the profiles and the parameters in; sensors and faults out.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.document import Fault
+from gateway.measurement import Series
+from gateway.parameters import Parameters
+from gateway.profiles import Profile
+from gateway.registers import Plan, plan
+from gateway.settings import Point, SensorSettings, Site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensor:
+    """One instrument of a plant, ready to be polled. series: of each parameter, in the order of plan.parameters."""
+
+    settings: SensorSettings
+    point: Point
+    profile: Profile
+    plan: Plan
+    series: tuple[Series, ...]
+
+    @property
+    def interval_ns(self) -> int:
+        """Time between two polls. [ns]"""
+        return round(self.settings.interval_s * 1e9)
+
+
+def resolve(
+    site: Site, profiles: Mapping[str, Profile], parameters: Parameters
+) -> tuple[tuple[Sensor, ...], list[Fault]]:
+    """Every sensor of a site that can be made, in the order of the file, and all faults found."""
+    faults: list[Fault] = []
+    found = []
+    for number, settings in enumerate(site.sensors):
+        note = _Notes(site, f"sensor[{number}]", faults)
+        if sensor := _sensor(site, settings, profiles, parameters, note):
+            found.append(sensor)
+    _measured_once(site, found, faults)
+    return tuple(found), faults
+
+
+@dataclass(frozen=True, slots=True)
+class _Notes:
+    """Faults of one sensor of the site file."""
+
+    site: Site
+    path: str
+    faults: list[Fault]
+
+    def fault(self, key: str, message: str, hint: str) -> None:
+        path = f"{self.path}.{key}"
+        document = self.site.document
+        line = document.lines.get(path) or document.lines.get(self.path)
+        self.faults.append(Fault(document.file, path, line, message, hint))
+
+
+def _sensor(
+    site: Site, settings: SensorSettings, profiles: Mapping[str, Profile], parameters: Parameters, notes: _Notes
+) -> Sensor | None:
+    profile = profiles.get(settings.profile)
+    if profile is None:
+        notes.fault("profile", f"there is no profile {settings.profile!r}", _hint(settings.profile, list(profiles)))
+        return None
+    point = site.point(settings.point)
+    if profile.kind != point.kind:
+        notes.fault(
+            "profile",
+            f"{profile.name} is an instrument for {profile.kind}, and {point.id} is a {point.kind} point",
+            f"choose a profile for {point.kind}, or the point that the instrument stands at",
+        )
+    names = _names(settings, profile, parameters, notes)
+    if names is None:
+        return None
+    reading = plan(profile, names)
+    series = tuple(
+        Series(site.plant.id, point.id, settings.id, name, parameters[name].unit) for name in reading.parameters
+    )
+    return Sensor(settings=settings, point=point, profile=profile, plan=reading, series=series)
+
+
+def _names(settings: SensorSettings, profile: Profile, parameters: Parameters, notes: _Notes) -> tuple[str, ...] | None:
+    """The codes of the parameters a sensor keeps, all of its profile where none is named; None where one is wrong."""
+    names: list[str] = []
+    good = True
+    for text in settings.parameters:
+        parameter = parameters.find(text)
+        if parameter is None or parameter.code not in profile.parameters:
+            what = "is not a parameter" if parameter is None else f"is not in the profile {profile.name}"
+            notes.fault("parameters", f"{text!r} {what}", _hint(text, list(profile.parameters)))
+            good = False
+        elif parameter.code in names:
+            notes.fault("parameters", f"{text!r} stands there twice", "name each parameter once")
+            good = False
+        else:
+            names.append(parameter.code)
+    return (tuple(names) or profile.parameters) if good else None
+
+
+def _measured_once(site: Site, sensors: list[Sensor], faults: list[Fault]) -> None:
+    """Averages belong to (point, parameter): two instruments that give the same one would be mixed up."""
+    owners: dict[tuple[str, str], str] = {}
+    numbers = {settings.id: number for number, settings in enumerate(site.sensors)}
+    for sensor in sensors:
+        for name in sensor.plan.parameters:
+            owner = owners.setdefault((sensor.point.id, name), sensor.settings.id)
+            if owner != sensor.settings.id:
+                _Notes(site, f"sensor[{numbers[sensor.settings.id]}]", faults).fault(
+                    "parameters",
+                    f"{name} at {sensor.point.id} is measured by {owner} already",
+                    "say which parameters each sensor keeps: parameters = [..]",
+                )
+
+
+def _hint(text: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(text, known, 1)
+    return f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(sorted(known))}"
