@@ -1,0 +1,281 @@
+"""The way to the broker: sends committed batches, listens for the collector's acknowledgements.
+
+`outbox.Sender` decides what goes out when; this agent owns the connection. Each connection is a
+paho client of its own, so that nothing paho queued for an old one goes out unasked: what has to be
+sent again is known from the outbox alone. paho's thread only notes what happens; one thread here
+acts on it. A broker that is away is tried again for ever, with a wait that grows to 30 s; it is
+logged when it goes and when it is back.
+
+An acknowledgement counts when the collector's key signed it and it is above the last one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from gateway import seal, wire
+from gateway.connection import CONNECT_S, Connection, Event, tls_context
+from gateway.measurement import SECOND_NS
+from gateway.outbox import Key, Sender
+from gateway.settings import Broker
+from gateway.spooler import Row
+
+RETRY_S = (0.5, 30.0)  # wait after a failed connection, first and longest
+STATE_EVERY_NS = 30 * SECOND_NS
+
+_log = structlog.get_logger("gateway.publisher")
+
+
+class Spool(Protocol):
+    """What the publisher needs of `spooler.Spooler`."""
+
+    on_commit: Callable[[], None] | None
+    plant: str
+
+    @property
+    def epoch(self) -> bytes: ...
+    def pending(self, limit: int, after: Key) -> list[Row]: ...
+    def row(self, key: Key) -> Row | None: ...
+    def accepts(self, ack: wire.Ack) -> bool: ...
+    def acked(self, ack: wire.Ack) -> int: ...
+    def drained(self) -> bool: ...
+    def counts(self) -> dict[str, int]: ...
+
+
+class Publisher:
+    """Publishes one gateway's outbox; `start` and `stop` once each.
+
+    collector_key: whose acknowledgements count; None = none do, everything stays in the outbox.
+    state: what else to say on the state topic (links, clock); called from the publisher's thread.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        password: str | None,
+        gateway: str,
+        spooler: Spool,
+        collector_key: Ed25519PublicKey | None,
+        *,
+        state: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        self._broker, self._password, self._gateway = broker, password, gateway
+        self._spooler, self._collector_key, self._state = spooler, collector_key, state
+        self._tls = tls_context(broker)
+        self._sender = Sender(acknowledged=collector_key is not None)
+        self._changed = threading.Condition()
+        self._events: deque[Event] = deque()
+        self._poked = self._stopping = False
+        self._refusal = self._bad_ack = ""
+        self._silent = False
+        self._thread = threading.Thread(target=self._run, name=f"publisher {gateway}", daemon=True)
+        self.connected = False
+        spooler.on_commit = self.notify
+
+    # --- what others call ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect and publish, in a thread of its own."""
+        if self._collector_key is None:
+            _log.warning(
+                "The collector's key is not known: nothing it says can free the outbox; enter [collector] public_key",
+                gateway=self._gateway,
+            )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Say goodbye and end the thread; what is not acknowledged stays in the outbox."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(CONNECT_S + 2)
+
+    def notify(self) -> None:
+        """New rows were committed."""
+        with self._changed:
+            self._poked = True
+            self._changed.notify_all()
+
+    def wait_drained(self, timeout_s: float) -> bool:
+        """Wait until everything put is acknowledged; whether it is."""
+        end = time.monotonic() + timeout_s
+        with self._changed:
+            while not self._spooler.drained():
+                left = end - time.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(min(left, 0.2))
+        return True
+
+    # --- one connection after the other -------------------------------------------------------------------
+
+    def _run(self) -> None:
+        wait_s, away = RETRY_S[0], False
+        while not self._stopping:
+            connection = self._connect()
+            if connection.problem:
+                if not away:
+                    away = True
+                    _log.warning(
+                        "The broker cannot be reached; measuring goes on, the outbox keeps everything",
+                        broker=self._broker.url, gateway=self._gateway, problem=connection.problem,
+                    )  # fmt: skip
+                self._pause(wait_s)
+                wait_s = min(2 * wait_s, RETRY_S[1])
+                continue
+            _log.info("Connected to the broker", broker=self._broker.url, gateway=self._gateway)
+            wait_s, away, self.connected = RETRY_S[0], False, True
+            self._serve(connection)
+            self.connected = False
+            connection.close()
+            if not self._stopping:
+                away = True
+                _log.warning(
+                    "The connection to the broker is gone; measuring goes on, the outbox keeps everything",
+                    broker=self._broker.url, gateway=self._gateway, problem=connection.problem or "no acknowledgements",
+                )  # fmt: skip
+                self._pause(wait_s)
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping, seconds)
+
+    def _connect(self) -> Connection:
+        self._events.clear()
+        connection = Connection(self._broker, self._password, self._gateway, self._tls, self._note)
+        connection.open()
+        with self._changed:
+            self._changed.wait_for(lambda: connection.answered or connection.problem or self._stopping, CONNECT_S)
+        if not connection.answered and not connection.problem:
+            connection.problem = f"no answer within {CONNECT_S:g} s"
+        if connection.problem:
+            connection.close()
+        return connection
+
+    def _note(self, event: Event) -> None:
+        """Called from paho's thread."""
+        with self._changed:
+            self._events.append(event)
+            self._changed.notify_all()
+
+    def _serve(self, connection: Connection) -> None:
+        """Send and listen until the connection ends, is doubted, or the publisher stops."""
+        self._sender.connected(time.monotonic_ns())
+        state_ns = 0
+        while not connection.problem and not self._stopping:
+            with self._changed:
+                self._poked = False
+                events = [self._events.popleft() for _ in range(len(self._events))]
+            for event in events:
+                self._handle(event, connection)
+            now_ns = time.monotonic_ns()
+            if now_ns >= state_ns:
+                connection.publish_state(self._state_now())
+                state_ns = now_ns + STATE_EVERY_NS
+            self._send(connection, now_ns)
+            if self._sender.silent(now_ns):
+                self._say_silent()
+                return
+            self._wait(state_ns)
+
+    def _wait(self, state_ns: int) -> None:
+        """Until something happens or a timer is due."""
+        due_ns = min(state_ns, self._sender.next_ns() or state_ns)
+        seconds = max(0.01, (due_ns - time.monotonic_ns()) / SECOND_NS)
+        with self._changed:
+            self._changed.wait_for(lambda: self._events or self._poked or self._stopping, seconds)
+
+    def _send(self, connection: Connection, now_ns: int) -> None:
+        """What is overdue, then what is new, as far as window and broker allow."""
+        for key in self._sender.overdue(now_ns)[: connection.room]:
+            row = self._spooler.row(key)
+            if row is None:
+                self._sender.forget(key)
+            else:
+                connection.publish(row.key, row.payload)
+                self._sender.sent(key, len(row.payload), now_ns)
+        room = min(self._sender.room, connection.room)
+        if room > 0:
+            for row in self._spooler.pending(room, self._sender.after):
+                connection.publish(row.key, row.payload)
+                self._sender.sent(row.key, len(row.payload), now_ns)
+
+    # --- what the broker and the collector say ---------------------------------------------------------------
+
+    def _handle(self, event: Event, connection: Connection) -> None:
+        if event.payload is not None:
+            self._acknowledged(event.payload)
+        elif event.mid is not None:
+            if key := connection.answered_key(event.mid):
+                self._sender.puback(key)
+            self._say_refusal(event.reason)
+        elif event.reason:
+            _log.error(
+                "The broker hands out no acknowledgements, so the outbox fills up; check its access rules",
+                topic=wire.down_topic(self._gateway), reason=event.reason,
+            )  # fmt: skip
+
+    def _acknowledged(self, payload: bytes) -> None:
+        if self._collector_key is None:
+            return
+        try:
+            ack = wire.decode_ack(seal.verify_ack(payload, self._collector_key))
+        except (seal.SealError, wire.WireError) as error:
+            if str(error) != self._bad_ack:  # once, not at every beacon
+                self._bad_ack = str(error)
+                _log.error(
+                    "An acknowledgement is not the collector's; it is ignored. Check [collector] public_key",
+                    gateway=self._gateway, problem=str(error),
+                )  # fmt: skip
+            return
+        if not self._spooler.accepts(ack):
+            return
+        self._spooler.acked(ack)
+        self._sender.acked(ack, time.monotonic_ns())
+        if self._silent:
+            self._silent = False
+            _log.info("The collector acknowledges again", gateway=self._gateway)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _say_refusal(self, reason: str) -> None:
+        """The broker's answer to publishing, once each time it changes."""
+        if reason == self._refusal:
+            return
+        self._refusal = reason
+        if reason:
+            _log.warning(
+                "The broker does not pass batches on; they stay in the outbox", gateway=self._gateway, reason=reason
+            )
+        else:
+            _log.info("The broker passes batches on", gateway=self._gateway)
+
+    def _say_silent(self) -> None:
+        if not self._silent:
+            self._silent = True
+            _log.warning(
+                "The collector has acknowledged nothing for a minute; everything stays in the outbox",
+                gateway=self._gateway, unacked_batches=self._spooler.counts().get("unacked_batches"),
+            )  # fmt: skip
+
+    def _state_now(self) -> dict[str, Any]:
+        return {
+            "state": "online",
+            "plant": self._spooler.plant,
+            "gateway": self._gateway,
+            "epoch": self._spooler.epoch.hex(),
+            "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "broker_refusal": self._refusal,
+            "resent_batches": self._sender.resent,
+            **self._spooler.counts(),
+            **self._state(),
+        }
