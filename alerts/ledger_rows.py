@@ -7,7 +7,6 @@ change, which say what is still to be sent and how far the book of verdicts was 
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import msgspec
@@ -136,21 +135,11 @@ def event(row: tuple[Any, ...]) -> Event:
     return Event(incident=row[0], at_ns=row[1], kind=EventKind(row[2]), detail=row[3], who=row[4])
 
 
-def digest(wanted: Wanted) -> str:
-    """The name of a message: the same incident, opening, reason, recipient and channel have one message only."""
-    incident = wanted.incident
-    parts = (
-        *incident.place, str(incident.id), str(incident.opened_ns), str(incident.openings), wanted.reason.value,
-        wanted.recipient, wanted.channel,
-    )  # fmt: skip
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-
-
 def notice_values(wanted: Wanted, at_ns: int) -> tuple[Any, ...]:
     """The row of a notice, without its number."""
     i, m = wanted.incident, wanted.message
     return (
-        i.id, i.pack, i.clause, wanted.reason, wanted.recipient, wanted.channel, digest(wanted), i.late, at_ns,
+        i.id, i.pack, i.clause, wanted.reason, wanted.recipient, wanted.channel, wanted.digest, i.late, at_ns,
         m.subject, m.text, m.payload,
     )  # fmt: skip
 

@@ -206,12 +206,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A notice before the ledger knows it."""
+    """A notice before the ledger knows it. digest: the message's name (messages.digest)."""
 
     incident: Incident
     reason: Reason
     recipient: str
     channel: str
+    digest: str
     message: Message
 
 
