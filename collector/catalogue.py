@@ -1,15 +1,70 @@
 """The rule packs on disk: those that come with the product, and those in a site's folders.
 
-One of the two modules that read packaged TOML (the other is `gateway.catalogue`).
+One of the two modules that read packaged TOML (the other is `gateway.catalogue`). A pack is loaded
+when it has no fault, and its own examples agree with it; what it says is told by `verdicts.limits`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
 
 from collector.verdicts.pack import RulePack
+from collector.verdicts.pack_file import parse_rules
+from collector.verdicts.pointcheck import example_faults
+from gateway import catalogue
+from gateway.document import Fault, FaultyFiles
 
 
 def rule_packs(folders: Sequence[str] = ()) -> dict[str, RulePack]:
     """Every rule pack by id: packaged ones, then those of the folders, which may replace them. Raises FaultyFiles."""
-    raise NotImplementedError
+    found = dict(_packaged())
+    faults: list[Fault] = []
+    for folder in folders:
+        if not Path(folder).is_dir():
+            faults.append(Fault(folder, "", None, "no such folder", "[folders] rules names folders of *.toml"))
+        for path in sorted(Path(folder).glob("*.toml")):
+            pack, wrong = check_pack(str(path))
+            faults += wrong
+            if pack:
+                found[pack.id] = pack
+    if faults:
+        raise FaultyFiles(faults)
+    return found
+
+
+def check_pack(path: str) -> tuple[RulePack | None, list[Fault]]:
+    """The pack of a file, or None and all its faults; a file that cannot be read is one."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return None, [Fault(path, "", None, f"not readable: {error}", "a rule pack is a TOML file in UTF-8")]
+    return _checked(text, path, catalogue.parameters())
+
+
+def _checked(text: str, file: str, parameters: Collection[str]) -> tuple[RulePack | None, list[Fault]]:
+    pack, faults = parse_rules(text, file, parameters)
+    if pack is None:
+        return None, faults
+    faults = example_faults(pack)
+    return (None, faults) if faults else (pack, [])
+
+
+@cache
+def _packaged() -> tuple[tuple[str, RulePack], ...]:
+    """The packs of the product; a fault in one is ours, and stops everything."""
+    parameters = catalogue.parameters()
+    found: list[tuple[str, RulePack]] = []
+    faults: list[Fault] = []
+    folder = files("collector.verdicts.rules")
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.name.endswith(".toml"):
+            pack, wrong = _checked(entry.read_text(encoding="utf-8"), entry.name, parameters)
+            faults += wrong
+            if pack:
+                found.append((pack.id, pack))
+    if faults:
+        raise FaultyFiles(faults)
+    return tuple(found)

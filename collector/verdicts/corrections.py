@@ -16,12 +16,42 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from collector.verdicts.pack import Setting
 from gateway.measurement import Float64
+from gateway.settings import Label
 
 STANDARD_PA = 101_325.0
 STANDARD_K = 273.0
 AIR_OXYGEN_PERCENT = 21.0
 MOLAR_LITRES = 22.4
+
+_METHOD = "HJ 212-2017 appendix D"
+SETTINGS = (
+    Setting(
+        name="reference_oxygen", kind="number", low=0.0, high=20.9, cite=_METHOD,
+        title=Label("Reference oxygen of the limits [%]; none = no conversion", "基准氧含量 [%]"),
+    ),
+    Setting(
+        name="basis", kind="choice", choices=("dry", "wet"), default="dry", cite=_METHOD,
+        title=Label("Gas in which concentrations are measured", "浓度测量基准（干基、湿基）"),
+    ),
+    Setting(
+        name="oxygen_basis", kind="choice", choices=("dry", "wet"), cite=_METHOD,
+        title=Label("Gas in which O2 is measured, where it is not as basis", "含氧量测量基准"),
+    ),
+    Setting(
+        name="state", kind="choice", choices=("standard", "actual"), default="standard", cite=_METHOD,
+        title=Label("Volume that concentrations are measured in", "浓度测量状态（标况、工况）"),
+    ),
+    Setting(
+        name="area_m2", kind="number", low=0.001, high=10_000.0, cite=_METHOD,
+        title=Label("Cross-section of the stack [m2]", "烟道截面积 [m2]"),
+    ),
+    Setting(
+        name="barometric_pa", kind="number", low=50_000.0, high=110_000.0, default=STANDARD_PA, cite=_METHOD,
+        title=Label("Air pressure at the stack [Pa]", "大气压 [Pa]"),
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,24 +5,43 @@
 - Where a condition on another channel is not known, the loosest limit that could hold is taken:
   what breaks that one is certain.
 - An average that is not valid is not judged; a single peak is (it was measured, however short the minute).
+- Where several packs have a say about the same thing (night hours, validity), the first one named wins.
 
 Pure. Packs are read by `collector.catalogue`; code holds no limit value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from collector.verdicts.pack import Bound, RulePack
+from collector.verdicts import corrections
+from collector.verdicts.noise import NIGHT
+from collector.verdicts.pack import WINDOWS, Bound, ClauseText, RulePack, Setting
 from collector.verdicts.records import Average, Standing
-from gateway.document import Document, Fault
+from collector.verdicts.rounding import round_half_even, round_half_up
+from collector.verdicts.validity import UNRULED_SHARE, Validity
+from gateway.document import Document, Fault, Table
 from gateway.measurement import Float64
-from gateway.settings import Label, Site
+from gateway.settings import Label
+
+Booleans = npt.NDArray[np.bool_]
+Conditions = Mapping[str, float]
+
+# What every point of a kind may set, whatever packs it names.
+KIND_SETTINGS: Mapping[str, tuple[Setting, ...]] = {
+    "noise": (
+        Setting(name="night", kind="hours", title=Label("Night hours", "夜间时段"), cite="site", default=NIGHT),
+    ),
+    "stack": corrections.SETTINGS,
+    "water": (),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +52,15 @@ class Limit:
     high: float | None
     given: tuple[Bound, ...] = ()
 
+    def possible(self, conditions: Conditions) -> bool:
+        """Whether nothing known speaks against this limit."""
+        return all(bound.holds(conditions[bound.parameter]) for bound in self.given if _known(conditions, bound))
+
+
+def _known(conditions: Conditions, bound: Bound) -> bool:
+    value = conditions.get(bound.parameter)
+    return value is not None and not math.isnan(value)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clause:
@@ -42,7 +70,6 @@ class Clause:
     that start within it are judged, "" = all. statistic: "value" or "maximum" of the window.
     corrected: "as measured", or "converted" (standard state, dry, reference oxygen).
     rounding: "half_even", "half_up" or "none", to `places` digits. limits: never empty.
-    conditions: parameters of other channels that the limit depends on.
     """
 
     pack: str
@@ -75,39 +102,26 @@ class Clause:
     @property
     def conditions(self) -> tuple[str, ...]:
         """The other channels that the limit depends on."""
-        raise NotImplementedError
+        return tuple(dict.fromkeys(bound.parameter for limit in self.limits for bound in limit.given))
 
     @property
     def evaluates(self) -> bool:
         """Whether a corrected or rounded value is compared, not the average itself."""
         return self.rounding != "none" or self.corrected != "as measured"
 
-    def bounds(self, conditions: Mapping[str, float] | None = None) -> tuple[float | None, float | None]:
-        """Lower and upper limit under some conditions. [unit]"""
-        raise NotImplementedError
+    def bounds(self, conditions: Conditions | None = None) -> tuple[float | None, float | None]:
+        """Lower and upper limit under some conditions, the loosest that could hold. [unit]"""
+        possible = [limit for limit in self.limits if limit.possible(conditions or {})] or list(self.limits)
+        lows, highs = [limit.low for limit in possible], [limit.high for limit in possible]
+        known_low, known_high = [low for low in lows if low is not None], [high for high in highs if high is not None]
+        return (
+            min(known_low) if len(known_low) == len(lows) else None,
+            max(known_high) if len(known_high) == len(highs) else None,
+        )
 
-    def limit(self, conditions: Mapping[str, float] | None = None) -> float | None:
+    def limit(self, conditions: Conditions | None = None) -> float | None:
         """Upper limit under some conditions, None where there is only a lower one. [unit]"""
         return self.bounds(conditions)[1]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validity:
-    """How much of a window must be there: a number of valid parts, or a share of those expected.
-
-    part: "value" (measurements) or the kind of the windows it is made of.
-    """
-
-    window: str
-    part: str
-    minimum: int | None
-    share: float | None
-    cite: str
-    verified: bool
-
-    def enough(self, valid: npt.ArrayLike, expected: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Whether `valid` parts of `expected` ones make the window valid; shapes as numpy broadcasts them."""
-        raise NotImplementedError
 
 
 def resolve(
@@ -117,7 +131,32 @@ def resolve(
 
     settings: of the point; those of other packs are passed over. document, path: where they stand, for the faults.
     """
-    raise NotImplementedError
+    chosen, faults = _read(pack.settings.values(), settings, document, path)
+    if faults or not pack.holds_on(on):
+        return (), faults
+    clauses = (_clause(pack, text, chosen, on) for text in pack.clauses)
+    return tuple(clause for clause in clauses if clause is not None), []
+
+
+def _clause(pack: RulePack, text: ClauseText, settings: Mapping[str, Any], on: date) -> Clause | None:
+    """The clause for these settings, or None where the text sets no limit for them."""
+    add = sum(adjustment.add for adjustment in text.adjustments if adjustment.agrees(settings))
+    limits = tuple(
+        Limit(
+            low=None if row.low is None else row.low + add,
+            high=None if row.high is None else row.high + add,
+            given=row.given,
+        )
+        for row in text.rows
+        if row.on(on) and row.agrees(settings)
+    )
+    if all(limit.low is None and limit.high is None for limit in limits):
+        return None
+    return Clause(
+        pack=pack.id, id=text.id, cite=text.cite, title=text.title, kind=pack.kind, parameter=text.parameter,
+        window=text.window, period=text.period, statistic=text.statistic, unit=text.unit, standing=text.standing,
+        verified=text.verified, corrected=text.corrected, rounding=text.rounding, places=text.places, limits=limits,
+    )  # fmt: skip
 
 
 def read_settings(
@@ -128,56 +167,124 @@ def read_settings(
 
     Takes texts for numbers (`--set area_class=2`). An unknown key is a fault.
     """
-    raise NotImplementedError
+    asked = [setting for pack in packs for setting in pack.settings.values()]
+    return _read([*asked, *KIND_SETTINGS.get(kind, ())], settings, document, path, strict=True)
+
+
+def _read(
+    asked: Iterable[Setting], given: Mapping[str, Any], document: Document | None, path: str, *, strict: bool = False
+) -> tuple[dict[str, Any], list[Fault]]:
+    faults: list[Fault] = []
+    chosen: dict[str, Any] = {}
+    table = Table(document or Document("", {}, {}), path, given, faults)
+    for setting in asked:
+        value = table.raw(setting.name, None)
+        if setting.name not in table:
+            if setting.required:
+                table.fault(setting.name, "missing", f"{setting.title.en}: {_allowed(setting)} ({setting.cite})")
+            chosen.setdefault(setting.name, setting.default)
+            continue
+        try:
+            chosen.setdefault(setting.name, setting.read(value))
+        except ValueError as error:
+            table.fault(setting.name, str(error), f"{setting.title.en}: {_allowed(setting)} ({setting.cite})")
+    if strict:
+        with table:  # leaving it notes the keys that nobody asked for
+            pass
+    return chosen, faults
+
+
+def _allowed(setting: Setting) -> str:
+    return " or ".join(map(repr, setting.choices)) if setting.choices else f"a value of kind {setting.kind}"
 
 
 def night_hours(packs: Sequence[RulePack], settings: Mapping[str, Any]) -> tuple[str, str]:
-    """Begin and end of night, local clock, by the first pack that has a say; 22:00 to 06:00 where none has."""
-    raise NotImplementedError
+    """Begin and end of night, local clock; 22:00 to 06:00 where no pack has a say.
+
+    settings: as read_settings gives them.
+    """
+    for pack in packs:
+        if pack.night:
+            return settings.get(pack.night.setting) or (pack.night.begin, pack.night.end)
+    return settings.get("night") or NIGHT
 
 
 def validities(packs: Sequence[RulePack], settings: Mapping[str, Any]) -> dict[str, Validity]:
-    """How much each kind of window needs, under the strictest of some packs; a row for every kind of window.
+    """How much each kind of window needs, with a row for every kind.
 
     A kind no pack speaks of needs UNRULED_SHARE of its values (our own choice, unverified).
+    settings: as read_settings gives them.
     """
-    raise NotImplementedError
-
-
-def evaluated(clauses: Sequence[Clause], average: Average, corrected: float | None = None) -> float | None:
-    """The value as an inspector would have it, by the first clause that corrects or rounds this average.
-
-    corrected: the converted value, where there is one (`corrections.Converted.converted`).
-    None where no clause says how, or the correction has no result.
-    """
-    raise NotImplementedError
+    found = {
+        window: Validity(
+            window=window, part="value", minimum=None, share=UNRULED_SHARE, cite="no pack has a say", verified=False
+        )
+        for window in WINDOWS
+    }
+    for row in (row for pack in reversed(packs) for row in pack.validity):
+        share = settings[row.setting] if row.setting else row.share
+        found[row.window] = Validity(
+            window=row.window, part=row.part, minimum=row.minimum, share=share, cite=row.cite, verified=row.verified
+        )
+    return found
 
 
 def rounded(clause: Clause, value: npt.ArrayLike) -> Float64:
     """Values rounded as a clause says; arrays in, arrays out. [unit]"""
-    raise NotImplementedError
+    if clause.rounding == "half_even":
+        return round_half_even(value, clause.places)
+    if clause.rounding == "half_up":
+        return round_half_up(value, clause.places)
+    return np.asarray(value, np.float64)
 
 
-def breach(
-    clause: Clause, average: Average, conditions: Mapping[str, float] | None = None
-) -> tuple[float, float] | None:
+def evaluated(clauses: Sequence[Clause], average: Average, corrected: float | None = None) -> float | None:
+    """The value as an inspector would have it, by the first clause that corrects or rounds this average. [unit]
+
+    corrected: the converted value, where there is one (`corrections.Converted.converted`).
+    None where no clause says how, or the correction has no result.
+    """
+    for clause in clauses:
+        mine = clause.parameter == average.parameter and clause.window == average.window
+        if mine and clause.statistic == "value" and clause.evaluates:
+            value = corrected if clause.corrected == "converted" else average.value
+            return None if value is None or math.isnan(value) else float(rounded(clause, value))
+    return None
+
+
+def breach(clause: Clause, average: Average, conditions: Conditions | None = None) -> tuple[float, float] | None:
     """What was compared and the limit it breaks, or None. [unit]
 
-    Compared is `average.maximum` (statistic maximum), else `average.evaluated` where the clause evaluates, else `value`.
+    Compared is `average.maximum` (statistic maximum), else `average.evaluated` where the clause evaluates,
+    else `average.value`. conditions: means of the other channels over the same window, as far as known.
     """
-    raise NotImplementedError
+    assert clause.parameter == average.parameter, "an average is judged by the clauses of its parameter"
+    if clause.statistic == "maximum":
+        compared = None if average.maximum is None else float(rounded(clause, average.maximum))
+    elif not average.valid:
+        return None
+    else:
+        compared = average.evaluated if clause.evaluates else average.value
+    if compared is None or math.isnan(compared):
+        return None
+    limit = _broken(clause, compared, conditions)
+    return None if limit is None else (compared, limit)
 
 
-def breaking(
-    clause: Clause, value: npt.ArrayLike, conditions: Mapping[str, float] | None = None
-) -> npt.NDArray[Any]:
-    """Which of many values break a clause: booleans of the same shape; NaN breaks nothing. [unit]
+def _broken(clause: Clause, compared: float, conditions: Conditions | None) -> float | None:
+    """The bound that a value breaks, None where it complies."""
+    low, high = clause.bounds(conditions)
+    if high is not None and compared > high:
+        return high
+    return low if low is not None and compared < low else None
 
-    value: corrected already where the clause says so; rounding is done here.
+
+def breaking(clause: Clause, value: npt.ArrayLike, conditions: Conditions | None = None) -> Booleans:
+    """Which of many values break a clause: booleans of the same shape; NaN breaks nothing.
+
+    value: corrected already where the clause says so; rounding is done here. [unit]
     """
-    raise NotImplementedError
-
-
-def site_faults(site: Site, packs: Mapping[str, RulePack], on: date) -> list[Fault]:
-    """What is wrong with the points' rules and settings: unknown packs, wrong kind, missing or unknown settings."""
-    raise NotImplementedError
+    compared = rounded(clause, value)
+    low, high = clause.bounds(conditions)
+    above = compared > high if high is not None else np.zeros(compared.shape, np.bool_)
+    return np.asarray(above | (compared < low) if low is not None else above)

@@ -1,27 +1,21 @@
-"""A rule pack: one standard as data, read from `rules/<standard>.toml`.
+"""A rule pack: one standard as data.
 
-The format is told in docs/reference/rule-packs.md. What this file takes care of:
-
-- a pack is refused with every fault it has; a clause without a citation or an example is a fault;
-- limits are rows. A row holds when its `when` agrees with the point's settings, its dates with the
-  day that is judged and its `given` with other channels of the point (water temperature);
-- the rows of a clause leave no hole: for every choice of the settings they name there is a row,
-  and `high = "none"` says that a text sets no limit there.
-
-Pure: text in, a pack and its faults out. What a pack says about a value is told by `limits`.
+`pack_file` reads it from `rules/<standard>.toml` (format: docs/reference/rule-packs.md), `limits`
+says what it means for a point and a value. Limits are rows: a row holds when its `when` agrees
+with the point's settings, its dates with the day that is judged, and its `given` with other
+channels of the point (ammonia by water temperature). Pure.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from collector.verdicts.records import Standing
-from gateway.document import Fault, Table, parse_document
-from gateway.settings import KINDS, Label, label
+from gateway.settings import Label
 
 WINDOWS = (
     "1m", "5m", "10m", "15m", "30m", "1h", "24h", "day", "night", "calendar_night", "month", "30d", "year",
@@ -31,6 +25,31 @@ STATISTICS = ("value", "maximum")
 CORRECTED = ("as measured", "converted")
 ROUNDINGS = ("none", "half_even", "half_up")
 SETTING_KINDS = ("choice", "boolean", "number", "hours")
+
+_CLOCK = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?")
+_SPAN = re.compile(r"(\d\d:\d\d)\s*(?:-|to|,)\s*(\d\d:\d\d)")
+
+
+def clock_s(text: str) -> int:
+    """Seconds since midnight of a clock time HH:MM or HH:MM:SS; ValueError for anything else. [s]
+
+    >>> clock_s("22:00")
+    79200
+    """
+    found = _CLOCK.fullmatch(text.strip())
+    hour, minute, second = (int(part or 0) for part in found.groups()) if found else (99, 0, 0)
+    if hour > 23 or minute > 59 or second > 59:
+        raise ValueError(f"{text!r} is not a clock time HH:MM")
+    return hour * 3600 + minute * 60 + second
+
+
+def span_h(begin: str, end: str) -> float:
+    """Hours from one clock time to the next time of the other; equal ones are a whole day. [h]
+
+    >>> span_h("22:00", "06:00")
+    8.0
+    """
+    return ((clock_s(end) - clock_s(begin) - 1) % 86_400 + 1) / 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +67,7 @@ class Setting:
 
     kind: choice, boolean, number or hours (a pair of local clock times).
     choices: of a choice. low, high: bounds of a number. length_h: how long a span of hours must be, None = any.
-    default: None = the site file must say it.
+    default: what holds where the site file is silent. required: the site file may not be silent.
     """
 
     name: str
@@ -60,6 +79,43 @@ class Setting:
     high: float | None = None
     length_h: float | None = None
     default: Any = None
+    required: bool = False
+
+    def read(self, value: object) -> Any:  # noqa: ANN401 - a choice is whatever the pack lists
+        """The setting's own form of a value; texts stand for what they name. ValueError says what is wrong."""
+        return {"choice": self._choice, "boolean": self._boolean, "number": self._number, "hours": self._hours}[
+            self.kind
+        ](value)
+
+    def _choice(self, value: object) -> Any:  # noqa: ANN401
+        for choice in self.choices:
+            if not isinstance(value, bool) and (str(value) == str(choice) or _number(value) == choice):
+                return choice
+        raise ValueError(f"{value!r} is none of {', '.join(map(str, self.choices))}")
+
+    def _boolean(self, value: object) -> bool:
+        if isinstance(value, bool) or value in ("true", "false"):
+            return value in (True, "true")
+        raise ValueError(f"{value!r} is neither true nor false")
+
+    def _number(self, value: object) -> float:
+        number = _number(value)
+        if number is None or isinstance(value, bool):
+            raise ValueError(f"{value!r} is not a number")
+        if (self.low is not None and number < self.low) or (self.high is not None and number > self.high):
+            raise ValueError(f"{value!r} is outside {self.low} to {self.high}")
+        return number
+
+    def _hours(self, value: object) -> tuple[str, str]:
+        found = _SPAN.fullmatch(value.strip(" []")) if isinstance(value, str) else None
+        pair = list(found.groups()) if found else value
+        if not (isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
+            raise ValueError(f'{value!r} is not a pair of clock times as ["22:00", "06:00"]')
+        begin, end = pair
+        length = span_h(begin, end)
+        if self.length_h is not None and length != self.length_h:
+            raise ValueError(f"{begin} to {end} is {length:g} hours; {self.cite} wants {self.length_h:g}")
+        return begin, end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +161,10 @@ class Adjustment:
     when: Mapping[str, Any]
     add: float
     cite: str
+
+    def agrees(self, settings: Mapping[str, Any]) -> bool:
+        """Whether the adjustment is for a point with these settings."""
+        return all(settings.get(name) == value for name, value in self.when.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,9 +282,10 @@ class RulePack:
         raise KeyError(id)
 
 
-def parse_rules(text: str, file: str) -> tuple[RulePack | None, list[Fault]]:
-    """The rule pack in a TOML text, or None and all its faults."""
-    document, faults = parse_document(text, file)
-    if faults:
-        return None, faults
-    raise NotImplementedError
+def _number(value: object) -> float | None:
+    """The finite number a value is or names, else None."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return number if abs(number) < float("inf") else None

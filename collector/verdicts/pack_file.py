@@ -1,0 +1,345 @@
+"""Rule packs as people write them: TOML in, a pack and every fault of it out.
+
+- a clause without a citation or without an example is a fault, and so is an unknown key;
+- the rows of a clause leave no hole: for every choice of the settings they name there is a row
+  (`high = "none"` says that the text sets no limit there), and two rows that hold at once differ in
+  what they ask of other channels.
+
+The format is told in docs/reference/rule-packs.md. Pure; files are read by `collector.catalogue`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from collector.verdicts import pack as p
+from collector.verdicts.records import Standing
+from gateway.document import REQUIRED, Fault, Table, parse_document
+from gateway.settings import KINDS, label
+
+CITE_HINT = 'the text and its clause, as cite = "GB 12348-2008 4.1.1, table 1"'
+ROW_HINT = 'limit = [{ when = { area_class = 2 }, high = 50 }, ...]; high = "none" where the text sets none'
+
+
+def parse_rules(
+    text: str, file: str, parameters: Collection[str] | None = None
+) -> tuple[p.RulePack | None, list[Fault]]:
+    """The rule pack in a TOML text, or None and all its faults.
+
+    parameters: codes that exist; None = not checked.
+    """
+    document, faults = parse_document(text, file)
+    if faults:
+        return None, faults
+    with Table.root(document, faults) as root:
+        settings = _settings(root)
+        night = _night(root, settings)
+        pack = p.RulePack(
+            id=root.identifier("id") or "",
+            file=file,
+            kind=root.choice("kind", KINDS) or "",
+            title=label(root, "title", ""),
+            source=root.text("source", hint="where the text can be read") or "",
+            note=root.text("note", ""),
+            in_force=_in_force(root),
+            settings=settings,
+            clauses=_clauses(root, settings, parameters),
+            validity=_validity(root, settings),
+            night=night,
+            background=_background(root, settings),
+            examples=_examples(root),
+        )
+        _check(root, pack)
+    return (None, faults) if faults else (pack, [])
+
+
+def _dates(table: Table) -> tuple[date | None, date | None]:
+    """from and to of a table, each a TOML date or absent."""
+    found: list[date | None] = []
+    for key in ("from", "to"):
+        value = table.raw(key, None)
+        if value is not None and type(value) is not date:
+            table.fault(key, f"{value!r} is not a date", f"{key} = 2008-10-01, without quotes")
+            value = None
+        found.append(value)
+    return found[0], found[1]
+
+
+def _in_force(root: Table) -> tuple[p.Force, ...]:
+    spans = []
+    for table in root.tables("in_force"):
+        with table:
+            begin, end = _dates(table)
+            if begin is None:
+                table.fault("from", "missing", "from = 2008-10-01, the first day it holds")
+            cite = table.text("cite", hint=CITE_HINT) or ""
+            spans.append(p.Force(from_date=begin or date.min, to_date=end, cite=cite))
+    if not spans:
+        root.fault("in_force", "missing", "add [[in_force]] with from and cite")
+    return tuple(spans)
+
+
+def _settings(root: Table) -> dict[str, p.Setting]:
+    found = {}
+    with root.table("setting") as group:
+        for name in group.values:
+            with group.table(name) as table:
+                setting = _setting(name, table)
+                _default(setting, table)
+                found[name] = setting
+    return found
+
+
+def _setting(name: str, table: Table) -> p.Setting:
+    choices = table.raw("choices", [])
+    if not isinstance(choices, list):
+        table.fault("choices", f"{choices!r} is not a list", "choices = [0, 1, 2]")
+        choices = []
+    kind = table.choice("kind", p.SETTING_KINDS, "choice" if choices else REQUIRED)
+    if kind == "choice" and not choices:
+        table.fault("choices", "missing", "a choice needs choices = [...]")
+    return p.Setting(
+        name=name,
+        kind=kind or "choice",
+        title=label(table, "title", name),
+        cite=table.text("cite", hint=CITE_HINT) or "",
+        choices=tuple(choices),
+        low=table.number("low", None),
+        high=table.number("high", None),
+        length_h=table.number("length_h", None, low=0.0, high=24.0),
+        default=table.raw("default", None),
+        required="default" not in table,
+    )
+
+
+def _default(setting: p.Setting, table: Table) -> None:
+    if not setting.required:
+        try:
+            setting.read(setting.default)
+        except ValueError as error:
+            table.fault("default", str(error), "a default is a value that a site file could give")
+
+
+def _night(root: Table, settings: Mapping[str, p.Setting]) -> p.Night | None:
+    if "night" not in root:
+        return None
+    with root.table("night") as table:
+        hours = p.Setting(name="night", kind="hours", title=label(table, "title", "night"), cite="")
+        try:
+            begin, end = hours.read(table.raw("hours", hint='hours = ["22:00", "06:00"]'))
+        except ValueError as error:
+            table.fault("hours", str(error), 'hours = ["22:00", "06:00"]')
+            begin, end = "22:00", "06:00"
+        setting = table.choice("setting", settings, "")
+        return p.Night(begin=begin, end=end, setting=setting, cite=table.text("cite", hint=CITE_HINT) or "")
+
+
+def _background(root: Table, settings: Mapping[str, p.Setting]) -> p.Background | None:
+    if "background" not in root:
+        return None
+    with root.table("background") as table:
+        steps = []
+        for row in table.tables("step"):
+            with row:
+                steps.append((row.integer("upto") or 0, row.integer("correction") or 0))
+        if not steps or steps != sorted(steps) or len(dict(steps)) != len(steps):
+            table.fault("step", "the steps do not rise", "step = [{ upto = 3, correction = -3 }, ...] by rising upto")
+        most = table.number("most") or 0.0
+        if steps and steps[-1][0] < most:
+            table.fault("step", f"the last step ends below most = {most:g}", "the steps reach up to most")
+        return p.Background(
+            least=table.number("least") or 0.0,
+            most=most,
+            steps=tuple(steps),
+            round_setting=table.choice("round_setting", settings, ""),
+            cite=table.text("cite", hint=CITE_HINT) or "",
+        )
+
+
+def _validity(root: Table, settings: Mapping[str, p.Setting]) -> tuple[p.ValidityText, ...]:
+    found = []
+    for table in root.tables("validity"):
+        with table:
+            given = [key for key in ("minimum", "share", "setting") if key in table]
+            if len(given) != 1:
+                table.fault("", "one of minimum, share and setting is needed", "minimum = 45, or share = 0.75")
+            found.append(
+                p.ValidityText(
+                    window=table.choice("window", p.WINDOWS) or "",
+                    part=table.choice("part", ("value", *p.WINDOWS)) or "",
+                    minimum=table.integer("minimum", None, low=1),
+                    share=table.number("share", None, low=0.0, high=1.0),
+                    setting=table.choice("setting", settings, ""),
+                    cite=table.text("cite", hint=CITE_HINT) or "",
+                    verified=bool(table.boolean("verified")),
+                )
+            )
+    windows = [row.window for row in found]
+    if len(set(windows)) != len(windows):
+        root.fault("validity", "a window is named twice", "one [[validity]] for each kind of window")
+    return tuple(found)
+
+
+def _clauses(
+    root: Table, settings: Mapping[str, p.Setting], parameters: Collection[str] | None
+) -> tuple[p.ClauseText, ...]:
+    found: list[p.ClauseText] = []
+    for table in root.tables("clause"):
+        with table:
+            clause = _clause(table, settings)
+            if parameters is not None and clause.parameter not in parameters:
+                table.fault("parameter", f"{clause.parameter!r} is not known", "codes of gateway/parameters.toml")
+            if any(clause.id == other.id for other in found):
+                table.fault("id", f"{clause.id!r} is used twice", "every clause of a pack has its own id")
+            found.append(clause)
+    return tuple(found)
+
+
+def _clause(table: Table, settings: Mapping[str, p.Setting]) -> p.ClauseText:
+    with table.table("rounding") as rounding:
+        mode = rounding.choice("mode", p.ROUNDINGS, "none")
+        places = rounding.integer("places", 0, low=-15, high=15)
+        rounding_cite = rounding.text("cite", "" if mode == "none" else REQUIRED, hint=CITE_HINT) or ""
+    id = table.identifier("id") or ""
+    return p.ClauseText(
+        id=id,
+        cite=table.text("cite", hint=CITE_HINT) or "",
+        title=label(table, "title", id),
+        parameter=table.text("parameter", hint="a code of gateway/parameters.toml") or "",
+        window=table.choice("window", p.WINDOWS) or "",
+        period=table.choice("period", p.PERIODS, ""),
+        statistic=table.choice("statistic", p.STATISTICS, "value"),
+        unit=table.text("unit", hint='"" for pH') or "",
+        standing=Standing(table.choice("standing", list(Standing)) or Standing.EARLY_WARNING),
+        verified=bool(table.boolean("verified", hint="true when the primary text was read")),
+        corrected=table.choice("corrected", p.CORRECTED, "as measured"),
+        rounding=mode,
+        places=places or 0,
+        rounding_cite=rounding_cite,
+        rows=_rows(table, settings),
+        adjustments=_adjustments(table, settings),
+        note=table.text("note", ""),
+    )
+
+
+def _rows(table: Table, settings: Mapping[str, p.Setting]) -> tuple[p.LimitRow, ...]:
+    rows = []
+    if "limit" not in table:
+        table.fault("limit", "missing", ROW_HINT)
+    for row in table.tables("limit"):
+        with row:
+            begin, end = _dates(row)
+            if not {"high", "low"} & set(row.values):
+                row.fault("", "no limit in this row", ROW_HINT)
+            rows.append(
+                p.LimitRow(
+                    when=_when(row, settings), given=_given(row), from_date=begin, to_date=end,
+                    high=_bound(row, "high"), low=_bound(row, "low"),
+                )
+            )  # fmt: skip
+    return tuple(rows)
+
+
+def _bound(row: Table, key: str) -> float | None:
+    if row.values.get(key) == "none":
+        row.skip(key)
+        return None
+    number: float | None = row.number(key, None, hint='a number, or "none" where the text sets no limit')
+    return number
+
+
+def _when(row: Table, settings: Mapping[str, p.Setting]) -> dict[str, Any]:
+    found = {}
+    for name, value in row.mapping("when", {}).items():
+        setting = settings.get(name)
+        if setting is None or setting.kind not in ("choice", "boolean"):
+            row.fault("when", f"{name!r} is no choice of this pack", f"add [setting.{name}] with choices")
+            continue
+        try:
+            found[name] = setting.read(value)
+        except ValueError as error:
+            row.fault("when", f"{name}: {error}")
+    return found
+
+
+def _given(row: Table) -> tuple[p.Bound, ...]:
+    found = []
+    with row.table("given") as group:
+        for name in group.values:
+            with group.table(name) as table:
+                above, upto = table.number("above", None), table.number("upto", None)
+                if above is None and upto is None:
+                    table.fault("", "neither above nor upto", f"given = {{ {name} = {{ above = 12.0 }} }}")
+                found.append(p.Bound(parameter=name, above=above, upto=upto))
+    return tuple(found)
+
+
+def _adjustments(table: Table, settings: Mapping[str, p.Setting]) -> tuple[p.Adjustment, ...]:
+    found = []
+    for row in table.tables("adjust"):
+        with row:
+            cite = row.text("cite", hint=CITE_HINT) or ""
+            found.append(p.Adjustment(when=_when(row, settings), add=row.number("add") or 0.0, cite=cite))
+    return tuple(found)
+
+
+def _examples(root: Table) -> tuple[p.Example, ...]:
+    found = []
+    for table in root.tables("example"):
+        with table:
+            day = table.raw("on", date(2026, 7, 1))
+            if type(day) is not date:
+                table.fault("on", f"{day!r} is not a date", "on = 2026-07-01, without quotes")
+                day = date(2026, 7, 1)
+            value = table.number("value", hint="the average, corrected where the clause says so, not rounded")
+            found.append(
+                p.Example(
+                    clause=table.text("clause", hint="the id of a clause of this pack") or "",
+                    on=day,
+                    settings=table.mapping("settings", {}),
+                    given={name: float(number) for name, number in table.mapping("given", {}).items()},
+                    value=value or 0.0,
+                    compared=table.number("compared", value) or 0.0,
+                    limit=_bound(table, "limit"),
+                    exceeds=bool(table.boolean("exceeds")),
+                    source=table.text("source", hint="who worked the example, or from which line it follows") or "",
+                )
+            )
+    return tuple(found)
+
+
+def _check(root: Table, pack: p.RulePack) -> None:
+    """What no single field shows: clauses without an example, examples without a clause, holes in the rows."""
+    shown = {example.clause for example in pack.examples}
+    ids = [clause.id for clause in pack.clauses]
+    for number, clause in enumerate(pack.clauses):
+        if clause.id not in shown:
+            root.fault(f"clause[{number}].id", f"{clause.id!r} has no example", "add [[example]] with this clause")
+        for fault in dict.fromkeys(_holes(clause, pack)):
+            root.fault(f"clause[{number}].limit", fault, ROW_HINT)
+    for number, example in enumerate(pack.examples):
+        if example.clause not in ids:
+            root.fault(f"example[{number}].clause", f"{example.clause!r} is not known", f"clauses: {', '.join(ids)}")
+
+
+def _holes(clause: p.ClauseText, pack: p.RulePack) -> Sequence[str]:
+    """Choices for which a clause has no row, or two at once."""
+    names = sorted({name for row in clause.rows for name in row.when})
+    choices = [
+        (False, True) if pack.settings[name].kind == "boolean" else pack.settings[name].choices for name in names
+    ]
+    days = {day for row in clause.rows for day in (row.from_date, row.to_date) if day}
+    days |= {force.from_date for force in pack.in_force}
+    found = []
+    for day, values in itertools.product(sorted(filter(pack.holds_on, days)), itertools.product(*choices)):
+        settings = dict(zip(names, values, strict=True))
+        rows = [row for row in clause.rows if row.on(day) and row.agrees(settings)]
+        place = ", ".join(f"{name} = {value}" for name, value in settings.items()) or f"the day {day}"
+        if not rows:
+            found.append(f"no row for {place}")
+        elif len(rows) > 1 and not all(row.given for row in rows):
+            found.append(f"two rows hold at once for {place}")
+    return found

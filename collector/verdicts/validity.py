@@ -1,0 +1,75 @@
+"""How much of a window must be there before its average counts.
+
+The numbers are data of rule packs (`[[validity]]`); this file only counts. A share is compared as
+a ratio of whole numbers, so that 20 of 30 is two thirds exactly. Arrays in, arrays out. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+Booleans = npt.NDArray[np.bool_]
+
+# Where no pack speaks of a kind of window: our own choice, after the 45 of 60 minutes of HJ 75-2017. Unverified.
+UNRULED_SHARE = 0.75
+EN17255_SHARE = Fraction(2, 3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validity:
+    """How much of a window must be there: a number of valid parts, or a share of those expected.
+
+    window: kind of window. part: what is counted, "value" (measurements) or the kind of the windows it is made of.
+    minimum: number of valid parts, or None. share: 0 to 1, or None; exactly one of the two is given.
+    """
+
+    window: str
+    part: str
+    minimum: int | None
+    share: float | None
+    cite: str
+    verified: bool
+
+    def enough(self, valid: npt.ArrayLike, expected: npt.ArrayLike) -> Booleans:
+        """Whether `valid` parts of `expected` ones make the window valid; shapes as numpy broadcasts them."""
+        if self.minimum is not None:
+            return parts_valid(valid, self.minimum)
+        assert self.share is not None, "a validity without minimum has a share"
+        return share_valid(valid, expected, self.share)
+
+
+def parts_valid(valid: npt.ArrayLike, minimum: int) -> Booleans:
+    """Whether at least `minimum` parts are valid.
+
+    Source: HJ 75-2017 and HJ 212-2017 appendix D (45 minutes of an hour, 20 hours of a day), by a rule pack.
+    >>> bool(parts_valid(44, 45)), bool(parts_valid(45, 45))
+    (False, True)
+    """
+    return np.asarray(np.asarray(valid) >= minimum)
+
+
+def share_valid(valid: npt.ArrayLike, expected: npt.ArrayLike, share: float | Fraction) -> Booleans:
+    """Whether at least a share of the expected parts is valid; never where none is expected.
+
+    share: 0 to 1; a float is taken as the simplest fraction near it.
+    >>> bool(share_valid(20, 30, Fraction(2, 3))), bool(share_valid(19, 30, Fraction(2, 3)))
+    (True, False)
+    """
+    ratio = Fraction(share).limit_denominator(1_000_000)
+    there, wanted = np.asarray(valid), np.asarray(expected)
+    return np.asarray((wanted > 0) & (there * ratio.denominator >= wanted * ratio.numerator))
+
+
+def short_term_valid(valid: npt.ArrayLike, total: npt.ArrayLike) -> Booleans:
+    """Whether a short-term average stands on enough of its time: two thirds.
+
+    valid, total: valid and all parts of the interval in which the plant ran.
+    Source: EN 17255-1.
+    >>> bool(short_term_valid(20, 30))
+    True
+    """
+    return share_valid(valid, total, EN17255_SHARE)
