@@ -12,15 +12,15 @@ recorder, which calls `puback` after the commit. Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -96,7 +96,7 @@ class Subscriber:
     def start(self) -> None:
         """Connect, in the background and again and again, until `stop`."""
         if self._five:
-            properties = Properties(PacketTypes.CONNECT)
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
             properties.ReceiveMaximum = RECEIVE_MAXIMUM
             properties.MaximumPacketSize = MAX_PAYLOAD + 1024
@@ -129,7 +129,7 @@ class Subscriber:
             self._client.publish(topic, payload, QOS, retain=True)
 
     def _on_connect(
-        self, client: Client, _: Any, flags: ConnectFlags, reason: ReasonCode, __: Properties | None
+        self, client: Client, _: object, flags: ConnectFlags, reason: ReasonCode, __: Properties | None
     ) -> None:
         if reason.is_failure:
             self._note(f"the broker refuses the collector: {reason}")
@@ -144,17 +144,19 @@ class Subscriber:
         self._put(Signal.CONNECTED)
 
     def _on_disconnect(
-        self, _: Client, __: Any, ___: DisconnectFlags, reason: ReasonCode, ____: Properties | None
+        self, _: Client, __: object, ___: DisconnectFlags, reason: ReasonCode, ____: Properties | None
     ) -> None:
         if self.connected and not self._stopping.is_set():
             log.warning("The broker is gone; gateways keep what they measure until it is back.", reason=str(reason))
         self.connected = False
 
-    def _on_subscribe(self, _: Client, __: Any, ___: int, reasons: list[ReasonCode], ____: Properties | None) -> None:
+    def _on_subscribe(
+        self, _: Client, __: object, ___: int, reasons: list[ReasonCode], ____: Properties | None
+    ) -> None:
         if any(reason.is_failure for reason in reasons):
             self._note(f"the broker does not let the collector read {up_topic('+')}: {reasons[0]}")
 
-    def _on_publish(self, _: Client, __: Any, ___: int, reason: ReasonCode, ____: Properties | None) -> None:
+    def _on_publish(self, _: Client, __: object, ___: int, reason: ReasonCode, ____: Properties | None) -> None:
         if reason.is_failure:
             self._note(f"the broker does not take acknowledgements: {reason}")
 
@@ -164,13 +166,13 @@ class Subscriber:
             self.refusal = refusal
             log.error("The broker refuses; look at its users and access list.", reason=refusal)
 
-    def _on_message(self, _: Client, __: Any, message: MQTTMessage) -> None:
+    def _on_message(self, _: Client, __: object, message: MQTTMessage) -> None:
         if self._stopping.is_set():
             return
         try:
             gateway = message.topic.split("/")[2]
             examined = self._gate.examine(
-                gateway, message.payload, received_ns=time.time_ns(), now_ns=time.monotonic_ns()
+                gateway, bytes(message.payload), received_ns=time.time_ns(), now_ns=time.monotonic_ns()
             )
             if examined.fault and self._logged.take(gateway if examined.entry else "", time.monotonic_ns()):
                 log.warning("A message is not accepted.", gateway=gateway, reason=examined.fault)
@@ -183,7 +185,6 @@ class Subscriber:
     def _put(self, item: Delivery | Signal) -> None:
         """Queue for the recorder; while it is full the broker's connection waits."""
         while not self._stopping.is_set():
-            try:
-                return self._deliveries.put(item, timeout=0.5)
-            except queue.Full:
-                continue
+            with contextlib.suppress(queue.Full):
+                self._deliveries.put(item, timeout=0.5)
+                return
