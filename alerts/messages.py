@@ -50,8 +50,9 @@ _WINDOW = {
     "30d": Label("30 days", "30日"), "year": Label("year", "年"),
 }  # fmt: skip
 _ROWS = {
-    "what": Label("What", "项目"), "where": Label("Where", "地点"), "much": Label("How much", "超标"),
-    "worst": Label("Worst", "最严重"), "was": Label("Was", "原判"), "since": Label("Since", "时间"), "when": Label("When", "时间"),
+    "what": Label("What", "项目"), "where": Label("Where", "地点"), "much": Label("How much", "超限"),
+    "worst": Label("Worst", "最严重"), "was": Label("Was", "原判"),
+    "since": Label("Since", "时间"), "when": Label("When", "时间"),
     "worth": Label("Worth", "效力"), "rule": Label("Rule", "依据"), "note": Label("Note", "说明"),
     "link": Label("Open", "查看"),
 }  # fmt: skip
@@ -158,7 +159,7 @@ def _amount(worst: Member, unit: str, language: str) -> str:
     ratio = unit.startswith(("mg/", "ug/")) and worst.limit > 0 and not below
     percent = f" (+{100 * worst.over / worst.limit:.0f} %)" if ratio and worst.over >= 0.01 * worst.limit else ""
     if language == "zh":
-        return f"{_compared(worst, unit, language)}，{'低于下限' if below else '超出'} {over}{_unit(unit)}{percent.replace(' (', '（').replace(')', '）')}"
+        return f"{_compared(worst, unit, language)}，{'低于下限' if below else '超出'} {over}{_unit(unit)}{percent}"
     return f"{_compared(worst, unit, language)}: {over}{_unit(unit)} {'below' if below else 'over'}{percent}"
 
 

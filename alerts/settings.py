@@ -31,7 +31,7 @@ DEFAULT_STANDING: Mapping[str, Standing] = dict.fromkeys(ROLES, Standing.EARLY_W
 }
 DEFAULT_QUIET_H = 6.0
 
-_MAILBOX = re.compile(r"[^\s@<>,;\"]{1,64}@[^\s@<>,;\"]{1,255}")
+_MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
 _HOST_PORT = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\]):(\d{1,5})")
 _CLAUSE = re.compile(r"[^\s/]+/[^\s/]+")
 
