@@ -64,7 +64,7 @@ def profiles(folders: Sequence[str] = ()) -> dict[str, Profile]:
 
 def load_profile(path: str) -> Profile:
     """One profile file, its examples tried."""
-    ((file, text),) = [_read(Path(path))]
+    file, text = _read(Path(path))
     profile, faults = parse_profile(text, file, parameters())
     faults += example_faults(profile) if profile else []
     if profile is None or faults:

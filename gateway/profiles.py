@@ -7,9 +7,7 @@ named in the site file. Rules of a profile, which `parse_profile` enforces:
 - every register and every status rule says where in the manual (or driver) it stands;
 - the profile says whose word it is (`source`), what of it nobody has verified yet (`unverified`), how
   the instrument tells its status - or why it cannot (`no_status`) - and gives worked examples;
-- status rules stand in order of precedence: the first that applies decides;
-- word orders are named by the bytes of a 32-bit value as they arrive: ABCD is big-endian, CDAB has the
-  words swapped, BADC the bytes in each word, DCBA both. Longer values follow the same two swaps.
+- status rules stand in order of precedence: the first that applies decides.
 
 Pure: text in, profile and faults out. `gateway.registers` turns words into values by it.
 """
@@ -19,20 +17,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.document import Fault, Table, parse_document
 from gateway.measurement import Status
 from gateway.parameters import Parameter, Parameters
 from gateway.settings import KINDS, Label, label
 from gateway.units import UNITS, Conversion, conversion
+from gateway.words import ORDERS, TYPES, raw_number
 
 # Modbus Application Protocol V1.1b3, 6.1 to 6.4: most that one request may ask for.
 MAX_REGISTERS = 125
 MAX_BITS = 2000
 ADDRESSES = 65536
 
-ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
 BIT_FUNCTIONS = (1, 2)
 WORD_FUNCTIONS = (3, 4)
 
@@ -44,32 +42,6 @@ STATUSES: Mapping[str, Status] = MappingProxyType({
     "out_of_range": Status.OUT_OF_RANGE,
     "stopped": Status.STOPPED,
     "manual": Status.MANUAL,
-})  # fmt: skip
-
-
-class WordType(NamedTuple):
-    """How a value lies in registers.
-
-    width: registers it takes. dtype: numpy code without byte order, "" = decimal digits. low, high: its range.
-    """
-
-    width: int
-    dtype: str
-    low: float
-    high: float
-
-
-TYPES: Mapping[str, WordType] = MappingProxyType({
-    "int16": WordType(1, "i2", -(2**15), 2**15 - 1),
-    "uint16": WordType(1, "u2", 0, 2**16 - 1),
-    "int32": WordType(2, "i4", -(2**31), 2**31 - 1),
-    "uint32": WordType(2, "u4", 0, 2**32 - 1),
-    "int64": WordType(4, "i8", -(2**63), 2**63 - 1),
-    "uint64": WordType(4, "u8", 0, 2**64 - 1),
-    "float32": WordType(2, "f4", -3.4028234663852886e38, 3.4028234663852886e38),
-    "float64": WordType(4, "f8", -1.7976931348623157e308, 1.7976931348623157e308),
-    "bcd16": WordType(1, "", 0, 9999),
-    "bcd32": WordType(2, "", 0, 99999999),
 })  # fmt: skip
 
 
@@ -320,19 +292,11 @@ def _sentinels(table: Table, type: str) -> tuple[tuple[float, float], ...]:
         if len(pair) != 2 or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in pair):
             table.fault("sentinels", f"{item!r} is not a number or a range", hint)
             continue
-        low, high = (_raw_number(v, type) for v in pair)
+        low, high = (raw_number(v, type) if type else v for v in pair)
         if type and not (TYPES[type].low <= low <= high <= TYPES[type].high):
             table.fault("sentinels", f"{item!r} is not a range of {type}", hint)
         found.append((low, high))
     return tuple(found)
-
-
-def _raw_number(value: float, type: str) -> float:
-    """0x8000 in an int16 is -32768."""
-    word = TYPES.get(type)
-    if word and word.dtype.startswith("i") and isinstance(value, int) and word.high < value <= 2 * word.high + 1:
-        return float(value - 2 ** (16 * word.width))
-    return float(value)
 
 
 def _rule(table: Table, names: Sequence[str]) -> StatusRule | None:
@@ -356,7 +320,7 @@ def _rule(table: Table, names: Sequence[str]) -> StatusRule | None:
 
 
 def _condition(table: Table, *, bits: bool) -> tuple[int, tuple[int, ...], bool]:
-    """mask, values and negation of a status rule; see docs/reference/simulated-instruments.md for the keys."""
+    """mask, values and negation of a status rule; see docs/reference/device-profiles.md for the keys."""
     when = table.integer("when", 1, low=0, high=1)
     if bits:
         return 1, (when,), False

@@ -23,11 +23,11 @@ import numpy.typing as npt
 
 from gateway.document import Fault
 from gateway.measurement import Float64, Status, UInt8, UInt16
-from gateway.profiles import BIT_FUNCTIONS, MAX_BITS, TYPES, Example, Profile, Register, StatusRule
+from gateway.profiles import BIT_FUNCTIONS, MAX_BITS, Example, Profile, Register, StatusRule
+from gateway.words import TYPES, nothing, pack, unpack
 
+Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
-_TENS = {1: 10.0 ** np.arange(3, -1, -1), 2: 10.0 ** np.arange(7, -1, -1)}
-_NIBBLES = np.array([12, 8, 4, 0], np.uint16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,46 +50,72 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Registers of one block that decode alike. words: places in the block, most significant first, (m, width)."""
+    """Fields of one block that decode alike.
+
+    words: places in the block, most significant first, (m, width). slots: which fields of the plan, (m,).
+    """
 
     block: int
     type: str
-    swapped: bool
+    bytes_swapped: bool
     words: Index
     slots: Index
 
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """A status rule and where its word stands. quiet, active: words under the mask that (do not) trigger it."""
+    """A status rule and where its word stands.
+
+    columns: the plan's parameters it concerns, (k,). quiet, active: words under the mask that do not / do trigger it.
+    """
 
     rule: StatusRule
     block: int
     offset: int
-    columns: npt.NDArray[np.bool_]
+    columns: Bools
     quiet: int
     active: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Scales:
+    """What becomes of raw numbers; one entry a field, but low and high, which have one a parameter.
+
+    column: the parameter of the field. value = raw * multiplier / divisor + shift.
+    sentinels: field, lowest and highest raw number of each range that means no value.
+    last: whether no further part of the value follows.
+    raw_low, raw_high, whole, nothing: what the register can hold, and holds when there is no value.
+    """
+
+    column: Index
+    multiplier: Float64
+    divisor: Float64
+    shift: Float64
+    low: Float64
+    high: Float64
+    sentinels: tuple[Index, Float64, Float64]
+    last: Bools
+    raw_low: Float64
+    raw_high: Float64
+    whole: Bools
+    nothing: Float64
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a sensor is read: blocks to request, and what their words mean. Made by `plan`.
 
-    parameters: what comes out, in this order. fields: the registers read, in the order of parameters.
+    parameters: what comes out, in this order.
+    fields: the registers read; first one of each parameter, in order, then the further parts of values in parts.
     """
 
     profile: Profile
     parameters: tuple[str, ...]
     blocks: tuple[Block, ...]
     fields: tuple[Field, ...]
-    _groups: tuple[_Group, ...] = field(repr=False, compare=False)
-    _watches: tuple[_Watch, ...] = field(repr=False, compare=False)
-    _columns: tuple[int, ...] = field(repr=False, compare=False)
-    _multiplier: Float64 = field(repr=False, compare=False)
-    _divisor: Float64 = field(repr=False, compare=False)
-    _shift: Float64 = field(repr=False, compare=False)
-    _low: Float64 = field(repr=False, compare=False)
-    _high: Float64 = field(repr=False, compare=False)
+    groups: tuple[_Group, ...] = field(repr=False, compare=False)
+    watches: tuple[_Watch, ...] = field(repr=False, compare=False)
+    scales: _Scales = field(repr=False, compare=False)
 
     def fields_of(self, parameter: str) -> tuple[Field, ...]:
         """Where a parameter comes from; several registers where its value is given in parts."""
@@ -103,24 +129,18 @@ def plan(profile: Profile, parameters: Sequence[str] = ()) -> Plan:
     """
     names = tuple(parameters) or profile.parameters
     assert len(set(names)) == len(names), "a parameter is asked for twice"
-    profile_order = {name: [r for r in profile.registers if r.parameter == name] for name in profile.parameters}
-    # The first register of each parameter takes the slot of its column; further parts come behind.
-    registers = [profile_order[name][0] for name in names]
-    registers += [part for name in names for part in profile_order[name][1:]]
+    first = [profile.register(name) for name in names]
+    registers = [*first, *(r for r in profile.registers if r.parameter in names and r.added)]
     rules = [rule for rule in profile.status if set(rule.parameters) & set(names)]
     blocks = _blocks(profile, registers, rules)
     fields = tuple(Field(r, *_place(blocks, r.fc, r.address)) for r in registers)
-    ratios = [_ratio(r.factor) for r in registers]
-    watches = []
-    for rule in rules:
-        place = _place(blocks, rule.fc, rule.address)
-        watches.append(_Watch(rule, *place, np.array([n in rule.parameters for n in names]), *_words(rule)))
-    return Plan(
-        profile, names, blocks, fields, _groups(fields), tuple(watches),
-        tuple(names.index(r.parameter) for r in registers),
-        np.array([m for m, _ in ratios]), np.array([d for _, d in ratios]), np.array([r.shift for r in registers]),
-        *_limits(names, registers),
-    )  # fmt: skip
+    watches = tuple(
+        _Watch(
+            rule, *_place(blocks, rule.fc, rule.address), np.array([n in rule.parameters for n in names]), *_bits(rule)
+        )
+        for rule in rules
+    )
+    return Plan(profile, names, blocks, fields, _groups(fields), watches, _scales(names, registers))
 
 
 def _blocks(profile: Profile, registers: Sequence[Register], rules: Sequence[StatusRule]) -> tuple[Block, ...]:
@@ -140,7 +160,9 @@ def _blocks(profile: Profile, registers: Sequence[Register], rules: Sequence[Sta
 
 
 def _place(blocks: Sequence[Block], fc: int, address: int) -> tuple[int, int]:
-    for number, block in enumerate(blocks):
+    """The last block that holds an address, and how far into it (a word may stand in two, a value is whole in one)."""
+    for number in range(len(blocks) - 1, -1, -1):
+        block = blocks[number]
         if block.fc == fc and block.address <= address < block.address + block.count:
             return number, address - block.address
     raise AssertionError(f"no block holds {fc}:{address}")
@@ -159,32 +181,45 @@ def _groups(fields: Sequence[Field]) -> tuple[_Group, ...]:
     return tuple(groups)
 
 
-def _ratio(factor: float) -> tuple[float, float]:
-    """A factor as a fraction of small whole numbers where it is one: 652 * 1 / 10 is 65.2, 652 * 0.1 need not be."""
-    near = Fraction(factor).limit_denominator(100_000)
-    if near and math.isclose(float(near), factor, rel_tol=1e-15, abs_tol=0.0):
-        return float(near.numerator), float(near.denominator)
-    return factor, 1.0
-
-
-def _limits(names: Sequence[str], registers: Sequence[Register]) -> tuple[Float64, Float64]:
-    """Range of each column; a value in parts has the range of its parts together."""
-    low = np.zeros(len(names))
-    high = np.zeros(len(names))
-    for register in registers:
-        column = names.index(register.parameter)
-        low[column] += register.low
-        high[column] += register.high
-    # The last digit of a decoded float must not push a value at the limit over it.
-    slack = 1e-9 * np.maximum(1.0, np.maximum(np.abs(low), np.abs(high)))
-    return low - slack, high + slack
-
-
-def _words(rule: StatusRule) -> tuple[int, int]:
+def _bits(rule: StatusRule) -> tuple[int, int]:
     """A word under the mask that leaves a rule quiet, and one that triggers it."""
     inside = rule.values[0]
     outside = next(w for w in (0, rule.mask, *range(1, 0xFFFF)) if not w & ~rule.mask and w not in rule.values)
     return (inside, outside) if rule.negated else (outside, inside)
+
+
+def _scales(names: Sequence[str], registers: Sequence[Register]) -> _Scales:
+    low, high = np.zeros(len(names)), np.zeros(len(names))
+    for register in registers:
+        # The last digit of a decoded float must not push a value at the limit over it.
+        slack = (1e-6 if register.type == "float32" else 1e-9) * max(abs(register.low), abs(register.high))
+        low[names.index(register.parameter)] += register.low - slack
+        high[names.index(register.parameter)] += register.high + slack
+    ratios = np.array([_ratio(r.factor) for r in registers])
+    sentinels = [(slot, *ends) for slot, r in enumerate(registers) for ends in r.sentinels]
+    return _Scales(
+        column=np.array([names.index(r.parameter) for r in registers], np.intp),
+        multiplier=ratios[:, 0], divisor=ratios[:, 1], shift=np.array([r.shift for r in registers]),
+        low=low, high=high,
+        sentinels=(
+            np.array([slot for slot, _, _ in sentinels], np.intp),
+            np.array([lowest for _, lowest, _ in sentinels]),
+            np.array([highest for _, _, highest in sentinels]),
+        ),
+        last=np.array([all(r.parameter != o.parameter for o in registers[n + 1 :]) for n, r in enumerate(registers)]),
+        raw_low=np.array([TYPES[r.type].low for r in registers]),
+        raw_high=np.array([TYPES[r.type].high for r in registers]),
+        whole=np.array([TYPES[r.type].whole for r in registers]),
+        nothing=np.array([r.sentinels[0][0] if r.sentinels else nothing(r.type) for r in registers]),
+    )  # fmt: skip
+
+
+def _ratio(factor: float) -> tuple[float, float]:
+    """A factor as a fraction of small whole numbers where it is one: 701 * 0.1 is not 70.1, and 701 * 1 / 10 is."""
+    near = Fraction(factor).limit_denominator(100_000)
+    if near and math.isclose(float(near), factor, rel_tol=1e-15, abs_tol=0.0):
+        return float(near.numerator), float(near.denominator)
+    return factor, 1.0
 
 
 def decode(plan: Plan, words: Sequence[UInt16]) -> tuple[Float64, UInt8]:
@@ -195,49 +230,46 @@ def decode(plan: Plan, words: Sequence[UInt16]) -> tuple[Float64, UInt8]:
     """
     assert len(words) == len(plan.blocks), "one array for each block"
     assert all(w.shape == (len(words[0]), b.count) for w, b in zip(words, plan.blocks, strict=True)), "short read"
-    k = len(plan.parameters)
+    scales = plan.scales
     raw = np.empty((len(words[0]), len(plan.fields)))
-    # Signalling NaNs and infinities are expected here and handled below.
+    for group in plan.groups:
+        block = words[group.block]
+        raw[:, group.slots] = unpack(block[:, group.words], group.type, bytes_swapped=group.bytes_swapped)
+    slots, lowest, highest = scales.sentinels
+    if len(slots):
+        rows, hits = np.nonzero((raw[:, slots] >= lowest) & (raw[:, slots] <= highest))
+        raw[rows, slots[hits]] = np.nan
+    # Infinities are expected here and become "no value" below.
     with np.errstate(invalid="ignore", over="ignore"):
-        for group in plan._groups:
-            raw[:, group.slots] = _numbers(group, words[group.block])
-        for slot, f in enumerate(plan.fields):
-            for low, high in f.register.sentinels:
-                column = raw[:, slot]
-                column[(column >= low) & (column <= high)] = np.nan
-        parts = raw * plan._multiplier / plan._divisor + plan._shift
-        value = parts[:, :k]
-        for slot in range(k, len(plan.fields)):
-            value[:, plan._columns[slot]] += parts[:, slot]
-        status = np.where((value < plan._low) | (value > plan._high), np.uint8(Status.OUT_OF_RANGE), np.uint8(0))
+        value = _joined(plan, raw * scales.multiplier / scales.divisor + scales.shift)
+        outside = (value < scales.low) | (value > scales.high)
+    status = np.where(outside, np.uint8(Status.OUT_OF_RANGE), np.uint8(Status.OK))
     missing = ~np.isfinite(value)
     value[missing] = np.nan
     status[missing] = Status.FAULT
-    for watch in reversed(plan._watches):
+    for watch in reversed(plan.watches):
         applies = _applies(watch.rule, words[watch.block][:, watch.offset])
         if applies.any():
             status[np.ix_(applies, watch.columns)] = watch.rule.status
-    return np.ascontiguousarray(value), status
+    return value, status
 
 
-def _numbers(group: _Group, block: UInt16) -> Float64:
-    """Raw numbers of the registers of a group, shape (n, m)."""
-    words = block[:, group.words]
-    if group.swapped:
-        words = words.byteswap()
-    dtype = TYPES[group.type].dtype
-    if dtype:
-        numbers: Float64 = words.astype(">u2", order="C").view(f">{dtype}")[:, :, 0].astype(np.float64)
-        return numbers
-    digits = (words[..., None] >> _NIBBLES & 15).reshape(*words.shape[:2], -1)
-    decimal: Float64 = digits @ _TENS[TYPES[group.type].width]
-    decimal[(digits > 9).any(axis=2)] = np.nan
-    return decimal
+def _joined(plan: Plan, parts: Float64) -> Float64:
+    """The value of each parameter, (n, k), from that of each field: the parts of a value add up."""
+    k = len(plan.parameters)
+    if len(plan.fields) == k:
+        return parts
+    value = parts[:, :k].copy()
+    for slot in range(k, len(plan.fields)):
+        value[:, plan.scales.column[slot]] += parts[:, slot]
+    return value
 
 
-def _applies(rule: StatusRule, words: UInt16) -> npt.NDArray[np.bool_]:
+def _applies(rule: StatusRule, words: UInt16) -> Bools:
     masked = words & np.uint16(rule.mask)
-    inside = masked == rule.values[0] if len(rule.values) == 1 else np.isin(masked, rule.values)
+    inside = masked == rule.values[0]
+    for other in rule.values[1:]:
+        inside |= masked == other
     return ~inside if rule.negated else inside
 
 
@@ -245,73 +277,69 @@ def encode(plan: Plan, value: Float64, status: UInt8) -> list[UInt16]:
     """The words an instrument would give for n polls: the inverse of `decode`, as far as its registers can say.
 
     value: shape (n, k), NaN = none. status: shape (n, k). Returns an array (n, block.count) for each block.
-    Values are rounded and clipped to what the register holds. A missing value becomes the sentinel, else NaN in
+    Values are rounded and clipped to what the register holds. A missing value becomes the first sentinel, else NaN in
     floats, else the far end of the whole numbers. A status for which the profile has no rule is not told.
     """
     n = len(value)
     assert value.shape == status.shape == (n, len(plan.parameters)), "values and statuses of the plan's parameters"
     words = [np.zeros((n, block.count), np.uint16) for block in plan.blocks]
-    raw = _parts(plan, value)
-    for group in plan._groups:
-        words[group.block][:, group.words] = _packed(group, raw[:, group.slots])
-    for watch in plan._watches:
-        _write(words[watch.block][:, watch.offset], watch, watch.quiet, slice(None))
-    for watch in reversed(plan._watches):
-        applies = (status[:, watch.columns] == watch.rule.status).any(axis=1)
+    raw = _raw(plan, value)
+    for group in plan.groups:
+        packed = pack(raw[:, group.slots], group.type, bytes_swapped=group.bytes_swapped)
+        words[group.block][:, group.words] = packed
+    for watch in plan.watches:
+        _write(words, watch, watch.quiet, slice(None))
+    told = _told(plan, value, status)
+    for watch, applies in reversed(list(zip(plan.watches, told, strict=True))):
         if applies.any():
-            _write(words[watch.block][:, watch.offset], watch, watch.active, applies)
+            _write(words, watch, watch.active, applies)
     return words
 
 
-def _write(word: UInt16, watch: _Watch, bits: int, rows: slice | npt.NDArray[np.bool_]) -> None:
+def _raw(plan: Plan, value: Float64) -> Float64:
+    """Raw numbers for all fields, (n, fields); of a value in parts each takes what the one before left over."""
+    scales, k = plan.scales, len(plan.parameters)
+    left = value[:, scales.column]
+    exact = np.empty_like(left)
+    steps = [slice(0, k), *(slice(slot, slot + 1) for slot in range(k, len(plan.fields)))]
+    for step in steps:
+        raw = (left[:, step] - scales.shift[step]) * scales.divisor[step] / scales.multiplier[step]
+        last = scales.last[step]
+        # A tiny push keeps 12.999999999 from losing one to the next part.
+        raw = np.where(~scales.whole[step], raw, np.where(last, np.rint(raw), np.trunc(raw + 1e-9)))
+        exact[:, step] = np.clip(raw, scales.raw_low[step], scales.raw_high[step])
+        taken = exact[:, step] * scales.multiplier[step] / scales.divisor[step] + scales.shift[step]
+        for slot in range(step.stop, len(plan.fields)):
+            owner = np.nonzero(scales.column[step] == scales.column[slot])[0]
+            left[:, slot] -= taken[:, owner].sum(axis=1)
+    return np.where(np.isnan(value[:, scales.column]), scales.nothing, exact)
+
+
+def _told(plan: Plan, value: Float64, status: UInt8) -> list[Bools]:
+    """For each status rule the rows where it has to apply, so that all statuses that can be told are.
+
+    A rule that concerns just the parameters that have its status is preferred; what no such rule explains, and
+    what the value does not say for itself, is told by the first rule of that status.
+    """
+    plain = (status == Status.FAULT) & np.isnan(value)
+    plain |= (status == Status.OUT_OF_RANGE) & ((value < plan.scales.low) | (value > plan.scales.high))
+    open_ = (status != Status.OK) & ~plain
+    told = [np.zeros(len(value), np.bool_) for _ in plan.watches]
+    if not (open_.any() or plain.any()):
+        return told
+    for whole in (True, False):
+        for watch, applies in zip(plan.watches, told, strict=True):
+            same = status[:, watch.columns] == watch.rule.status
+            rows = open_[:, watch.columns].any(axis=1) & (same.all(axis=1) if whole else same.any(axis=1))
+            rows &= (open_[:, watch.columns] & same).any(axis=1)
+            applies |= rows
+            open_[np.ix_(rows, watch.columns)] &= status[np.ix_(rows, watch.columns)] != watch.rule.status
+    return told
+
+
+def _write(words: Sequence[UInt16], watch: _Watch, bits: int, rows: slice | Bools) -> None:
+    word = words[watch.block][:, watch.offset]
     word[rows] = word[rows] & np.uint16(~watch.rule.mask & 0xFFFF) | np.uint16(bits)
-
-
-def _parts(plan: Plan, value: Float64) -> Float64:
-    """Raw numbers for all registers, shape (n, fields); of a value in parts each takes what the last left over."""
-    raw = np.empty((len(value), len(plan.fields)))
-    left = value.copy()
-    last = {column: slot for slot, column in enumerate(plan._columns)}
-    for slot, (f, column) in enumerate(zip(plan.fields, plan._columns, strict=True)):
-        kind = TYPES[f.register.type]
-        exact = (left[:, column] - plan._shift[slot]) * plan._divisor[slot] / plan._multiplier[slot]
-        missing = np.isnan(exact)
-        if not kind.dtype.startswith("f"):
-            # A tiny push keeps 12.999999999 from losing one to the next part.
-            exact = np.rint(exact) if last[column] == slot else np.trunc(exact + 1e-9)
-        exact = np.clip(exact, kind.low, kind.high)
-        left[:, column] -= exact * plan._multiplier[slot] / plan._divisor[slot] + plan._shift[slot]
-        exact[missing] = _nothing(f.register)
-        left[missing, column] = np.nan
-        raw[:, slot] = exact
-    return raw
-
-
-def _nothing(register: Register) -> float:
-    """The raw number that says there is no value."""
-    if register.sentinels:
-        return register.sentinels[0][0]
-    kind = TYPES[register.type]
-    if kind.dtype.startswith("f"):
-        return math.nan
-    return kind.low if kind.low < 0 else kind.high
-
-
-def _packed(group: _Group, raw: Float64) -> UInt16:
-    """The words of raw numbers, shape (n, m, width), in the order of group.words."""
-    kind = TYPES[group.type]
-    if kind.dtype:
-        # 2^63 and 2^64 are no longer whole numbers of 64 bits, but the clipped limit rounds up to them.
-        top = np.nextafter(2.0 ** (8 * int(kind.dtype[1])), 0) if kind.dtype == "u8" else None
-        numbers = np.minimum(raw, top) if top else raw
-        if kind.dtype == "i8":
-            numbers = np.minimum(raw, np.nextafter(2.0**63, 0))
-        words = numbers.astype(f">{kind.dtype}", order="C")[:, :, None].view(">u2").astype(np.uint16)
-    else:
-        digits = raw[:, :, None] // _TENS[kind.width] % 10
-        nibbles = digits.astype(np.uint16).reshape(*raw.shape, kind.width, 4) << _NIBBLES
-        words = nibbles.sum(axis=3, dtype=np.uint16)
-    return words.byteswap() if group.swapped else words
 
 
 def example_faults(profile: Profile) -> list[Fault]:
@@ -323,9 +351,11 @@ def _example_faults(profile: Profile, example: Example) -> list[Fault]:
     def fault(key: str, message: str, hint: str) -> Fault:
         return Fault(profile.file, f"{example.path}.{key}", example.line, message, hint)
 
+    if not example.expect:
+        return [fault("expect", "expects nothing", "expect = { SO2 = 12.3 }")]
     reading = plan(profile, tuple(example.expect))
     used = {(f.register.fc, f.register.address + n) for f in reading.fields for n in range(f.register.width)}
-    used |= {(watch.rule.fc, watch.rule.address) for watch in reading._watches}
+    used |= {(watch.rule.fc, watch.rule.address) for watch in reading.watches}
     if missing := sorted(used - set(example.words)):
         places = ", ".join(f"{fc}:{address}" for fc, address in missing)
         return [fault("read", f"words are missing: {places}", "give every word that the values and statuses need")]
@@ -337,12 +367,10 @@ def _example_faults(profile: Profile, example: Example) -> list[Fault]:
     faults = []
     for name, value, status in zip(reading.parameters, values[0].tolist(), statuses[0].tolist(), strict=True):
         want = example.expect[name]
-        same = math.isnan(value) if want is None else math.isclose(value, want, rel_tol=1e-6, abs_tol=1e-9)
-        if not same:
+        if not (math.isnan(value) if want is None else math.isclose(value, want, rel_tol=1e-6, abs_tol=1e-9)):
             faults.append(fault(f"expect.{name}", f"the words mean {value:g}, not {want}", "mend register or example"))
         if status != example.status[name]:
             found, wanted = Status(status).name.lower(), example.status[name].name.lower()
-            faults.append(
-                fault(f"status.{name}", f"the words mean {found}, not {wanted}", "mend [[status]] or example")
-            )
+            hint = "mend [[status]] or example"
+            faults.append(fault(f"status.{name}", f"the words mean {found}, not {wanted}", hint))
     return faults
