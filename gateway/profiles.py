@@ -332,6 +332,8 @@ def _condition(table: Table, *, bits: bool) -> tuple[int, tuple[int, ...], bool]
     values = _numbers(table, key, hint="bit = 3, or equals = [1, 2], or unless = [0]")
     if any(value & ~mask for value in values):
         table.fault(key, f"{values} has bits outside the mask {mask:#06x}", "give the values as they are after masking")
+    elif len(set(values)) == 2 ** mask.bit_count():
+        table.fault(key, "holds for every word", "leave out the words that mean all is well")
     return mask, values, key == "unless"
 
 

@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -184,7 +185,7 @@ def _groups(fields: Sequence[Field]) -> tuple[_Group, ...]:
 def _bits(rule: StatusRule) -> tuple[int, int]:
     """A word under the mask that leaves a rule quiet, and one that triggers it."""
     inside = rule.values[0]
-    outside = next(w for w in (0, rule.mask, *range(1, 0xFFFF)) if not w & ~rule.mask and w not in rule.values)
+    outside = next(w for w in chain((0, rule.mask), range(1, 0xFFFF)) if not w & ~rule.mask and w not in rule.values)
     return (inside, outside) if rule.negated else (outside, inside)
 
 
@@ -267,7 +268,7 @@ def _joined(plan: Plan, parts: Float64) -> Float64:
 
 def _applies(rule: StatusRule, words: UInt16) -> Bools:
     masked = words & np.uint16(rule.mask)
-    inside = masked == rule.values[0]
+    inside: Bools = masked == rule.values[0]
     for other in rule.values[1:]:
         inside |= masked == other
     return ~inside if rule.negated else inside
