@@ -36,9 +36,7 @@ Conditions = Mapping[str, float]
 
 # What every point of a kind may set, whatever packs it names.
 KIND_SETTINGS: Mapping[str, tuple[Setting, ...]] = {
-    "noise": (
-        Setting(name="night", kind="hours", title=Label("Night hours", "夜间时段"), cite="site", default=NIGHT),
-    ),
+    "noise": (Setting(name="night", kind="hours", title=Label("Night hours", "夜间时段"), cite="site", default=NIGHT),),
     "stack": corrections.SETTINGS,
     "water": (),
 }

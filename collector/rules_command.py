@@ -1,0 +1,186 @@
+"""`emitwatch rules list|show NAME|check FILE`: the rule packs, with their citations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from collector.catalogue import check_pack, rule_packs
+from collector.verdicts.pack import ClauseText, LimitRow, RulePack, ValidityText
+from gateway.document import FaultyFiles
+
+app = typer.Typer(help="Rule packs: limits as data, with their citations.", no_args_is_help=True)
+Folders = Annotated[list[Path] | None, typer.Option("--rules", help="A folder of further rule packs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Language = Annotated[str, typer.Option("--language", help="en or zh.")]
+
+
+@app.command("list")
+def list_packs(folders: Folders = None, as_json: AsJson = False, language: Language = "en") -> None:
+    """Every rule pack: id, kind of point, clauses, since when, title."""
+    packs = _packs(folders)
+    if as_json:
+        typer.echo(json.dumps([_summary(pack) for pack in packs.values()], ensure_ascii=False, indent=1))
+        return
+    table = Table("id", "kind", "clauses", "unverified", "in force since", "title", box=None, pad_edge=False)
+    for pack in packs.values():
+        since = min(force.from_date for force in pack.in_force).isoformat()
+        open_clauses = sum(not clause.verified for clause in pack.clauses)
+        table.add_row(
+            pack.id, pack.kind, str(len(pack.clauses)), str(open_clauses), since, pack.title.of(language)
+        )  # fmt: skip
+    _console().print(table)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="Id of a rule pack, or a file.")],
+    folders: Folders = None,
+    as_json: AsJson = False,
+    language: Language = "en",
+) -> None:
+    """One rule pack: its settings, clauses with limits and citations, validity and examples."""
+    pack = _pack(name, folders)
+    if as_json:
+        typer.echo(json.dumps(asdict(pack), ensure_ascii=False, indent=1, default=str))
+        return
+    console = _console()
+    console.print(Text(f"{pack.id}  {pack.title.of(language)}", "bold"))
+    console.print(Text(f"source: {pack.source}"))
+    for force in pack.in_force:
+        until = f" until {force.to_date}" if force.to_date else ""
+        console.print(Text(f"in force from {force.from_date}{until}: {force.cite}"))
+    if pack.note:
+        console.print(Text("\n" + " ".join(pack.note.split())))
+    for title, table in _tables(pack, language):
+        if table.row_count:
+            console.print(Text(f"\n{title}", "bold"))
+            console.print(table)
+
+
+@app.command("check")
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Rule packs.")],
+    as_json: AsJson = False,
+) -> None:
+    """Every fault of rule packs, their examples run too; exit 1 where there is one."""
+    found = {str(file): check_pack(str(file)) for file in files}
+    faults = [fault for _, wrong in found.values() for fault in wrong]
+    if as_json:
+        typer.echo(json.dumps([asdict(fault) for fault in faults], ensure_ascii=False, indent=1))
+    else:
+        for fault in faults:
+            typer.echo(str(fault))
+        for file, (pack, _) in found.items():
+            if pack:
+                typer.echo(f"{file}: {pack.id} is good: {len(pack.clauses)} clauses, {len(pack.examples)} examples")
+    if faults:
+        raise typer.Exit(1)
+
+
+def _packs(folders: list[Path] | None) -> Mapping[str, RulePack]:
+    try:
+        return rule_packs([str(folder) for folder in folders or ()])
+    except FaultyFiles as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+
+def _pack(name: str, folders: list[Path] | None) -> RulePack:
+    if name.endswith(".toml"):
+        pack, faults = check_pack(name)
+        if pack is None:
+            typer.echo("\n".join(map(str, faults)), err=True)
+            raise typer.Exit(1)
+        return pack
+    packs = _packs(folders)
+    if name not in packs:
+        typer.echo(f"no rule pack {name!r}; there are: {', '.join(packs)}", err=True)
+        raise typer.Exit(1)
+    return packs[name]
+
+
+def _console() -> Console:
+    """A console whose tables are not cut where the output is a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=240)
+
+
+def _tables(pack: RulePack, language: str) -> Iterator[tuple[str, Table]]:
+    settings = _table("setting", "values", "default", "meaning", "cite")
+    for setting in pack.settings.values():
+        values = " ".join(map(str, setting.choices)) or setting.kind
+        default = "needed" if setting.required else str(setting.default)
+        settings.add_row(setting.name, values, default, setting.title.of(language), setting.cite)
+    yield "settings of a point", settings
+    clauses = _table("clause", "judges", "limit", "standing", "verified", "cite")
+    for clause in pack.clauses:
+        limits = "\n".join(_row(row, clause.unit) for row in clause.rows)
+        standing, verified = str(clause.standing), "yes" if clause.verified else "no"
+        clauses.add_row(clause.id, _judges(clause), limits, standing, verified, clause.cite)
+    yield "clauses", clauses
+    validity = _table("window", "needs", "verified", "cite")
+    for row in pack.validity:
+        validity.add_row(row.window, _needs(row), "yes" if row.verified else "no", row.cite)
+    yield "validity", validity
+    examples = _table("clause", "settings", "value", "limit", "verdict", "source")
+    for example in pack.examples:
+        given = ", ".join(f"{key} = {value}" for key, value in {**example.settings, **example.given}.items())
+        limit = "none" if example.limit is None else f"{example.limit:g}"
+        verdict = "exceeds" if example.exceeds else "complies"
+        examples.add_row(example.clause, given, f"{example.value:g}", limit, verdict, example.source)
+    yield "examples", examples
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+
+
+def _judges(clause: ClauseText) -> str:
+    parts = [clause.parameter, clause.window]
+    parts += [clause.statistic] if clause.statistic != "value" else []
+    parts += [f"at {clause.period}"] if clause.period else []
+    parts += [clause.corrected] if clause.corrected != "as measured" else []
+    parts += [f"{clause.rounding} to {clause.places}"] if clause.rounding != "none" else []
+    return " ".join(parts)
+
+
+def _row(row: LimitRow, unit: str) -> str:
+    """One limit in words: `area_class 2: at most 50 dB(A)`."""
+    when = [f"{name} {str(value).lower() if value in (True, False) else value}" for name, value in row.when.items()]
+    for bound in row.given:
+        when += [f"{bound.parameter} above {bound.above:g}"] if bound.above is not None else []
+        when += [f"{bound.parameter} up to {bound.upto:g}"] if bound.upto is not None else []
+    when += [f"from {row.from_date}"] if row.from_date else []
+    when += [f"until {row.to_date}"] if row.to_date else []
+    limits = [f"at least {row.low:g}"] if row.low is not None else []
+    limits += [f"at most {row.high:g}"] if row.high is not None else []
+    text = f"{' and '.join(limits) or 'no limit'} {unit if limits else ''}".strip()
+    return f"{', '.join(when)}: {text}" if when else text
+
+
+def _needs(row: ValidityText) -> str:
+    part = "values" if row.part == "value" else f"valid {row.part} means"
+    if row.minimum is not None:
+        return f"{row.minimum} {part}"
+    return f"{row.share:.0%} of {part}" if row.share is not None else f"share of {part} by setting {row.setting}"
+
+
+def _summary(pack: RulePack) -> dict[str, Any]:
+    return {
+        "id": pack.id, "kind": pack.kind, "title": asdict(pack.title), "source": pack.source, "file": pack.file,
+        "in_force": [
+            {"from": str(force.from_date), "to": force.to_date and str(force.to_date), "cite": force.cite}
+            for force in pack.in_force
+        ],
+        "clauses": [clause.id for clause in pack.clauses],
+        "unverified": [clause.id for clause in pack.clauses if not clause.verified],
+    }  # fmt: skip
