@@ -16,7 +16,6 @@ import contextlib
 import queue
 import threading
 import time
-from dataclasses import dataclass
 
 import structlog
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
@@ -28,6 +27,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from collector.intake.gate import MAX_PAYLOAD, Gate
 from collector.intake.inbox import CREDIT, Quota
 from collector.intake.recorder import Deliveries, Delivery, Signal
+from gateway.connection import tls_context
+from gateway.settings import Broker
 from gateway.wire import up_topic
 
 RECEIVE_MAXIMUM = CREDIT
@@ -43,48 +44,41 @@ _FAULTS_PERIOD_NS = 3600 * 1_000_000_000
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokerAccess:
-    """How to reach the broker. protocol: "5" or "3.1.1". ca, cert, key: files; ca None = no TLS, "" = the system's."""
-
-    host: str
-    port: int
-    protocol: str
-    client_id: str
-    user: str = ""
-    password: str | None = None
-    ca: str | None = None
-    cert: str = ""
-    key: str = ""
-
-
 class Subscriber:
-    """Receives batches and sends acknowledgements; the recorder's `Link`."""
+    """Receives batches and sends acknowledgements; the recorder's `Link`.
 
-    def __init__(self, access: BrokerAccess, gate: Gate, deliveries: Deliveries) -> None:
+    connected: the broker is there. refusal: what it does not let the collector do, "" = nothing.
+    """
+
+    def __init__(
+        self, broker: Broker, password: str | None, *, client_id: str, gate: Gate, deliveries: Deliveries
+    ) -> None:
+        """The broker's files are paths as they are opened; client_id: the same at every start, nobody else's.
+
+        Raises BrokerError when its TLS files cannot be used.
+        """
         self.connected = False
         self.refusal = ""
-        self._access, self._gate, self._deliveries = access, gate, deliveries
+        self._broker, self._gate, self._deliveries = broker, gate, deliveries
         self._session = 0
         self._logged = Quota(_FAULTS_LOGGED, _FAULTS_PERIOD_NS)
         self._stopping = threading.Event()
-        self._five = access.protocol == "5"
-        self._client = self._make_client()
+        self._five = broker.protocol == "5"
+        self._client = self._make(client_id, password)
 
-    def _make_client(self) -> Client:
-        access = self._access
+    def _make(self, client_id: str, password: str | None) -> Client:
         client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=access.client_id,
+            client_id=client_id,
             protocol=MQTTProtocolVersion.MQTTv5 if self._five else MQTTProtocolVersion.MQTTv311,
             # MQTT 3.1.1 sessions never expire: a collector that stays away would fill the broker.
             clean_session=None if self._five else True,
             manual_ack=True,
         )
-        if access.user:
-            client.username_pw_set(access.user, access.password)
-        if access.ca is not None:
-            client.tls_set(access.ca or None, access.cert or None, access.key or None)
+        if self._broker.user:
+            client.username_pw_set(self._broker.user, password)
+        if tls := tls_context(self._broker):
+            client.tls_set_context(tls)
         client.reconnect_delay_set(*RECONNECT_S)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -101,10 +95,10 @@ class Subscriber:
             properties.ReceiveMaximum = RECEIVE_MAXIMUM
             properties.MaximumPacketSize = MAX_PAYLOAD + 1024
             self._client.connect_async(
-                self._access.host, self._access.port, KEEPALIVE_S, clean_start=False, properties=properties
+                self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=False, properties=properties
             )
         else:
-            self._client.connect_async(self._access.host, self._access.port, KEEPALIVE_S)
+            self._client.connect_async(self._broker.host, self._broker.port, KEEPALIVE_S)
         self._client.loop_start()
 
     def stop_receiving(self) -> None:
@@ -139,7 +133,7 @@ class Subscriber:
         self.connected, self.refusal = True, ""
         client.subscribe(up_topic("+"), QOS)
         log.info(
-            "The broker is connected.", host=self._access.host, port=self._access.port, resumed=flags.session_present
+            "The broker is connected.", host=self._broker.host, port=self._broker.port, resumed=flags.session_present
         )
         self._put(Signal.CONNECTED)
 

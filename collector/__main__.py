@@ -1,0 +1,188 @@
+"""The collector put together: intake, journal, store and verdicts of all plants, in one process.
+
+    collector = Collector(sites)
+    collector.start()
+    ...
+    collector.stop()
+
+Opening takes everything the collector needs (key, journal, store, verdicts) or raises
+CollectorError with the reason; nothing is left open then. `start` begins to receive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import structlog
+
+from collector.intake.gate import Gate, Trusted
+from collector.intake.journal import Journal, JournalError
+from collector.intake.projector import Projector
+from collector.intake.recorder import QUEUE_SIZE, Counts, Deliveries, Recorder
+from collector.intake.subscriber import Subscriber
+from collector.settings import parse_collector
+from collector.stores.duckdb import DuckdbStore
+from collector.stores.errors import StoreError
+from collector.verdicts.book import Book, BookError
+from collector.verdicts.evaluator import Evaluator
+from gateway.connection import BrokerError
+from gateway.document import FaultyFiles
+from gateway.identity import IdentityError, load_or_create_key, public_hex
+from gateway.settings import Broker, Site
+
+log = structlog.get_logger(__name__)
+
+
+class CollectorError(Exception):
+    """The collector cannot start; the text says why and what to do."""
+
+
+class Collector:
+    """One collector, of all plants given. journal, store, verdicts: to read from, in any thread."""
+
+    def __init__(self, sites: Sequence[Site], *, demo: bool = False) -> None:
+        """Open everything; raises FaultyFiles for settings, CollectorError for what the machine refuses.
+
+        demo: keys that are not in the site files are no worth a warning.
+        """
+        settings, faults = parse_collector(sites)
+        if settings is None:
+            raise FaultyFiles(faults)
+        self._settings, self._demo = settings, demo
+        self._broker = _broker(sites[0])
+        with ExitStack() as stack:
+            try:
+                self._open(sites, stack)
+            except (IdentityError, JournalError, StoreError, BookError, BrokerError, OSError) as error:
+                raise CollectorError(str(error)) from error
+            self._opened = stack.pop_all()
+
+    def _open(self, sites: Sequence[Site], stack: ExitStack) -> None:
+        folder = Path(self._settings.folder)
+        key, created = load_or_create_key(folder / "key")
+        self.public_key = public_hex(key)
+        self.journal = Journal(folder / "journal")
+        stack.callback(self.journal.close)
+        self.store = DuckdbStore(self._settings.store_path)
+        stack.callback(self.store.close)
+        self.verdicts = Book(folder / "verdicts.db")
+        stack.callback(self.verdicts.close)
+        self.evaluator = Evaluator(self.journal, self.verdicts, sites)
+        self.projector = Projector(self.journal, self.store)
+        deliveries: Deliveries = Queue(QUEUE_SIZE)
+        self.subscriber = Subscriber(
+            self._broker,
+            _password(sites[0]),
+            client_id=f"collector-{self.public_key[:16]}",
+            gate=Gate(self._settings.trusted),
+            deliveries=deliveries,
+        )
+        self.recorder = Recorder(
+            journal=self.journal,
+            deliveries=deliveries,
+            link=self.subscriber,
+            key=key,
+            gateways=list(self._settings.trusted),
+        )
+        self._keys = _key_problems(sites, self._settings.trusted, self.public_key)
+        if created and not self._demo:
+            log.warning(
+                "A new key was made; put it into the site files.", line=f'[collector] public_key = "{self.public_key}"'
+            )
+
+    def start(self) -> None:
+        """Begin to receive, to store and to judge."""
+        for problem in () if self._demo else self._keys:
+            log.warning(problem)
+        self.evaluator.start()
+        self._opened.callback(self.evaluator.stop)
+        self.projector.start()
+        self._opened.callback(self.projector.stop)
+        self.recorder.start()
+        self.subscriber.start()
+        self._opened.callback(self._stop_intake)
+
+    def _stop_intake(self) -> None:
+        """First the inflow, then what is on its way, then the connection that acknowledged it."""
+        self.subscriber.stop_receiving()
+        self.recorder.stop()
+        self.subscriber.stop()
+
+    def stop(self) -> None:
+        """End everything in the direction in which data flow, and close the files."""
+        self._opened.close()
+
+    def health(self) -> dict[str, Any]:
+        """How the collector is: `ok`, `problems` (sentences), and figures by part. Times in ns since 1970 UTC."""
+        last = self.journal.last
+        problems = self._problems()
+        counts = self.recorder.counts
+        return {
+            "ok": not problems,
+            "problems": problems,
+            "broker": {
+                "connected": self.subscriber.connected,
+                "protocol": self._broker.protocol,
+                "puback_reasons": self._broker.protocol == "5",
+            },
+            "journal": {"position": last},
+            "store": {"position": self.store.cursor(), "behind": max(0, last - self.store.cursor())},
+            "evaluator": {"position": self.evaluator.cursor(), "behind": max(0, last - self.evaluator.cursor())},
+            "gateways": {
+                id: {"plant": trusted.plant, "trusted": trusted.key is not None, **asdict(counts.get(id, Counts()))}
+                for id, trusted in self._settings.trusted.items()
+            },
+            "quarantined_of_unknown": self.recorder.strangers.quarantined,
+        }
+
+    def _problems(self) -> list[str]:
+        problems = [
+            ""
+            if self.subscriber.connected
+            else f"no connection to the broker at {self._broker.host}:{self._broker.port}",
+            self.subscriber.refusal,
+            self.recorder.trouble,
+            self.recorder.failed,
+            self.projector.trouble,
+            self.projector.failed,
+            *self._keys,
+        ]
+        return [problem for problem in problems if problem]
+
+
+def _broker(site: Site) -> Broker:
+    """The broker with its files where they are. All site files of a collector name the same one."""
+    files = {name: site.path(path) for name in ("ca", "cert", "key") if (path := getattr(site.broker, name))}
+    return replace(site.broker, **files)
+
+
+def _password(site: Site) -> str | None:
+    if not site.broker.password_file:
+        return None
+    path = Path(site.path(site.broker.password_file))
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        hint = "write the broker user's password there, readable by its owner alone"
+        raise CollectorError(f"{path}: [broker] password_file cannot be read: {error.strerror}; {hint}") from error
+
+
+def _key_problems(sites: Sequence[Site], trusted: Mapping[str, Trusted], public_key: str) -> list[str]:
+    problems = [
+        f"nothing of gateway {id} is accepted: its [[gateway]] public_key is not in the site file"
+        for id, gateway in trusted.items()
+        if gateway.key is None
+    ]
+    for site in sites:
+        if site.collector_key != public_key:
+            said = "has another key" if site.collector_key else "has no key"
+            problems.append(
+                f"gateways of plant {site.plant.id} do not believe this collector: its site file {said}; "
+                f'set [collector] public_key = "{public_key}"'
+            )
+    return problems
