@@ -41,13 +41,26 @@ class Spool(Protocol):
     plant: str
 
     @property
-    def epoch(self) -> bytes: ...
-    def pending(self, limit: int, after: Key) -> list[Row]: ...
-    def row(self, key: Key) -> Row | None: ...
-    def accepts(self, ack: wire.Ack) -> bool: ...
-    def acked(self, ack: wire.Ack) -> int: ...
-    def drained(self) -> bool: ...
-    def counts(self) -> dict[str, int]: ...
+    def epoch(self) -> bytes:
+        """The epoch of this process."""
+
+    def pending(self, limit: int, after: Key) -> list[Row]:
+        """Rows without acknowledgement above a key, in order."""
+
+    def row(self, key: Key) -> Row | None:
+        """One row, if it is still without acknowledgement."""
+
+    def accepts(self, ack: wire.Ack) -> bool:
+        """Whether an acknowledgement is for this gateway and above the last one."""
+
+    def acked(self, ack: wire.Ack) -> int:
+        """Mark what an acknowledgement names."""
+
+    def drained(self) -> bool:
+        """Whether everything put is acknowledged."""
+
+    def counts(self) -> dict[str, int]:
+        """What went through."""
 
 
 class Publisher:

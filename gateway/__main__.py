@@ -1,0 +1,262 @@
+"""Runs a gateway: polls the instruments of a site, keeps what they say on disk, publishes it.
+
+    load site and profiles -> key -> Spooler -> Publisher (thread) and Poller (event loop)
+
+A wrong file, a key that cannot be used or an outbox that another process has is said in one message,
+and nothing starts. A broker or an instrument that is away never stops it. SIGTERM and SIGINT end the
+polling, commit what waits and give the line a moment to drain; what is not acknowledged then stays
+in the outbox for the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import importlib.metadata
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gateway import catalogue
+from gateway.clock import UNKNOWN, Discipline
+from gateway.connection import BrokerError
+from gateway.document import Fault, FaultyFiles
+from gateway.identity import IdentityError, load_or_create_key, public_hex, public_key
+from gateway.poller import Poller
+from gateway.publisher import Publisher
+from gateway.sensors import Sensor, resolve
+from gateway.settings import Broker, Site
+from gateway.spooler import Spooler, SpoolError, SpoolFull, outbox_folder
+
+DRAIN_S = 5.0  # at the end; a Ctrl-C has to end everything within 10 s
+RETRY_S = 2.0  # between two tries to write to a full disk
+
+_log = structlog.get_logger("gateway")
+
+
+class CannotStart(Exception):
+    """Something the site's owner has to do first; says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be run. broker: with paths from here, not from the site file."""
+
+    site: Site
+    gateway: str
+    sensors: tuple[Sensor, ...]
+    broker: Broker
+    password: str | None
+
+
+def run(
+    site_path: str,
+    id: str | None = None,
+    *,
+    demo: bool = False,
+    stop: threading.Event | None = None,
+    drain_s: float = DRAIN_S,
+) -> int:
+    """Run one gateway until a signal, or until `stop` is set; the exit code.
+
+    site_path: a site file, or a folder of them. id: which gateway, None where there is only one.
+    demo: the broker may go without user and password. drain_s: longest wait for acknowledgements at the end. [s]
+    """
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # the poller says what matters, once
+    try:
+        plan = _plan(site_path, id, demo=demo)
+        key = _key(plan)
+        spooler = Spooler(
+            outbox_folder(plan.site.data_dir, plan.gateway), plan.site.plant.id, plan.gateway, key,
+            discipline=kernel_discipline, version=importlib.metadata.version("emitwatch"),
+        )  # fmt: skip
+    except (FaultyFiles, CannotStart, IdentityError, SpoolError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    poller = Poller(plan.sensors, spooler.put)
+    try:
+        collector = public_key(plan.site.collector_key) if plan.site.collector_key else None
+        publisher = Publisher(
+            plan.broker, plan.password, plan.gateway, spooler, collector, state=poller.state
+        )  # fmt: skip
+    except BrokerError as error:
+        spooler.close()
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return _Gateway(plan, spooler, publisher, poller).run(stop or threading.Event(), drain_s)
+
+
+@dataclass(slots=True)
+class _Gateway:
+    """The running parts, and the order in which they start and end."""
+
+    plan: _Plan
+    spooler: Spooler
+    publisher: Publisher
+    poller: Poller
+
+    def run(self, stop: threading.Event, drain_s: float) -> int:
+        _log.info(
+            "The gateway runs", gateway=self.plan.gateway, plant=self.plan.site.plant.id,
+            sensors=len(self.plan.sensors), outbox=str(self.spooler.folder), backlog=self.spooler.unacked(),
+        )  # fmt: skip
+        self.publisher.start()
+        code = 0
+        try:
+            asyncio.run(self._poll(stop))
+        except* SpoolError as group:
+            code = 1
+            for error in group.exceptions:
+                _log.error("The outbox cannot be written; the gateway ends", problem=str(error))
+        finally:
+            self._end(drain_s if not code else 0)
+        return code
+
+    async def _poll(self, stop: threading.Event) -> None:
+        """Poll and seal until told to stop."""
+        stopping = asyncio.Event()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self.poller.run()), group.create_task(self._seal())]
+            while not (stopping.is_set() or stop.is_set()):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), 0.1)
+            for task in tasks:
+                task.cancel()
+
+    async def _seal(self) -> None:
+        """Commit what was polled, within a second; a full disk is tried again, anything worse ends the gateway."""
+        full = False
+        while True:
+            due_s = self.spooler.due_s()
+            await asyncio.sleep(0.1 if due_s is None else min(due_s, 0.1))
+            if due_s != 0.0:
+                continue
+            try:
+                await asyncio.to_thread(self.spooler.flush)
+            except SpoolFull as error:
+                if not full:
+                    full = True
+                    _log.error("The disk is full; measurements wait in memory", problem=str(error))
+                await asyncio.sleep(RETRY_S)
+            else:
+                if full:
+                    full = False
+                    _log.info("The outbox takes measurements again")
+
+    def _end(self, drain_s: float) -> None:
+        """Commit, drain, close; a signal in between cuts the waiting short."""
+        try:
+            with contextlib.suppress(SpoolError):
+                self.spooler.flush()
+            self.publisher.wait_drained(drain_s)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self.publisher.stop()
+            with contextlib.suppress(SpoolError):
+                self.spooler.close()
+            _log.info("The gateway has ended", gateway=self.plan.gateway, **self.spooler.counts())
+
+
+def _plan(site_path: str, id: str | None, *, demo: bool) -> _Plan:
+    """What to run; raises FaultyFiles or CannotStart."""
+    sites = catalogue.load_sites(site_path)
+    site, gateway = _choose(sites, id)
+    profiles = catalogue.profiles([site.path(folder) for folder in site.folders.profiles])
+    sensors, faults = resolve(site, profiles, catalogue.parameters())
+    mine = tuple(sensor for sensor in sensors if sensor.settings.gateway == gateway)
+    faults += [_unbuilt(site, number) for number, s in enumerate(site.sensors) if s.link.kind != "tcp"]
+    if faults:
+        raise FaultyFiles(faults)
+    if not mine:
+        raise CannotStart(f"{site.document.file}: no sensor belongs to gateway {gateway!r}; nothing to poll")
+    broker = site.broker
+    paths = {name: site.path(getattr(broker, name)) for name in ("ca", "cert", "key") if getattr(broker, name)}
+    if not (demo or broker.user or broker.cert):
+        raise CannotStart(
+            f"{site.document.file}: [broker] user: missing\n"
+            "    hint: the broker needs user and password_file; only `emitwatch demo` does without"
+        )
+    return _Plan(site, gateway, mine, replace(broker, **paths), _password(site))
+
+
+def _choose(sites: Sequence[Site], id: str | None) -> tuple[Site, str]:
+    known = {gateway.id: site for site in sites for gateway in site.gateways}
+    if id is None and len(known) == 1:
+        id = next(iter(known))
+    if id is None:
+        raise CannotStart(f"there are several gateways; say which with --id: {', '.join(known)}")
+    if id not in known:
+        raise CannotStart(f"there is no gateway {id!r}; there is: {', '.join(known)}")
+    return known[id], id
+
+
+def _unbuilt(site: Site, number: int) -> Fault:
+    path = f"sensor[{number}].link"
+    hint = "use tcp:// for now; serial links come with commissioning"
+    return Fault(site.document.file, path, site.document.lines.get(path), "this kind of link is not built yet", hint)
+
+
+def _password(site: Site) -> str | None:
+    if not site.broker.password_file:
+        return None
+    path = Path(site.path(site.broker.password_file))
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CannotStart(
+            f"{site.document.file}: [broker] password_file: {path} cannot be read: {error}\n"
+            "    hint: a text file with the broker's password in its only line"
+        ) from error
+
+
+def _key(plan: _Plan) -> Ed25519PrivateKey:
+    """The gateway's key; a new one, or one the site file does not know, is told to whoever started this."""
+    path = outbox_folder(plan.site.data_dir, plan.gateway) / "key"
+    key, created = load_or_create_key(path)
+    public = public_hex(key)
+    known = next(g.public_key for g in plan.site.gateways if g.id == plan.gateway)
+    lines = [f"gateway {plan.gateway}: made a new key, {path}"] if created else []
+    if known and known != public:
+        lines.append(f"gateway {plan.gateway}: the site file has another public key; the collector will trust no batch")
+    if known != public:
+        place = f'[[gateway]] id = "{plan.gateway}"'
+        lines.append(f'enter in {plan.site.document.file} under {place}: public_key = "{public}"')
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+    return key
+
+
+def kernel_discipline() -> Discipline:
+    """What Linux says of its clock (adjtimex); unknown where it cannot be asked.
+
+    Source: adjtimex(2): struct timex has maxerror [us] at byte 24 and status at byte 40 of a 64-bit system.
+    """
+    unsynced = 0x40  # STA_UNSYNC
+    timex = ctypes.create_string_buffer(512)
+    try:
+        answer = ctypes.CDLL(None).adjtimex(timex)
+    except (OSError, AttributeError):
+        return UNKNOWN
+    if answer < 0 or sys.maxsize < 2**32:
+        return UNKNOWN
+    max_error_us = int.from_bytes(timex.raw[24:32], sys.byteorder, signed=True)
+    status = int.from_bytes(timex.raw[40:44], sys.byteorder)
+    return Discipline(synced=not status & unsynced, err_ms=max(0, max_error_us // 1000))
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    sys.exit(run(arguments[0] if arguments else os.curdir, arguments[1] if len(arguments) > 1 else None))
