@@ -1,0 +1,215 @@
+"""`emitwatch profiles list|show NAME|check FILE|try NAME LINK`: the device profiles, with their citations."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway import catalogue
+from gateway.document import FaultyFiles
+from gateway.profiles import Profile, Register, StatusRule
+from gateway.registers import Plan, plan
+
+app = typer.Typer(help="Device profiles: what an instrument's registers mean.", no_args_is_help=True)
+Folders = Annotated[list[Path] | None, typer.Option("--profiles", help="A folder of further profiles.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Language = Annotated[str, typer.Option("--language", help="en or zh.")]
+
+
+@app.command("list")
+def list_profiles(folders: Folders = None, as_json: AsJson = False, language: Language = "en") -> None:
+    """Every device profile: name, kind of point, parameters, title."""
+    profiles = _profiles(folders)
+    if as_json:
+        typer.echo(json.dumps([_summary(profile) for profile in profiles.values()], ensure_ascii=False, indent=1))
+        return
+    table = _table("name", "kind", "parameters", "unverified", "title")
+    for profile in profiles.values():
+        table.add_row(
+            profile.name, profile.kind, " ".join(profile.parameters), str(len(profile.unverified)),
+            profile.title.of(language),
+        )  # fmt: skip
+    _console().print(table)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a device profile, or a file.")],
+    folders: Folders = None,
+    as_json: AsJson = False,
+    language: Language = "en",
+) -> None:
+    """One device profile: its registers with the place in the manual, its status rules and the requests it takes."""
+    profile = _profile(name, folders)
+    reading = plan(profile)
+    if as_json:
+        typer.echo(json.dumps(_whole(profile, reading), ensure_ascii=False, indent=1))
+        return
+    console = _console()
+    console.print(Text(f"{profile.name}  {profile.title.of(language)}", "bold"))
+    console.print(Text(f"{profile.maker}, {profile.model}; for {profile.kind} points"))
+    console.print(Text(f"source: {profile.source}\nmanual: {profile.manual}"))
+    for text in profile.unverified:
+        console.print(Text(f"unverified: {text}"))
+    if profile.no_status:
+        console.print(Text(f"no status: {profile.no_status}"))
+    titles = {"registers": _registers(profile), "status, first that applies": _status(profile, language)}
+    titles["requests"] = _requests(reading)
+    for title, table in titles.items():
+        if table.row_count:
+            console.print(Text(f"\n{title}", "bold"))
+            console.print(table)
+
+
+@app.command("check")
+def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Device profiles.")]) -> None:
+    """Every fault of device profiles, their examples tried too; exit 1 where there is one."""
+    good = True
+    for file in files:
+        try:
+            profile = catalogue.load_profile(str(file))
+        except FaultyFiles as error:
+            good = False
+            typer.echo(str(error))
+        else:
+            counts = f"{len(profile.parameters)} parameters, {len(profile.examples)} examples"
+            typer.echo(f"{file}: {profile.name} is good: {counts}")
+    if not good:
+        raise typer.Exit(1)
+
+
+@app.command("try")
+def try_profile(
+    name: Annotated[str, typer.Argument(help="Name of a device profile, or a file.")],
+    link: Annotated[str, typer.Argument(help="tcp://HOST:PORT?unit=1")],
+) -> None:
+    """Read an instrument by a profile (comes with commissioning)."""
+    typer.echo(f"profiles try {name} {link}: reading an instrument by hand comes with commissioning", err=True)
+    typer.echo("    hint: put the sensor into a site file and run the gateway; it says what it reads", err=True)
+    raise typer.Exit(2)
+
+
+def _profiles(folders: list[Path] | None) -> Mapping[str, Profile]:
+    try:
+        return catalogue.profiles([str(folder) for folder in folders or ()])
+    except FaultyFiles as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+
+def _profile(name: str, folders: list[Path] | None) -> Profile:
+    if name.endswith(".toml"):
+        try:
+            return catalogue.load_profile(name)
+        except FaultyFiles as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from error
+    profiles = _profiles(folders)
+    if name not in profiles:
+        typer.echo(f"no device profile {name!r}; there are: {', '.join(profiles)}", err=True)
+        raise typer.Exit(1)
+    return profiles[name]
+
+
+def _console() -> Console:
+    """A console whose tables are not cut where the output is a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=240)
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+
+
+def _registers(profile: Profile) -> Table:
+    table = _table("parameter", "function", "address", "type", "order", "value", "unit", "range", "manual")
+    for r in profile.registers:
+        name = f"+ {r.parameter}" if r.added else r.parameter
+        order = r.order if r.width > 1 or r.order in ("BADC", "DCBA") else ""
+        range = f"{r.low:g} to {r.high:g} {_parameter_unit(r)}".strip()
+        table.add_row(name, str(r.fc), _address(r.address), r.type, order, _formula(r), r.unit, range, r.manual)
+    return table
+
+
+def _parameter_unit(register: Register) -> str:
+    return catalogue.parameters()[register.parameter].unit
+
+
+def _formula(register: Register) -> str:
+    """How the raw number becomes one in the instrument's unit."""
+    text = "raw" if register.scale == 1 else f"raw * {register.scale:g}"
+    return text + (f" {register.offset:+g}" if register.offset else "")
+
+
+def _address(address: int) -> str:
+    return f"{address} (0x{address:04X})"
+
+
+def _status(profile: Profile, language: str) -> Table:
+    table = _table("function", "address", "when", "status", "parameters", "meaning", "manual")
+    for rule in profile.status:
+        whose = "all" if rule.parameters == profile.parameters else " ".join(rule.parameters)
+        when, text = _condition(rule), rule.text.of(language)
+        table.add_row(str(rule.fc), _address(rule.address), when, rule.status.name.lower(), whose, text, rule.manual)
+    return table
+
+
+def _condition(rule: StatusRule) -> str:
+    """When a status rule applies, in words."""
+    if rule.fc in (1, 2):
+        return f"is {rule.values[0]}"
+    if rule.mask.bit_count() == 1 and not rule.negated:
+        return f"bit {int(math.log2(rule.mask))} is {int(rule.values[0] != 0)}"
+    masked = "word" if rule.mask == 0xFFFF else f"word & 0x{rule.mask:04X}"
+    return f"{masked} is {'not ' if rule.negated else ''}{' or '.join(map(str, rule.values))}"
+
+
+def _requests(reading: Plan) -> Table:
+    table = _table("function", "from", "count")
+    for block in reading.blocks:
+        table.add_row(str(block.fc), _address(block.address), str(block.count))
+    return table
+
+
+def _summary(profile: Profile) -> dict[str, Any]:
+    return {
+        "name": profile.name, "title": {"en": profile.title.en, "zh": profile.title.zh}, "kind": profile.kind,
+        "maker": profile.maker, "model": profile.model, "parameters": list(profile.parameters),
+        "source": profile.source, "manual": profile.manual, "unverified": list(profile.unverified),
+        "file": profile.file,
+    }  # fmt: skip
+
+
+def _whole(profile: Profile, reading: Plan) -> dict[str, Any]:
+    registers = [
+        {
+            "parameter": r.parameter, "fc": r.fc, "address": r.address, "type": r.type, "order": r.order,
+            "scale": r.scale, "offset": r.offset, "unit": r.unit, "sentinels": [list(ends) for ends in r.sentinels],
+            "low": r.low, "high": r.high, "range_unit": _parameter_unit(r), "added": r.added, "manual": r.manual,
+        }
+        for r in profile.registers
+    ]  # fmt: skip
+    status = [
+        {
+            "fc": rule.fc, "address": rule.address, "when": _condition(rule), "status": rule.status.name.lower(),
+            "parameters": list(rule.parameters), "text": {"en": rule.text.en, "zh": rule.text.zh},
+            "manual": rule.manual,
+        }
+        for rule in profile.status
+    ]  # fmt: skip
+    requests = [{"fc": block.fc, "address": block.address, "count": block.count} for block in reading.blocks]
+    return {
+        **_summary(profile),
+        "no_status": profile.no_status,
+        "registers": registers,
+        "status": status,
+        "requests": requests,
+    }
