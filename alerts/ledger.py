@@ -75,6 +75,15 @@ class Ledger:
                 _deliver(connection, notice, now_ns, NoticeState.UNKNOWN, attempt, detail)
         return [notice for id, _ in found if (notice := self.notice(id)) is not None]
 
+    def abandon(self, channels: Sequence[str], now_ns: int) -> list[Notice]:
+        """Give up what is to be sent over channels that are no longer there; gives these notices."""
+        found = [(id, name) for id, name in self._ledger.rows(rows.PENDING) if name not in channels]
+        with self._ledger.transaction() as connection:
+            for notice, name in found:
+                detail = f"channel {name!r} is no longer in the site file"
+                _deliver(connection, notice, now_ns, NoticeState.FAILED, 0, detail)
+        return [notice for id, _ in found if (notice := self.notice(id)) is not None]
+
     def close(self) -> None:
         """Release files and lock."""
         self._ledger.close()

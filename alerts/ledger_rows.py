@@ -97,6 +97,7 @@ NOTICES = "SELECT * FROM notice_now WHERE id > ? ORDER BY id LIMIT ?"
 NOTICES_OF = "SELECT * FROM notice_now WHERE incident = ? AND id > ? ORDER BY id LIMIT ?"
 COUNTS = "SELECT state, count(*) FROM notice_now GROUP BY state"
 DUE = "SELECT notice FROM pending WHERE channel = ? AND NOT sending AND due_ns <= ? ORDER BY due_ns, notice LIMIT 1"
+PENDING = "SELECT notice, channel FROM pending"
 INTERRUPTED = (
     "SELECT notice, (SELECT max(attempt) FROM delivery d WHERE d.notice = p.notice) FROM pending p WHERE sending"
 )

@@ -86,7 +86,7 @@ class AlertSettings:
 
     quiet_ns: an incident is over when its point was judged for so long without a new exceedance. [ns]
     closing: whether those who were told are told too when it is over.
-    link: where people reach the page, without a slash at its end.
+    link: where people reach the page, without a slash at its end. link_named: the site files say so themselves.
     """
 
     recipients: Mapping[str, Recipient]
@@ -94,6 +94,7 @@ class AlertSettings:
     quiet_ns: int
     closing: bool
     link: str
+    link_named: bool
 
 
 def parse_alerts(sites: Sequence[Site]) -> tuple[AlertSettings | None, list[Fault]]:
@@ -109,7 +110,7 @@ def parse_alerts(sites: Sequence[Site]) -> tuple[AlertSettings | None, list[Faul
     quiet_h, closing, link = general or (DEFAULT_QUIET_H, True, "")
     return AlertSettings(
         recipients=recipients, channels=channels, quiet_ns=round(quiet_h * 3600) * 1_000_000_000, closing=closing,
-        link=(link or _page(sites)).rstrip("/"),
+        link=(link or _page(sites)).rstrip("/"), link_named=bool(link),
     ), []  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 Encryption: `auto` uses STARTTLS where the server offers it, `starttls` insists on it, `tls` speaks TLS
 from the first byte, `none` never. Certificates are checked, except under `auto` without a password,
-where an unverified encryption is still better than none. A password goes over TLS only. A server that breaks the connection instead of
-answering has not taken the message (RFC 5321 section 4.2.5), so it is tried again.
+where an unverified encryption is still better than none. A password goes over TLS only. A server
+that breaks the connection instead of answering has not taken the message (RFC 5321 section 4.2.5), so
+it is tried again.
 """
 
 from __future__ import annotations
