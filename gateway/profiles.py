@@ -320,7 +320,7 @@ def _rule(table: Table, names: Sequence[str]) -> StatusRule | None:
 
 
 def _condition(table: Table, *, bits: bool) -> tuple[int, tuple[int, ...], bool]:
-    """mask, values and negation of a status rule; see docs/reference/device-profiles.md for the keys."""
+    """mask, values and negation of a status rule; see docs/reference/profile-file.md for the keys."""
     when = table.integer("when", 1, low=0, high=1)
     if bits:
         return 1, (when,), False
