@@ -9,14 +9,18 @@ knows a window to be complete when it sees a later measurement.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
+import structlog
 
 from gateway import registers
 from gateway.identity import load_or_create_key, public_key
@@ -34,6 +38,7 @@ CHUNK_NS = 1800 * SECOND_NS
 # More than this many batches on the way would only wait in the broker's memory.
 AHEAD_BATCHES = 2000
 DRAIN_S = 120.0
+FIRST_LIVE_S = 20.0
 
 
 def ticks(from_ns: int, to_ns: int, interval_ns: int) -> Int64:
@@ -68,10 +73,10 @@ def total(sensors: Sequence[Sensor], from_ns: int, to_ns: int) -> int:
 
 
 class _Stream:
-    """One gateway's past on its way. now_ns: what its clocks show."""
+    """One gateway's past on its way. span: from, to. now_ns: what its clocks show."""
 
-    def __init__(self, site: Site, gateway: str, sensors: Sequence[Sensor], now_ns: int) -> None:
-        self.site, self.sensors, self.now_ns = site, sensors, now_ns
+    def __init__(self, site: Site, gateway: str, sensors: Sequence[Sensor], span: tuple[int, int]) -> None:
+        self.site, self.sensors, self.span, self.now_ns = site, sensors, span, span[0]
         folder = outbox_folder(site.data_dir, gateway)
         key, _ = load_or_create_key(folder / "key")
         self.spooler = Spooler(folder, site.plant.id, gateway, key, now_ns=self._clock, mono_ns=self._clock)
@@ -81,14 +86,16 @@ class _Stream:
         return self.now_ns
 
 
-def run(site: str, seed: int, from_ns: int, to_ns: int) -> int:
+def run(site: str, seed: int, hours: float) -> int:
     """Send the past of a site file or folder, report progress as JSON lines; 1 when it was not delivered."""
+    # Standard output is for progress alone.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    streams = [s for one, sensors in load(site) for s in _streams(one, sensors, from_ns)]
+    streams = [s for one, sensors in load(site) for s in _streams(one, sensors, stop, round(hours * 3600) * SECOND_NS)]
     try:
-        good = _send(streams, seed, (from_ns, to_ns), stop)
+        good = _send(streams, seed, stop)
     finally:
         for stream in streams:
             stream.publisher.stop()
@@ -96,19 +103,33 @@ def run(site: str, seed: int, from_ns: int, to_ns: int) -> int:
     return 0 if good else 1
 
 
-def _streams(site: Site, sensors: Sequence[Sensor], from_ns: int) -> Iterator[_Stream]:
+def _streams(site: Site, sensors: Sequence[Sensor], stop: threading.Event, length_ns: int) -> Iterator[_Stream]:
     for gateway in (g.id for g in site.gateways if not g.id.endswith(HISTORY)):
         own = [s for s in sensors if s.settings.gateway == gateway]
-        yield _Stream(site, gateway + HISTORY, own, from_ns)
+        to_ns = _first_live_ns(outbox_folder(site.data_dir, gateway) / "outbox.db", stop)
+        yield _Stream(site, gateway + HISTORY, own, (to_ns - length_ns, to_ns))
 
 
-def _send(streams: Sequence[_Stream], seed: int, span: tuple[int, int], stop: threading.Event) -> bool:
+def _first_live_ns(outbox: Path, stop: threading.Event) -> int:
+    """When the live gateway began to measure, so that the past ends where it begins; now, if it does not begin."""
+    end = time.monotonic() + FIRST_LIVE_S
+    while time.monotonic() < end and not stop.wait(0.1):
+        with contextlib.suppress(sqlite3.Error):
+            # Not there yet, or being made: look again.
+            with contextlib.closing(sqlite3.connect(f"{outbox.resolve().as_uri()}?mode=ro", uri=True)) as database:
+                (found,) = database.execute("SELECT min(first_ns) FROM batch WHERE n > 0").fetchone()
+            if found:
+                return int(found)
+    return time.time_ns() // SECOND_NS * SECOND_NS
+
+
+def _send(streams: Sequence[_Stream], seed: int, stop: threading.Event) -> bool:
     """Whether everything was acknowledged."""
-    whole = sum(total(s.sensors, *span) for s in streams)
+    whole = sum(total(s.sensors, *s.span) for s in streams)
     sent = 0
     for stream in streams:
         stream.publisher.start()
-    for step in zip(*(past(seed, s.site, s.sensors, *span) for s in streams), strict=True):
+    for step in zip(*(past(seed, s.site, s.sensors, *s.span) for s in streams), strict=True):
         for stream, (end_ns, columns) in zip(streams, step, strict=True):
             stream.now_ns = end_ns
             stream.spooler.put(columns)

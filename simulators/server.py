@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
-import structlog
 
 from gateway import catalogue, registers, sensors
 from gateway.document import FaultyFiles
@@ -22,7 +21,6 @@ from gateway.settings import Site
 from simulators import faults, modbus, plant
 from simulators.faults import Fault
 
-log = structlog.get_logger("simulators.server")
 CONNECTIONS_MAX = 64  # of one port; a real converter takes 4 to 32
 
 

@@ -33,7 +33,7 @@ def simulate(
     raise typer.Exit(code)
 
 
-async def serve(site: str, *, seed: int, fault: Sequence[Fault], speed: float = 1.0, quiet: bool = False) -> int:
+async def serve(site: str, *, seed: int, fault: Sequence[Fault], speed: float = 1.0) -> int:
     """Serve a site until SIGINT or SIGTERM; the exit code."""
     sites = load(site)
     ids = {sensor.settings.id for _, sensors in sites for sensor in sensors}
@@ -52,8 +52,7 @@ async def serve(site: str, *, seed: int, fault: Sequence[Fault], speed: float = 
     if len(refused) == len(simulator.ports):
         sys.stderr.write("no sensor can be served\n")
         return 1
-    if not quiet:
-        _show(simulator)
+    _show(simulator)
     await stop.wait()
     await simulator.stop()
     return 0
