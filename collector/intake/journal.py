@@ -51,6 +51,12 @@ CREATE UNIQUE INDEX entry_key ON entry (gateway, epoch, seq, hash) WHERE seq > 0
 CREATE INDEX entry_time ON entry (span, first_ns, last_ns) WHERE span IS NOT NULL;
 CREATE TRIGGER entry_stays BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER entry_lasts BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+-- REPLACE would delete without asking the trigger above.
+CREATE TRIGGER entry_follows BEFORE INSERT ON entry
+    WHEN NEW.position <= (SELECT max(position) FROM entry) OR EXISTS (
+        SELECT 1 FROM entry WHERE gateway = NEW.gateway AND epoch = NEW.epoch AND seq = NEW.seq AND seq > 0
+        AND hash = NEW.hash)
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TABLE stream (
     gateway TEXT NOT NULL, epoch BLOB NOT NULL, upto INTEGER NOT NULL, have TEXT NOT NULL, used INTEGER NOT NULL,
     PRIMARY KEY (gateway, epoch)
@@ -85,13 +91,17 @@ class Journal:
         self._commit = threading.Condition()
         self._writing = threading.Lock()
         self._lock = _lock(self._folder)
+        try:
+            self._open()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _open(self) -> None:
         self._segments = [_Segment(path) for path in sorted(self._folder.glob("[0-9]*-[0-9][0-9].db"))]
         self.last, self._received_ns = self._segments[-1].end() if self._segments else (0, 0)
         self._meta = {k: v for s in self._segments[-1:] for k, v in s.meta().items() if k != "first"}
-        self._start()
-
-    def _start(self) -> None:
-        """Count this start, so that acknowledgements never repeat a number of an earlier one."""
+        # Each start counts, so that acknowledgements never repeat a number of an earlier one.
         self._meta.setdefault("generation", 1)
         self._meta.setdefault("generation_id", os.urandom(8))
         self._meta["starts"] = self._meta.get("starts", 0) + 1
@@ -191,7 +201,9 @@ class Journal:
         with self._writing, self._commit:
             for segment in self._segments:
                 segment.close()
-            os.close(self._lock)
+            if self._lock >= 0:
+                os.close(self._lock)
+            self._lock = -1
             self._commit.notify_all()
 
 
@@ -281,6 +293,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _errors(path: Path) -> Iterator[None]:
     try:
         yield
+    except sqlite3.ProgrammingError as error:
+        raise JournalError(f"{path}: the journal is closed") from error
     except sqlite3.Error as error:
         full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
         hint = "the disk is full: make room" if full else "is it a journal of this collector, on a healthy disk?"
