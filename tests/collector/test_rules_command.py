@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from collector.catalogue import rule_packs
+from collector.rules_command import app
+
+RULES = Path(__file__).parents[2] / "collector" / "verdicts" / "rules"
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.output
+
+
+def test_list_names_every_pack() -> None:
+    code, output = run("list")
+    assert code == 0
+    assert all(id in output for id in rule_packs())
+    code, output = run("list", "--json")
+    items = json.loads(output)
+    assert [item["id"] for item in items] == list(rule_packs())
+    assert items[0]["in_force"][0]["from"] == "2008-10-01"
+
+
+@pytest.mark.parametrize("id", rule_packs())
+def test_show_cites_every_clause(id: str) -> None:
+    code, output = run("show", id)
+    assert code == 0
+    for clause in rule_packs()[id].clauses:
+        assert clause.id in output
+        assert clause.cite in output
+    code, output = run("show", id, "--language", "zh")
+    assert rule_packs()[id].title.zh in output
+    code, output = run("show", id, "--json")
+    assert json.loads(output)["id"] == id
+
+
+def test_show_says_limits_in_words() -> None:
+    _, output = run("show", "gb18918-2002")
+    assert "class 1A, water_temperature above 12: at most 5 mg/L" in output
+    assert "class 3: no limit" in output
+    assert "at least 6 and at most 9" in output
+    _, output = run("show", "gb12348-2008")
+    assert "area_class 2: at most 50 dB(A)" in output
+    assert "LAFmax 1m maximum at night" in output
+
+
+def test_show_takes_a_file_and_refuses_a_stranger() -> None:
+    assert run("show", str(RULES / "gb12348-2008.toml"))[0] == 0
+    code, output = run("show", "gb1")
+    assert code == 1
+    assert "gb12348-2008" in output
+    assert run("show", "missing.toml")[0] == 1
+
+
+def test_check_prints_faults_with_their_place_and_exits_1(tmp_path: Path) -> None:
+    code, output = run("check", str(RULES / "gb12348-2008.toml"))
+    assert code == 0
+    assert "is good: 3 clauses, 6 examples" in output
+    wrong = tmp_path / "wrong.toml"
+    text = (RULES / "gb12348-2008.toml").read_text()
+    wrong.write_text(text.replace('cite = "GB 12348-2008 5.7, table 4"\n', ""))
+    code, output = run("check", str(wrong))
+    assert code == 1
+    assert f"{wrong}:" in output
+    assert "background.cite: missing" in output
+    assert "hint:" in output
+    code, output = run("check", str(wrong), "--json")
+    assert code == 1
+    assert json.loads(output)[0]["path"] == "background.cite"
+
+
+def test_a_faulty_folder_stops_everything(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("id = 3")
+    code, output = run("list", "--rules", str(tmp_path))
+    assert code == 1
+    assert "a.toml" in output

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import math
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collector.catalogue import rule_packs
+from collector.verdicts.limits import (
+    Clause, breach, breaking, evaluated, night_hours, read_settings, resolve, rounded, validities,
+)  # fmt: skip
+from collector.verdicts.pack import WINDOWS
+from collector.verdicts.records import Average, Standing
+from tests.collector.verdicts.test_pack_file import GOOD, parse
+from tests.effort import examples
+
+TODAY = date(2026, 11, 21)
+NOISE, WATER, STACK = (rule_packs()[id] for id in ("gb12348-2008", "gb18918-2002", "ultra-low-2015"))
+
+
+def clause(id: str, settings: dict[str, object], on: date = TODAY) -> Clause:
+    pack = next(pack for pack in (NOISE, WATER, STACK) if any(c.id == id for c in pack.clauses))
+    clauses, faults = resolve(pack, settings, on)
+    assert faults == []
+    return next(clause for clause in clauses if clause.id == id)
+
+
+def average(of: Clause, value: float | None, **more: object) -> Average:
+    fields = {"coverage": 1.0, "valid": True, "count": 1} | more
+    return Average(
+        plant="p", point="n", parameter=of.parameter, window=of.window, from_ns=0, to_ns=1, value=value, unit=of.unit,
+        **fields,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("area_class", range(5))
+def test_the_noise_limits_of_every_class(area_class: int) -> None:
+    day, night = (50, 55, 60, 65, 70)[area_class], (40, 45, 50, 55, 55)[area_class]
+    for indoor, less in ((False, 0), (True, 10)):
+        given = {"area_class": area_class, "indoor": indoor}
+        assert clause("day-level", given).limit() == day - less
+        assert clause("night-level", given).limit() == night - less
+        assert clause("night-peak", given).limit() == night + 15 - less
+        assert clause("night-peak", {**given, "burst": "frequent"}).limit() == night + 10 - less
+
+
+def test_a_clause_carries_what_a_verdict_needs() -> None:
+    night = clause("night-level", {"area_class": 2})
+    assert night.key == "gb12348-2008/night-level"
+    assert (night.kind, night.parameter, night.window, night.period) == ("noise", "LAeq", "night", "")
+    assert (night.standing, night.verified, night.unit) == (Standing.EVIDENCE, True, "dB(A)")
+    assert night.evaluates
+    assert not night.two_sided
+    peak = clause("night-peak", {"area_class": 2})
+    assert (peak.window, peak.period, peak.statistic, peak.evaluates) == ("1m", "night", "maximum", False)
+    nox = clause("nox-hour", {})
+    assert (nox.corrected, nox.verified, nox.limit()) == ("converted", False, 50.0)
+
+
+@settings(max_examples=examples(200))
+@given(st.floats(20.0, 120.0), st.integers(0, 4))
+def test_rounding_can_excuse_but_not_accuse(level: float, area_class: int) -> None:
+    for id in ("day-level", "night-level"):
+        rule = clause(id, {"area_class": area_class})
+        limit = rule.limit()
+        assert limit is not None
+        if bool(breaking(rule, level)):
+            assert level > limit
+        assert bool(breaking(rule, level)) == (level > limit + 0.5 or (level == limit + 0.5 and limit % 2 == 1))
+
+
+@settings(max_examples=examples(100))
+@given(st.lists(st.floats(0.0, 14.0), max_size=20))
+def test_one_and_many_are_judged_alike(values: list[float]) -> None:
+    ph = clause("ph-day", {"class": "1A"})
+    assert ph.two_sided
+    many = breaking(ph, [*values, float("nan")])
+    one = [breach(ph, average(ph, value)) is not None for value in values]
+    assert many.tolist() == [*one, False]
+
+
+def test_a_breach_names_what_was_compared_and_the_limit() -> None:
+    night = clause("night-level", {"area_class": 2})
+    loud = average(night, 51.7, evaluated=evaluated([night], average(night, 51.7)))
+    assert breach(night, loud) == (52.0, 50.0)
+    assert breach(night, average(night, 50.5, evaluated=50.0)) is None
+    assert breach(night, average(night, 60.0, evaluated=60.0, valid=False)) is None
+    assert breach(night, average(night, 60.0)) is None  # nobody evaluated it
+    ph = clause("ph-day", {"class": "2"})
+    assert breach(ph, average(ph, 5.9)) == (5.9, 6.0)
+    assert breach(ph, average(ph, 9.1)) == (9.1, 9.0)
+    assert [breach(ph, average(ph, value)) for value in (6.0, 7.5, 9.0, None, float("nan"))] == [None] * 5
+
+
+def test_a_peak_counts_in_however_short_a_minute() -> None:
+    peak = clause("night-peak", {"area_class": 3, "burst": "frequent"})
+    assert breach(peak, average(peak, 50.0, maximum=65.1, valid=False)) == (65.1, 65.0)
+    assert breach(peak, average(peak, 50.0, maximum=65.0)) is None
+    assert breach(peak, average(peak, 70.0)) is None
+
+
+def test_an_average_is_judged_by_clauses_of_its_parameter() -> None:
+    with pytest.raises(AssertionError):
+        breach(clause("ph-day", {"class": "1A"}), average(clause("cod-day", {"class": "1A"}), 90.0))
+
+
+def test_what_is_compared_may_have_to_be_converted_first() -> None:
+    nox = clause("nox-hour", {})
+    raw = average(nox, 45.0)
+    assert evaluated([nox], raw, 51.92) == 51.92
+    assert evaluated([nox], raw) is None
+    assert evaluated([nox], raw, float("nan")) is None
+    assert breach(nox, average(nox, 45.0, evaluated=51.92)) == (51.92, 50.0)
+    assert breach(nox, average(nox, 55.0, evaluated=None)) is None
+
+
+def test_only_the_clauses_of_an_average_evaluate_it() -> None:
+    night, cod = clause("night-level", {"area_class": 2}), clause("cod-day", {"class": "1A"})
+    assert evaluated([cod, night], average(night, 50.5)) == 50.0
+    assert evaluated([night], average(clause("day-level", {"area_class": 2}), 50.5)) is None
+    assert evaluated([cod], average(cod, 50.5)) is None  # compared as it is
+    assert math.isnan(float(rounded(night, float("nan"))))
+
+
+@pytest.mark.parametrize(
+    ("temperature", "limit"), [(12.1, 5.0), (12.0, 8.0), (-1.0, 8.0), (None, 8.0), (float("nan"), 8.0)]
+)
+def test_ammonia_is_judged_by_the_water_temperature(temperature: float | None, limit: float) -> None:
+    ammonia = clause("nh3n-day", {"class": "1A"})
+    assert ammonia.conditions == ("water_temperature",)
+    conditions = {} if temperature is None else {"water_temperature": temperature}
+    assert ammonia.limit(conditions) == limit
+    assert breaking(ammonia, [5.0, 5.1, 8.0, 8.1], conditions).tolist() == [False, limit == 5.0, limit == 5.0, True]
+
+
+def test_a_text_that_sets_no_limit_has_no_clause() -> None:
+    clauses, faults = resolve(WATER, {"class": "3"}, TODAY)
+    assert faults == []
+    ids = {clause.id for clause in clauses}
+    assert "cod-day" in ids
+    assert not ids & {"tn-day", "nh3n-day", "nh3n-hour"}
+
+
+def test_limits_change_with_the_day_that_is_judged() -> None:
+    toy, _ = parse(GOOD)
+    assert toy is not None
+    for day, limits in ((date(2019, 1, 1), []), (date(2023, 12, 31), [50.0]), (date(2024, 1, 1), [40.0])):
+        clauses, faults = resolve(toy, {"size": "small"}, day)
+        assert faults == []
+        assert [clause.limit() for clause in clauses] == limits
+
+
+def test_missing_and_wrong_settings_are_faults() -> None:
+    clauses, faults = resolve(NOISE, {}, TODAY, path="point[0].settings")
+    assert clauses == ()
+    assert [(fault.path, fault.message) for fault in faults] == [("point[0].settings.area_class", "missing")]
+    assert "0 or 1 or 2 or 3 or 4" in faults[0].hint
+    _, faults = resolve(NOISE, {"area_class": 7, "burst": "often"}, TODAY)
+    assert {fault.path for fault in faults} == {"settings.area_class", "settings.burst"}
+
+
+def test_settings_of_a_point_are_typed_and_complete() -> None:
+    found, faults = read_settings("stack", [STACK], {"basis": "wet", "area_m2": "9.6", "reference_oxygen": "6"})
+    assert faults == []
+    assert found == {
+        "reference_oxygen": 6.0, "basis": "wet", "oxygen_basis": None, "state": "standard", "area_m2": 9.6,
+        "barometric_pa": 101_325.0,
+    }  # fmt: skip
+    found, faults = read_settings("noise", [NOISE], {"area_class": "2", "night": "23:00-07:00"})
+    assert faults == []
+    assert found["area_class"] == 2
+    assert night_hours([NOISE], found) == ("23:00", "07:00")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        ("noise", {"area_class": 2, "aera": 1}, "unknown key"),
+        ("noise", {"area_class": 2, "night": ["22:00", "07:00"]}, "9 hours"),
+        ("stack", {"reference_oxygen": 9.0}, "none of 6.0"),
+        ("stack", {"basis": "moist"}, "none of dry, wet"),
+        ("stack", {"area_m2": 0}, "outside"),
+    ],
+)
+def test_settings_that_nobody_understands_are_faults(kind: str, given: dict[str, object], message: str) -> None:
+    pack = NOISE if kind == "noise" else STACK
+    _, faults = read_settings(kind, [pack], given)
+    assert len(faults) == 1
+    assert message in faults[0].message
+
+
+def test_points_without_a_pack_have_hours_and_validity_too() -> None:
+    found, faults = read_settings("noise", [], {})
+    assert faults == []
+    assert night_hours([], found) == ("22:00", "06:00")
+    rows = validities([], found)
+    assert set(rows) == set(WINDOWS)
+    assert (rows["1h"].share, rows["1h"].verified) == (0.75, False)
+
+
+def test_packs_say_how_much_of_a_window_is_enough() -> None:
+    found, _ = read_settings("noise", [NOISE], {"area_class": 2, "valid_share": 0.9})
+    rows = validities([NOISE], found)
+    assert (rows["night"].part, rows["night"].share, rows["night"].minimum) == ("1m", 0.9, None)
+    rows = validities([STACK], {})
+    assert (rows["1m"].share, rows["1h"].minimum, rows["24h"].minimum) == (1.0, 45, 20)
+    assert rows["1h"].enough(np.array([44, 45]), 60).tolist() == [False, True]
+
+
+def test_the_first_pack_named_has_its_say() -> None:
+    text = GOOD.replace("minimum = 45", "minimum = 30")
+    toy, _ = parse(text)
+    assert toy is not None
+    assert validities([toy, STACK], {})["1h"].minimum == 30
+    assert validities([STACK, toy], {})["1h"].minimum == 45
+    assert validities([toy, STACK], {})["24h"].minimum == 20
