@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def _create(path: Path) -> tuple[Ed25519PrivateKey, bool]:
     key = Ed25519PrivateKey.generate()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         write_durably(draft, key.private_bytes_raw().hex() + "\n")
         with contextlib.closing(_Draft(draft)):
             os.link(draft, path)  # unlike a rename it does not replace a key made meanwhile

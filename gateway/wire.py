@@ -119,6 +119,7 @@ _KNOWN = frozenset(_Body.__struct_fields__)
 def encode(header: Header, columns: Columns, fields: Mapping[str, Any] | None = None) -> bytes:
     """The body of a batch; its columns must fit (`fits`), their number must be the header's."""
     assert header.n == len(columns) <= MAX_VALUES, "the header counts other values"
+    assert not fields or _KNOWN.isdisjoint(fields), "a field has the name of a column or header key"
     first_ns = int(columns.time_ns.min()) if len(columns) else 0
     offsets = columns.time_ns - first_ns
     body: dict[str, Any] = msgspec.structs.asdict(header)
