@@ -54,15 +54,13 @@ def advance(
     next_id: number of the next new incident. quiet_ns: see `quiet_time`. [ns]
     """
     desk = _Desk([_File(case) for case in cases], next_id, now_ns, quiet_ns)
-    for number, exceedance in exceedances:
-        desk.take(number, exceedance)
-    for command in commands:
-        desk.obey(command)
     newest = dict(judged)
-    for _, exceedance in exceedances:
-        if exceedance.change is not Change.WITHDRAWN:
+    for number, exceedance in exceedances:
+        if desk.take(number, exceedance) and exceedance.change is not Change.WITHDRAWN:
             watch = (exceedance.plant, exceedance.point, exceedance.parameter)
             newest[watch] = max(newest.get(watch, 0), exceedance.to_ns)
+    for command in commands:
+        desk.obey(command)
     for file in desk.files:
         file.settle(newest.get(file.incident.watch), now_ns, quiet_ns)
     changed = [file for file in desk.files if file.changed]
@@ -127,7 +125,7 @@ class _File:
                 now, closed_ns=None, closed_by="", acknowledged_ns=None, acknowledged_by="", openings=now.openings + 1
             )
             self.note(EventKind.REOPENED, now_ns)
-            self.reasons = [Reason.REOPENED]
+            self.reasons = [] if self.incident.late else [Reason.REOPENED]
         if before is None:
             self.reasons = [Reason.OPENED] if now.count else []
         elif before.late and not self.incident.late and self.incident.count:
@@ -155,18 +153,20 @@ class _Desk:
         for file in files:
             self.by_place.setdefault(file.incident.place, []).append(file)
 
-    def take(self, number: int, exceedance: Exceedance) -> None:
+    def take(self, number: int, exceedance: Exceedance) -> bool:
+        """Put an exceedance where it belongs; False where that is done already."""
         files = self.by_place.setdefault((exceedance.plant, exceedance.point, exceedance.pack, exceedance.clause), [])
         holders = [file for file in files if exceedance.from_ns in file.members]
         holder = max(holders, key=lambda file: file.members[exceedance.from_ns].version, default=None)
         known = holder.members[exceedance.from_ns] if holder else None
         if known is not None and known.version >= exceedance.version:
-            return
+            return False
         member = _member(number, exceedance)
         if holder is not None and known is not None and not known.withdrawn:
             self._amend(holder, known, member)
         elif not member.withdrawn:
             self._add(files, member, exceedance)
+        return True
 
     def _amend(self, file: _File, known: Member, member: Member) -> None:
         kind = EventKind.RETRACTED if member.withdrawn else EventKind.AMENDED
