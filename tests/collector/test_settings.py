@@ -1,0 +1,110 @@
+"""What the collector takes from the site files, and every fault it finds there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from collector.settings import parse_collector
+from gateway.document import Fault
+from gateway.identity import public_hex
+from gateway.settings import Site, parse_site
+
+ROOT = Path(__file__).parents[2]
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+
+
+def site(store: str = "", *, plant: str = "riverside", gateways: str = '[[gateway]]\nid = "gw"') -> Site:
+    text = f'[plant]\nid = "{plant}"\ntimezone = "UTC"\n[broker]\nurl = "mqtt://127.0.0.1:1883"\n{gateways}\n{store}\n'
+    parsed, faults = parse_site(text, f"sites/{plant}.toml")
+    assert parsed is not None, faults
+    return parsed
+
+
+def second(store: str = "") -> Site:
+    return site(store, plant="harbour", gateways='[[gateway]]\nid = "harbour-gw"')
+
+
+def faults_of(*sites: Site) -> list[Fault]:
+    settings, faults = parse_collector(sites)
+    assert settings is None
+    return faults
+
+
+def test_the_files_of_the_repository_are_good() -> None:
+    sites = []
+    for name in ("site.toml", "simulators/sites/harbour.toml"):
+        parsed, _ = parse_site((ROOT / name).read_text(), name)
+        assert parsed is not None
+        sites.append(parsed)
+    settings, faults = parse_collector(sites)
+    assert faults == []
+    assert settings is not None
+    assert settings.folder == "data/collector"
+    assert settings.store_path == "data/collector/store.duckdb"
+    assert {id: trusted.plant for id, trusted in settings.trusted.items()} == {
+        "riverside-gw": "riverside",
+        "harbour-gw": "harbour",
+    }
+
+
+def test_keys_are_trusted_as_they_stand() -> None:
+    given = f'[[gateway]]\nid = "a"\npublic_key = "{public_hex(KEY)}"\n[[gateway]]\nid = "b"'
+    settings, _ = parse_collector([site(gateways=given)])
+    assert settings is not None
+    trusted = settings.trusted["a"].key
+    assert trusted is not None
+    assert public_hex(trusted) == public_hex(KEY)
+    assert settings.trusted["b"].key is None
+
+
+@pytest.mark.parametrize("others", [[], ["[store]"], ['[store]\npath = "fast/s.duckdb"']])
+def test_a_store_is_common_to_all_plants(others: list[str]) -> None:
+    settings, _ = parse_collector([site('[store]\npath = "fast/s.duckdb"'), *map(second, others)])
+    assert settings is not None
+    assert settings.store_path == "sites/fast/s.duckdb"
+
+
+def test_stores_that_differ_are_a_fault() -> None:
+    (fault,) = faults_of(site('[store]\npath = "a.duckdb"'), second('[store]\npath = "b.duckdb"'))
+    assert (fault.file, fault.path) == ("sites/harbour.toml", "store.path")
+    assert "sites/riverside.toml" in fault.hint
+
+
+@pytest.mark.parametrize(
+    ("store", "path", "text"),
+    [
+        ('[store]\nkind = "influxdb"\nurl = "http://x"\ntoken_file = "t"', "store.kind", "not built yet"),
+        ('[store]\nkind = "duck"', "store.kind", "duckdb"),
+        ("[store]\npath = 5", "store.path", "not a text"),
+        ('[store]\npth = "x"', "store.pth", "unknown key"),
+        ('[store]\nurl = "http://x"', "store.url", "InfluxDB"),
+        ("store = 1", "store", "not a table"),
+    ],
+)
+def test_every_fault_of_a_store_is_named(store: str, path: str, text: str) -> None:
+    parsed = site("", gateways=f'{store}\n[[gateway]]\nid = "gw"') if store[0] == "[" else bare(store)
+    (fault,) = faults_of(parsed)
+    assert fault.path == path
+    assert fault.line
+    assert text in str(fault)
+
+
+def bare(line: str) -> Site:
+    text = f'{line}\n[plant]\nid = "riverside"\ntimezone = "UTC"\n[broker]\nurl = "mqtt://127.0.0.1:1883"\n[[gateway]]\nid = "gw"\n'
+    parsed, faults = parse_site(text, "sites/riverside.toml")
+    assert parsed is not None, faults
+    return parsed
+
+
+def test_a_gateway_belongs_to_one_plant() -> None:
+    (fault,) = faults_of(site(), site(plant="harbour"))
+    assert (fault.file, fault.path, fault.line) == ("sites/harbour.toml", "gateway[0].id", 7)
+    assert "riverside" in fault.message
+
+
+def test_all_faults_are_found_at_once() -> None:
+    bad = '[store]\nkind = "influxdb"\nextra = 1'
+    assert len(faults_of(site(bad), site(bad, plant="harbour"))) == 5

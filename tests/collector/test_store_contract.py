@@ -1,0 +1,257 @@
+"""What every store does: the same tests over the plain one in memory and the one on DuckDB."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collector.store import Rows, Store
+from collector.stores import duckdb as duckdb_module
+from collector.stores.duckdb import DuckdbStore
+from collector.stores.errors import StoreError
+from collector.stores.memory import MemoryStore
+from gateway.measurement import Columns, Series, Status, empty_columns
+from tests.effort import examples
+
+LEVEL = Series("riverside", "fence-north", "slm-north", "LAeq", "dB(A)")
+OXYGEN = Series("riverside", "stack-1", "cems-1", "O2", "%")
+ACID = Series("harbour", "outfall", "water", "pH", "")
+STREAMS = (("gw-a", b"a" * 16), ("gw-a", b"\x00" * 16), ("gw-b", b"b" * 16))
+
+Row = tuple[Series, int, float | None, tuple[str, bytes], int, int]
+
+
+def rows(*given: Row) -> Rows:
+    """Rows of (series, time, value, stream, seq, index)."""
+    series = tuple(dict.fromkeys(row[0] for row in given))
+    streams = tuple(dict.fromkeys(row[3] for row in given))
+    value = np.array([np.nan if row[2] is None else row[2] for row in given], np.float64)
+    return Rows(
+        Columns(
+            series,
+            np.array([series.index(row[0]) for row in given], np.uint16),
+            np.array([row[1] for row in given], np.int64),
+            value,
+            np.where(np.isnan(value), Status.NO_COMM, Status.OK).astype(np.uint8),
+        ),
+        streams,
+        np.array([streams.index(row[3]) for row in given], np.uint16),
+        np.array([row[4] for row in given], np.uint64),
+        np.array([row[5] for row in given], np.uint16),
+    )
+
+
+def content(store: Store) -> list[tuple[object, ...]]:
+    """Everything in a store in the order of keys."""
+    kept = store.keys()
+    columns = kept.columns
+    return sorted(
+        (
+            *kept.streams[kept.stream_index[n]], int(kept.seq[n]), int(kept.index[n]),
+            columns.series[columns.series_index[n]], int(columns.time_ns[n]), str(columns.value[n]),
+            int(columns.status[n]),
+        )
+        for n in range(len(kept))
+    )  # fmt: skip
+
+
+@pytest.fixture(params=["memory", "duckdb"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    opened: Store = MemoryStore() if request.param == "memory" else DuckdbStore(tmp_path / "store.duckdb")
+    yield opened
+    opened.close()
+
+
+A, B, C = STREAMS
+
+
+def test_an_empty_store_is_at_position_zero(store: Store) -> None:
+    assert store.cursor() == 0
+    assert store.series() == store.latest() == []
+    assert len(store.keys()) == 0
+    assert len(store.measurements(LEVEL, 0, 2**62, 10).time_ns) == 0
+
+
+def test_measurements_come_back_as_they_were(store: Store) -> None:
+    store.append(rows((LEVEL, 10, 55.5, A, 1, 0), (OXYGEN, 10, None, A, 1, 1), (LEVEL, 20, -0.0, A, 1, 2)), 3)
+    assert store.cursor() == 3
+    assert store.series() == sorted([LEVEL, OXYGEN])
+    found = store.measurements(LEVEL, 0, 100, 10)
+    assert found.series == LEVEL
+    assert (found.time_ns.tolist(), found.value.tolist(), found.status.tolist()) == ([10, 20], [55.5, 0.0], [0, 0])
+    assert [column.dtype for column in (found.time_ns, found.value, found.status)] == [np.int64, np.float64, np.uint8]
+    missing = store.measurements(OXYGEN, 0, 100, 10)
+    assert np.isnan(missing.value).tolist() == [True]
+    assert missing.status.tolist() == [Status.NO_COMM]
+    assert len(store.measurements(ACID, 0, 100, 10).time_ns) == 0
+
+
+def test_a_range_is_ordered_half_open_and_limited(store: Store) -> None:
+    store.append(rows(*((LEVEL, time, float(time), B, 7, n) for n, time in enumerate([50, 10, 40, 20, 30]))), 1)
+    assert store.measurements(LEVEL, 20, 50, 10).time_ns.tolist() == [20, 30, 40]
+    assert store.measurements(LEVEL, 0, 100, 2).time_ns.tolist() == [10, 20]
+    assert store.measurements(LEVEL, 20, 20, 10).time_ns.tolist() == []
+
+
+def test_known_keys_are_not_added_again(store: Store) -> None:
+    first = rows((LEVEL, 10, 1.0, A, 5, 0), (LEVEL, 20, 2.0, A, 5, 1))
+    store.append(first, 1)
+    store.append(first, 1)
+    store.append(first, 2)
+    store.append(rows((LEVEL, 20, 2.0, A, 5, 1), (LEVEL, 30, 3.0, A, 5, 2), (LEVEL, 5, 0.0, A, 4, 0)), 3)
+    store.append(rows((LEVEL, 40, 4.0, C, 1, 0), (LEVEL, 40, 4.0, C, 1, 0)), 4)
+    assert [row[:4] for row in content(store)] == [
+        (*A, 4, 0), (*A, 5, 0), (*A, 5, 1), (*A, 5, 2), (*C, 1, 0)
+    ]  # fmt: skip
+    assert store.cursor() == 4
+
+
+def test_a_position_that_was_passed_changes_nothing(store: Store) -> None:
+    store.append(rows((LEVEL, 10, 1.0, A, 1, 0)), 5)
+    store.append(rows((LEVEL, 20, 1.0, A, 2, 0)), 5)
+    store.append(rows((LEVEL, 20, 1.0, A, 2, 0)), 4)
+    assert len(store.keys()) == 1
+    assert store.cursor() == 5
+
+
+def test_nothing_to_add_still_moves_the_cursor(store: Store) -> None:
+    store.append(Rows(empty_columns(), (), *(np.empty(0, kind) for kind in (np.uint16, np.uint64, np.uint16))), 9)
+    assert store.cursor() == 9
+    assert store.series() == []
+
+
+def test_streams_that_share_numbers_do_not_meet(store: Store) -> None:
+    store.append(rows(*((LEVEL, 10, 1.0, stream, 1, 0) for stream in STREAMS)), 1)
+    assert len(store.keys()) == 3
+
+
+def test_the_newest_is_newest_by_time_and_then_by_arrival(store: Store) -> None:
+    store.append(rows((LEVEL, 30, 3.0, A, 1, 0), (LEVEL, 10, 1.0, A, 1, 1), (ACID, 5, 7.0, A, 1, 2)), 1)
+    assert store.latest() == [(ACID, 5, 7.0, 0), (LEVEL, 30, 3.0, 0)]
+    store.append(rows((LEVEL, 20, 2.0, A, 2, 0)), 2)
+    assert store.latest()[1] == (LEVEL, 30, 3.0, 0)
+    store.append(rows((LEVEL, 30, 8.0, A, 3, 0), (LEVEL, 30, 9.0, A, 3, 1)), 3)
+    assert store.latest()[1] == (LEVEL, 30, 9.0, 0)
+    store.append(rows((LEVEL, 31, None, A, 4, 0)), 4)
+    series, time_ns, value, status = store.latest()[1]
+    assert (series, time_ns, np.isnan(value), status) == (LEVEL, 31, True, Status.NO_COMM)
+
+
+def test_readers_and_the_writer_do_not_disturb_one_another(store: Store) -> None:
+    sizes: tuple[list[int], list[int]] = ([], [])
+    done = threading.Event()
+
+    def look(sizes: list[int]) -> None:
+        while not done.is_set():
+            sizes.append(len(store.keys()))
+            store.latest(), store.series()
+            assert len(store.measurements(LEVEL, 0, 2**62, 10_000).time_ns) % 10 == 0
+
+    readers = [threading.Thread(target=look, args=[seen]) for seen in sizes]
+    for reader in readers:
+        reader.start()
+    for position in range(1, 31):
+        store.append(rows(*((LEVEL, position * 10 + n, 1.0, A, position, n) for n in range(10))), position)
+    done.set()
+    for reader in readers:
+        reader.join(4)
+    for seen in sizes:
+        assert seen == sorted(seen)
+        assert all(size % 10 == 0 for size in seen), "a reader saw half a transaction"
+    assert len(store.keys()) == 300
+
+
+ROW = st.tuples(
+    st.sampled_from([LEVEL, OXYGEN, ACID]), st.integers(0, 50), st.none() | st.floats(-1e6, 1e6),
+    st.sampled_from(STREAMS), st.integers(1, 6), st.integers(0, 3),
+)  # fmt: skip
+
+
+@settings(max_examples=examples(10, 300), deadline=None)
+@given(st.lists(st.tuples(st.lists(ROW, max_size=8), st.integers(1, 12), st.booleans()), max_size=8))
+def test_both_stores_hold_the_same(
+    tmp_path_factory: pytest.TempPathFactory, appends: list[tuple[list[Row], int, bool]]
+) -> None:
+    path = tmp_path_factory.mktemp("store") / "store.duckdb"
+    plain, real = MemoryStore(), DuckdbStore(path)
+    for some, position, reopen in appends:
+        for store in (plain, real):
+            store.append(rows(*some), position)
+        if reopen:
+            real.close()
+            real = DuckdbStore(path)
+        assert content(real) == content(plain)
+        assert real.cursor() == plain.cursor()
+        assert real.series() == plain.series()
+        assert repr(real.latest()) == repr(plain.latest())
+    real.close()
+
+
+# --- DuckDB alone ---------------------------------------------------------------------------------
+
+
+def test_a_failed_append_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DuckdbStore(tmp_path / "store.duckdb")
+    store.append(rows((LEVEL, 10, 1.0, A, 1, 0)), 1)
+    before = content(store)
+    real_insert = DuckdbStore._insert
+
+    def refuse(self: DuckdbStore, table: str, *args: object) -> None:
+        if table == "latest":
+            raise duckdb_module.duckdb.IOException("disk full")
+        real_insert(self, table, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DuckdbStore, "_insert", refuse)
+    with pytest.raises(StoreError, match="disk full"):
+        store.append(rows((ACID, 99, 1.0, C, 7, 0), (LEVEL, 99, 1.0, A, 9, 0)), 2)
+    monkeypatch.undo()
+    assert (content(store), store.cursor(), store.series()) == (before, 1, [LEVEL])
+    store.append(rows((ACID, 99, 1.0, C, 7, 0), (LEVEL, 98, 1.0, A, 2, 0)), 2)
+    assert len(store.keys()) == 3
+    assert store.latest() == [(ACID, 99, 1.0, 0), (LEVEL, 98, 1.0, 0)]
+    store.close()
+
+
+def test_a_store_that_another_process_has_is_refused_with_a_hint(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    code = f"import duckdb; c = duckdb.connect({str(path)!r}); print('open', flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(StoreError, match=r"store\.duckdb: another process has the store open.*stop it"):
+            DuckdbStore(path)
+
+
+def opening(make: Callable[[Path], object], path: Path) -> str:
+    make(path)
+    with pytest.raises(StoreError) as refused:
+        DuckdbStore(path)
+    return str(refused.value)
+
+
+def test_what_is_no_store_is_refused_with_a_hint(tmp_path: Path) -> None:
+    assert "move the file away" in opening(lambda path: path.write_bytes(b"?" * 20_000), tmp_path / "junk")
+    assert "directory" in opening(lambda path: path.mkdir(), tmp_path / "folder").lower()
+    later = tmp_path / "later"
+    DuckdbStore(later).close()
+
+    def raise_layout(path: Path) -> None:
+        with duckdb_module.duckdb.connect(str(path)) as connection:
+            connection.execute("UPDATE state SET layout = 99")
+
+    assert "layout 99" in opening(raise_layout, later)
