@@ -231,6 +231,20 @@ class Book:
                 connection.close()
             self._idle.clear()
 
+    # --- for the evaluator -------------------------------------------------------------------------
+
+    def known_averages(self, plant: str, point: str, window: str, from_ns: int, to_ns: int) -> list[Average]:
+        """The newest version of every average of a kind of window that starts in [from_ns, to_ns)."""
+        where, values = _where({"plant": plant, "point": point, "window": window}, from_ns, to_ns, 0)
+        sql = f"SELECT {', '.join(book_rows.AVERAGE)} FROM average a WHERE {where} AND {_NEWEST_AVERAGE}"  # noqa: S608
+        return [book_rows.average(row) for row in self._rows(sql, *values)]
+
+    def known_exceedances(self, plant: str, point: str, window: str, from_ns: int, to_ns: int) -> list[Exceedance]:
+        """The newest version of every exceedance of a kind of window that starts in [from_ns, to_ns)."""
+        where, values = _where({"plant": plant, "point": point, "window": window}, from_ns, to_ns, 0)
+        sql = f"SELECT {', '.join(book_rows.EXCEEDANCE)} FROM exceedance a WHERE {where} AND {_NEWEST_EXCEEDANCE}"  # noqa: S608
+        return [book_rows.exceedance(row) for row in self._rows(sql, *values)]
+
     # --- connections -----------------------------------------------------------------------------
 
     def _open(self) -> sqlite3.Connection:

@@ -1,0 +1,286 @@
+"""The agenda: which windows have to be derived, and when.
+
+The evaluator is a function of the journal alone, and this is its state. Batches make windows dirty;
+only a tick, which the recorder writes into the journal, makes anything happen. At a tick a dirty
+window is due when
+
+- it ended at least GRACE_NS ago by the journal's time, and
+- each stream that made it dirty has passed its end: every series that the stream brings to that
+  point has delivered up to there, or has been silent for SILENCE_NS.
+
+So a live window is derived once, a few seconds after its end, and one that a backlog reaches is
+derived once the backlog has gone past it, not at every batch. Data that come still later make the
+window dirty again. A batch says how far its series are, whatever came before: what is sent again
+from an earlier time counts as behind until it catches up.
+
+The result depends on the entries and their order alone: not on how they were cut into reads, nor on
+where the process was stopped and started again from `dump`. Pure.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from collector.verdicts.points import PointRules
+from collector.verdicts.windows import HOUR_NS, MINUTE_NS, Windows
+from gateway.measurement import SECOND_NS, Columns, Int64, Series
+
+GRACE_NS = 15 * SECOND_NS  # a gateway seals within 1 s; the rest is for a broker that stumbles
+SILENCE_NS = 60 * SECOND_NS  # a stream that says nothing for so long is not waited for
+FUTURE_NS = 24 * HOUR_NS  # a clock that is further ahead is wrong; its values wait in the journal
+WINDOWS_MAX = 20_000  # due at one tick; the rest waits for the next, so that memory has a bound
+# Kinds that are derived while the line runs; longer ones need more data than is kept at hand.
+ONLINE = ("1m", "5m", "10m", "15m", "30m", "1h", "24h", "day", "night", "calendar_night")
+_APART_NS = 48 * HOUR_NS  # instants further apart are laid out separately: a wild clock must not cost years of windows
+
+PointKey = tuple[str, str]  # plant, point
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Windows of one point that are due, close together in time: they are derived in one go.
+
+    from_ns, to_ns: from the first window's start to the last one's end. windows: by kind.
+    """
+
+    plant: str
+    point: str
+    from_ns: int
+    to_ns: int
+    windows: Mapping[str, Windows]
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a series of a stream is: delivered up to passed_ns, last heard of at received_ns."""
+
+    passed_ns: int
+    received_ns: int
+
+
+@dataclass(slots=True)
+class _Dirty:
+    """Dirty windows of one kind at one point, by stream: starts and ends, shape (n,) each, rising."""
+
+    spans: dict[str, tuple[Int64, Int64]] = field(default_factory=dict)
+    first_end_ns: int = 0  # the earliest end of all
+
+    def add(self, stream: str, from_ns: Int64, to_ns: Int64) -> None:
+        old = self.spans.get(stream)
+        if old is not None:
+            from_ns, to_ns = np.concatenate((old[0], from_ns)), np.concatenate((old[1], to_ns))
+        starts, rows = np.unique(from_ns, return_index=True)
+        self.spans[stream] = (starts, to_ns[rows])
+        self._look()
+
+    def remove(self, from_ns: Int64) -> None:
+        for stream, (starts, ends) in list(self.spans.items()):
+            stay = ~np.isin(starts, from_ns)
+            self.spans[stream] = (starts[stay], ends[stay])
+            if not stay.any():
+                del self.spans[stream]
+        self._look()
+
+    def _look(self) -> None:
+        self.first_end_ns = min((int(ends.min()) for _, ends in self.spans.values()), default=0)
+
+    def ready(self, upto_ns: Mapping[str, int]) -> tuple[Int64, Int64]:
+        """Starts and ends of windows that end by the limit of every stream that dirtied them, rising."""
+        starts = np.concatenate([starts for starts, _ in self.spans.values()])
+        ends = np.concatenate([ends for _, ends in self.spans.values()])
+        good = np.concatenate([ends <= upto_ns[stream] for stream, (_, ends) in self.spans.items()])
+        free = good & ~np.isin(starts, starts[~good])
+        from_ns, rows = np.unique(starts[free], return_index=True)
+        return from_ns, ends[free][rows]
+
+
+class Agenda:
+    """The evaluator's state: dirty windows of all points, and how far each stream is.
+
+    rules: by plant and point; what concerns other points is passed over.
+    intervals_ns: by plant and sensor, how much time a value stands for; 0 where it is not known.
+    """
+
+    def __init__(
+        self, rules: Mapping[PointKey, PointRules], intervals_ns: Mapping[tuple[str, str], int], dumped: bytes = b""
+    ) -> None:
+        self._rules = rules
+        self._intervals = intervals_ns
+        self._kinds = {key: tuple(k for k in r.built if k in ONLINE) for key, r in rules.items()}
+        self._points = list(rules)
+        self._numbers = {key: number for number, key in enumerate(self._points)}
+        self._tables: dict[int, tuple[tuple[Series, ...], Int64]] = {}
+        self._progress: dict[str, dict[Series, _Progress]] = {}
+        self._dirty: dict[tuple[PointKey, str], _Dirty] = {}
+        self._touched: dict[str, list[Int64]] = {}  # since the last tick: point number and minute, by stream
+        if dumped:
+            self._load(dumped)
+
+    # --- what happens ------------------------------------------------------------------------------
+
+    def arrive(self, stream: str, received_ns: int, columns: Columns) -> None:
+        """A batch of a stream: its windows are dirty, its series are as far as it says."""
+        points = self._points_of(columns.series)[columns.series_index]
+        rows = (points >= 0) & (columns.time_ns <= received_ns + FUTURE_NS) & (columns.time_ns >= 0)
+        if not rows.any():
+            return
+        minutes = columns.time_ns[rows] // MINUTE_NS
+        self._touched.setdefault(stream, []).append(np.unique((points[rows] << _MINUTE_BITS) | minutes))
+        last = np.full(len(columns.series), -1, np.int64)
+        np.maximum.at(last, columns.series_index[rows], columns.time_ns[rows])
+        progress = self._progress.setdefault(stream, {})
+        for number in np.flatnonzero(last >= 0):
+            series = columns.series[number]
+            passed = int(last[number]) + self._intervals.get((series.plant, series.sensor), 0)
+            progress[series] = _Progress(passed, received_ns)
+
+    def tick(self, now_ns: int) -> list[Task]:
+        """What is due by the journal's time; it is off the agenda then. In the order of points, then of time."""
+        self._mark()
+        limits = self._limits(now_ns)
+        tasks: list[Task] = []
+        left = WINDOWS_MAX
+        for key in self._points:
+            found: dict[str, tuple[Int64, Int64]] = {}
+            for kind in self._kinds[key]:
+                dirty = self._dirty.get((key, kind))
+                if dirty is None or dirty.first_end_ns > now_ns - GRACE_NS or not left:
+                    continue
+                starts, ends = dirty.ready({s: limits.get((s, key), now_ns - GRACE_NS) for s in dirty.spans})
+                if len(starts):
+                    found[kind] = (starts[:left], ends[:left])
+                    left -= len(found[kind][0])
+                    dirty.remove(found[kind][0])
+                    if not dirty.spans:
+                        del self._dirty[key, kind]
+            tasks += self._tasks(key, found)
+        self._forget(now_ns)
+        return tasks
+
+    def overdue(self, now_ns: int) -> int:
+        """How many dirty windows have ended by an instant."""
+        spans = [span for dirty in self._dirty.values() for span in dirty.spans.values()]
+        return sum(int((ends <= now_ns).sum()) for _, ends in spans)
+
+    # --- what is behind it -------------------------------------------------------------------------
+
+    def _points_of(self, series: tuple[Series, ...]) -> Int64:
+        """The number of the point of each series, -1 where nobody judges it. Tables recur, so it is remembered."""
+        known = self._tables.get(id(series))
+        if known is None or known[0] is not series:
+            numbers = np.array([self._numbers.get((s.plant, s.point), -1) for s in series], np.int64)
+            if len(self._tables) >= _TABLES_MAX:
+                self._tables.clear()
+            known = self._tables[id(series)] = (series, numbers)
+        return known[1]
+
+    def _mark(self) -> None:
+        """Make the windows dirty that batches have touched since the last tick."""
+        for stream, keys in sorted(self._touched.items()):
+            touched = np.unique(np.concatenate(keys))
+            points = touched >> _MINUTE_BITS
+            for number in np.unique(points):
+                minutes = (touched[points == number] & _MINUTE_MASK) * MINUTE_NS
+                self._mark_point(self._points[number], stream, minutes)
+        self._touched.clear()
+
+    def _mark_point(self, key: PointKey, stream: str, minutes: Int64) -> None:
+        for kind in self._kinds[key]:
+            for some in _near(minutes):
+                windows = self._rules[key].windows(kind, int(some[0]), int(some[-1]) + MINUTE_NS)
+                # Night may begin within a minute, so both ends of it count.
+                rows = np.unique(np.concatenate((windows.place(some), windows.place(some + MINUTE_NS - 1))))
+                rows = rows[rows >= 0]
+                if len(rows):
+                    dirty = self._dirty.setdefault((key, kind), _Dirty())
+                    dirty.add(stream, windows.from_ns[rows], windows.to_ns[rows])
+
+    def _limits(self, now_ns: int) -> dict[tuple[str, PointKey], int]:
+        """Up to where each stream has delivered to each point; silent series are not waited for."""
+        limits: dict[tuple[str, PointKey], int] = {}
+        for stream, progress in self._progress.items():
+            for series, how in progress.items():
+                if now_ns - how.received_ns < SILENCE_NS:
+                    place = (stream, (series.plant, series.point))
+                    limits[place] = min(limits.get(place, now_ns - GRACE_NS), how.passed_ns)
+        return limits
+
+    def _forget(self, now_ns: int) -> None:
+        """Drop the progress of silent series: it means nothing any more, and epochs would pile up."""
+        for stream, progress in list(self._progress.items()):
+            for series in [s for s, how in progress.items() if now_ns - how.received_ns >= SILENCE_NS]:
+                del progress[series]
+            if not progress:
+                del self._progress[stream]
+
+    def _tasks(self, key: PointKey, found: Mapping[str, tuple[Int64, Int64]]) -> Iterator[Task]:
+        """The due windows of a point, in groups that lie together in time."""
+        for from_ns, to_ns in _joined(found.values()):
+            windows = {}
+            for kind, (starts, _) in found.items():
+                near = starts[(starts >= from_ns) & (starts < to_ns)]
+                if len(near):
+                    laid = self._rules[key].windows(kind, int(near[0]), int(near[-1]) + 1)
+                    windows[kind] = laid.take(np.isin(laid.from_ns, near))
+            yield Task(plant=key[0], point=key[1], from_ns=from_ns, to_ns=to_ns, windows=windows)
+
+    # --- from process to process -------------------------------------------------------------------
+
+    def dump(self) -> bytes:
+        """The state right after a tick, for the next process."""
+        assert not self._touched, "the state is dumped at ticks only"
+        tree = {
+            "version": 1,
+            "progress": [
+                [stream, [s.plant, s.point, s.sensor, s.parameter, s.unit], how.passed_ns, how.received_ns]
+                for stream, progress in sorted(self._progress.items())
+                for s, how in sorted(progress.items())
+            ],
+            "dirty": [
+                [plant, point, kind, stream, starts.tobytes(), ends.tobytes()]
+                for ((plant, point), kind), dirty in sorted(self._dirty.items(), key=lambda item: item[0])
+                for stream, (starts, ends) in sorted(dirty.spans.items())
+            ],
+        }
+        return zlib.compress(msgspec.msgpack.encode(tree), 1)
+
+    def _load(self, dumped: bytes) -> None:
+        """Take up a dumped state; windows of points and kinds that are gone are passed over."""
+        tree: dict[str, Any] = msgspec.msgpack.decode(zlib.decompress(dumped))
+        for stream, series, passed_ns, received_ns in tree["progress"]:
+            self._progress.setdefault(stream, {})[Series(*series)] = _Progress(passed_ns, received_ns)
+        for plant, point, kind, stream, starts, ends in tree["dirty"]:
+            key = (plant, point)
+            if kind in self._kinds.get(key, ()):
+                dirty = self._dirty.setdefault((key, kind), _Dirty())
+                dirty.add(stream, np.frombuffer(starts, np.int64), np.frombuffer(ends, np.int64))
+
+
+_MINUTE_BITS = 40  # minutes since 1970 take 28 bits today
+_MINUTE_MASK = (1 << _MINUTE_BITS) - 1
+_TABLES_MAX = 1000
+
+
+def _near(minutes: Int64) -> Sequence[Int64]:
+    """Rising instants in runs that lie close together."""
+    return np.split(minutes, np.flatnonzero(np.diff(minutes) > _APART_NS) + 1)
+
+
+def _joined(spans: Iterable[tuple[Int64, Int64]]) -> list[tuple[int, int]]:
+    """The union of spans that overlap or touch, in the order of time."""
+    pairs = [pair for pair in spans if len(pair[0])]
+    if not pairs:
+        return []
+    starts, ends = np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
+    order = np.argsort(starts, kind="stable")
+    starts, reach = starts[order], np.maximum.accumulate(ends[order])
+    cuts = np.flatnonzero(starts[1:] > reach[:-1]) + 1
+    firsts = np.concatenate(([0], cuts))
+    lasts = np.concatenate((cuts - 1, [len(starts) - 1]))
+    return list(zip(starts[firsts].tolist(), reach[lasts].tolist(), strict=True))

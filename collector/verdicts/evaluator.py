@@ -1,0 +1,221 @@
+"""The evaluator: follows the journal, derives what is due at each tick, and writes it into the book.
+
+A thread around three pure parts: the agenda (which windows, when), the recent measurements, and
+`judgement` (what they come to). What one tick derives is committed together with the agenda and
+the journal position of the tick, so a process that dies goes on exactly where it was: entries since
+that tick are read again, and lead to the same results.
+
+A tick that derives nothing is committed only once in a while; nothing depends on which.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from collector.catalogue import rule_packs
+from collector.store import Entry, EntryKind, JournalReader
+from collector.verdicts.agenda import Agenda, PointKey, Task
+from collector.verdicts.book import Book
+from collector.verdicts.evidence import sensor_source
+from collector.verdicts.judgement import Derived, derive, settle
+from collector.verdicts.points import PointRules, point_rules
+from collector.verdicts.recent import Recent, of_plant
+from collector.verdicts.records import Average, Exceedance
+from gateway import catalogue
+from gateway.document import Fault, FaultyFiles
+from gateway.measurement import Columns
+from gateway.seal import SIGNATURE_BYTES
+from gateway.sensors import Sensor, resolve
+from gateway.settings import Site
+from gateway.wire import WireError, decode
+
+log = structlog.get_logger(__name__)
+
+READ = 500  # entries a read: a few hundred thousand measurements, some megabytes
+COMMIT_AFTER = 500  # entries without a result until the cursor is moved all the same
+WAIT_S = 1.0
+RETRY_S = 5.0
+Intervals = Mapping[tuple[str, str], int]
+
+
+class Evaluator:
+    """Judges what the journal has. Owns a thread; the book's only writer."""
+
+    def __init__(self, journal: JournalReader, book: Book, sites: Sequence[Site]) -> None:
+        """Read rules and profiles of all sites; raises FaultyFiles where they do not fit together."""
+        rules, intervals = site_rules(sites)
+        self._line = Line(journal, book, rules, intervals)
+        self._journal = journal
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
+        self.trouble = ""  # what keeps it from judging right now, for people; "" = nothing
+
+    def start(self) -> None:
+        """Begin to follow the journal."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the entry at hand. What was derived is in the book; the rest is derived at the next start."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def cursor(self) -> int:
+        """The journal position up to which entries were looked at."""
+        return self._line.position
+
+    def overdue(self) -> int:
+        """How many windows have ended, by the journal's time, and wait to be derived."""
+        return self._line.overdue
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._follow()
+            except (sqlite3.Error, OSError) as error:
+                # Disk full, book locked: nothing is lost, the journal has it all.
+                self.trouble = f"verdicts cannot be written: {error}"
+                log.error("Verdicts cannot be written; trying again.", error=str(error), retry_s=RETRY_S)
+                self._stopping.wait(RETRY_S)
+                self._line.resume()
+            except Exception:
+                self.trouble = "the evaluator failed; see the log"
+                log.exception("The evaluator failed; it starts again from its last commit.", position=self.cursor())
+                self._stopping.wait(RETRY_S)
+                self._line.resume()
+
+    def _follow(self) -> None:
+        while not self._stopping.is_set():
+            entries = self._journal.read(self._line.position, READ)
+            if not entries:
+                self._journal.wait(self._line.position, WAIT_S)
+            for entry in entries:
+                if self._stopping.is_set():
+                    return
+                self._line.take(entry)
+            self.trouble = ""
+
+
+class Line:
+    """The way from journal entries to the book, entry by entry; no thread of its own."""
+
+    def __init__(
+        self, journal: JournalReader, book: Book, rules: Mapping[PointKey, PointRules], intervals: Intervals
+    ) -> None:
+        self._journal = journal
+        self._book = book
+        self._rules = rules
+        self._intervals = intervals
+        self.resume()
+
+    def resume(self) -> None:
+        """Take up the state of the last commit."""
+        self.position, dumped = self._book.state()
+        self._committed = self.position
+        self._agenda = Agenda(self._rules, self._intervals, dumped)
+        self._recent = Recent(self._intervals, virgin=self.position == 0)
+        self.overdue = 0
+
+    def take(self, entry: Entry) -> None:
+        """One entry of the journal, the next after `position`."""
+        assert entry.position == self.position + 1, "entries are taken in order, without a gap"
+        if entry.kind is EntryKind.BATCH:
+            columns = measurements(entry)
+            if columns is not None:
+                self._agenda.arrive(f"{entry.gateway}:{entry.epoch.hex()}", entry.received_ns, columns)
+                self._recent.add(columns)
+        elif entry.kind is EntryKind.TICK:
+            self._tick(entry)
+        self.position = entry.position
+
+    def _tick(self, tick: Entry) -> None:
+        """Derive what is due at a tick, and commit."""
+        results = [self._derive(task, tick) for task in self._agenda.tick(tick.received_ns)]
+        averages = [average for derived in results for average in derived.averages]
+        exceedances = [exceedance for derived in results for exceedance in derived.exceedances]
+        if results or tick.position - self._committed >= COMMIT_AFTER:
+            self._book.commit(
+                averages, exceedances, derived_ns=tick.received_ns, state=self._agenda.dump(), position=tick.position
+            )
+            self._committed = tick.position
+        self._recent.trim()
+        self.overdue = self._agenda.overdue(tick.received_ns)
+
+    def _derive(self, task: Task, tick: Entry) -> Derived:
+        """What is new in the windows of a task."""
+        for from_ns, to_ns in self._recent.absent(task.from_ns, task.to_ns):
+            entries = self._journal.overlapping(from_ns, to_ns, tick.position)
+            self._recent.load(from_ns, to_ns, [c for c in map(measurements, entries) if c is not None])
+        signals = self._recent.signals(task.plant, task.point, task.from_ns, task.to_ns)
+        derived = derive(self._rules[task.plant, task.point], signals, task.windows)
+        return settle(derived, *self._known(task), now_ns=tick.received_ns)
+
+    def _known(self, task: Task) -> tuple[dict[tuple[str, str, int], Average], dict[tuple[str, str, int], Exceedance]]:
+        """What the book has of the windows of a task."""
+        averages: dict[tuple[str, str, int], Average] = {}
+        exceedances: dict[tuple[str, str, int], Exceedance] = {}
+        for kind, windows in task.windows.items():
+            asked = (task.plant, task.point, kind, int(windows.from_ns[0]), int(windows.from_ns[-1]) + 1)
+            starts = set(windows.from_ns.tolist())
+            for a in self._book.known_averages(*asked):
+                if a.from_ns in starts:
+                    averages[a.parameter, a.window, a.from_ns] = a
+            for e in self._book.known_exceedances(*asked):
+                if e.from_ns in starts:
+                    exceedances[e.pack, e.clause, e.from_ns] = e
+        return averages, exceedances
+
+
+def measurements(entry: Entry) -> Columns | None:
+    """The measurements of a journalled batch, None where it has none. Its seal was verified before it was journalled.
+
+    A batch that cannot be decoded was written by a newer version, and is judged when that reads it.
+    """
+    if entry.kind is not EntryKind.BATCH or not entry.last_ns:
+        return None
+    try:
+        batch = decode(entry.payload[1 + SIGNATURE_BYTES :])
+    except WireError as error:
+        log.warning("A batch cannot be read and is not judged.", position=entry.position, error=str(error))
+        return None
+    return of_plant(batch.columns, batch.header.plant) if len(batch.columns) else None
+
+
+def site_rules(sites: Sequence[Site]) -> tuple[dict[PointKey, PointRules], dict[tuple[str, str], int]]:
+    """The rules of every point, and the interval of every sensor, of all plants. Raises FaultyFiles."""
+    parameters = catalogue.parameters()
+    rules: dict[PointKey, PointRules] = {}
+    intervals: dict[tuple[str, str], int] = {}
+    faults: list[Fault] = []
+    for site in sites:
+        packs = rule_packs([site.path(folder) for folder in site.folders.rules])
+        profiles = catalogue.profiles([site.path(folder) for folder in site.folders.profiles])
+        sensors, wrong = resolve(site, profiles, parameters)
+        faults += wrong
+        intervals.update({(site.plant.id, s.settings.id): s.interval_ns for s in sensors})
+        for number, point in enumerate(site.points):
+            path = f"point[{number}]"
+            for id in point.rules:
+                if id not in packs:
+                    line = site.document.lines.get(f"{path}.rules")
+                    hint = f"known packs: {', '.join(sorted(packs))}"
+                    faults.append(Fault(site.document.file, f"{path}.rules", line, f"no rule pack {id!r}", hint))
+            made, wrong = point_rules(
+                site.plant.id, point.id, point.kind, timezone=site.plant.timezone,
+                packs=[packs[id] for id in point.rules if id in packs], settings=point.settings,
+                parameters=parameters, sources=_sources(sensors, point.id), document=site.document,
+                path=f"{path}.settings",
+            )  # fmt: skip
+            rules[site.plant.id, point.id] = made
+            faults += wrong
+    if faults:
+        raise FaultyFiles(faults)
+    return rules, intervals
+
+
+def _sources(sensors: Sequence[Sensor], point: str) -> dict[str, Mapping[str, object]]:
+    return {sensor.settings.id: sensor_source(sensor) for sensor in sensors if sensor.point.id == point}
