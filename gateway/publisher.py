@@ -26,7 +26,7 @@ from gateway.connection import CONNECT_S, Connection, Event, tls_context
 from gateway.measurement import SECOND_NS
 from gateway.outbox import Key, Sender
 from gateway.settings import Broker
-from gateway.spooler import Row
+from gateway.spooler import Row, SpoolError
 
 RETRY_S = (0.5, 30.0)  # wait after a failed connection, first and longest
 STATE_EVERY_NS = 30 * SECOND_NS
@@ -147,7 +147,11 @@ class Publisher:
                 continue
             _log.info("Connected to the broker", broker=self._broker.url, gateway=self._gateway)
             wait_s, away, self.connected = RETRY_S[0], False, True
-            self._serve(connection)
+            try:
+                self._serve(connection)
+            except SpoolError as error:  # the gateway ends on this when it next writes; until then try again
+                _log.error("The outbox cannot be read", gateway=self._gateway, problem=str(error))
+                wait_s = RETRY_S[1]
             self.connected = False
             connection.close()
             if not self._stopping:

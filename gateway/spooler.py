@@ -14,9 +14,7 @@ Errors: SpoolError, and of it SpoolFull (the disk is full: values stay in memory
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,40 +26,28 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import wire
 from gateway.clock import UNKNOWN, Clock, Discipline
-from gateway.identity import sync_folder, write_durably
 from gateway.measurement import SECOND_NS, Columns, empty_columns
 from gateway.outbox import START, Key, Outbox, newer
+from gateway.outbox_files import (
+    SpoolError,
+    SpoolFull,
+    boot_id,
+    disk_errors,
+    end_reason,
+    lock,
+    next_counter,
+    open_database,
+    read_batches,
+    set_meta,
+    transaction,
+)
 from gateway.seal import Chain, seal
+
+__all__ = ["Row", "SpoolError", "SpoolFull", "Spooler", "outbox_folder", "read_batches"]
 
 DAY_NS = 86400 * SECOND_NS
 PRUNE_ROWS = 500  # rows deleted at once: 50,000 take 0.8 s, in which nothing could be committed
 PRUNE_EVERY_NS = 60 * SECOND_NS
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS batch (
-    epoch BLOB NOT NULL,
-    seq INTEGER NOT NULL,
-    sealed_ns INTEGER NOT NULL,
-    n INTEGER NOT NULL,
-    first_ns INTEGER NOT NULL,
-    last_ns INTEGER NOT NULL,
-    payload BLOB NOT NULL,
-    acked_ns INTEGER,
-    PRIMARY KEY (epoch, seq)
-);
-CREATE INDEX IF NOT EXISTS unacked ON batch (epoch, seq) WHERE acked_ns IS NULL;
-CREATE INDEX IF NOT EXISTS acked ON batch (acked_ns) WHERE acked_ns IS NOT NULL;
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-PRAGMA user_version = 1;
-"""
-
-
-class SpoolError(Exception):
-    """The outbox cannot be used or written; says which file and what to do."""
-
-
-class SpoolFull(SpoolError):
-    """The disk is full. Nothing is lost yet: the values stay in memory and the next flush tries again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +103,11 @@ class Spooler:
         self._pruned_ns = mono_ns()
         self._counts = dict.fromkeys(("put", "sealed_values", "sealed_batches", "acked_batches", "acks_ignored"), 0)
         self.on_commit: Callable[[], None] | None = None
-        self._lock = _lock(self.folder)
+        self._lock = lock(self.folder)
         try:
-            self._database = _open(self.folder / "outbox.db")
-            self._start(version)
+            self._database = open_database(self.folder / "outbox.db")
+            with self._disk():
+                self._start(version)
         except BaseException:
             os.close(self._lock)
             raise
@@ -144,18 +131,18 @@ class Spooler:
 
         Raises SpoolFull when the disk is full, SpoolError on anything worse. The values are kept.
         """
-        with self._database_lock:
+        with self._disk():
             with self._putting:
                 parts = self._outbox.take()
             try:
                 self._commit([("data", part, {}) for part in parts])
-            except SpoolError:
+            except BaseException:
                 with self._putting:
                     self._outbox.restore(parts)
                 raise
-            self._prune()
         if parts and self.on_commit:
             self.on_commit()
+        self._prune()
         return len(parts)
 
     def _commit(self, parts: Sequence[tuple[str, Columns, Mapping[str, Any]]]) -> None:
@@ -175,9 +162,9 @@ class Spooler:
             first, last = (int(columns.time_ns.min()), int(columns.time_ns.max())) if header.n else (0, 0)
             rows.append((chain.epoch, header.seq, now_ns, header.n, first, last, payload))
             chain = chain.then(payload)
-        with self._transaction() as database:
-            database.executemany("INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", rows)
-            _set(database, last_epoch=chain.epoch, last_seq=chain.seq, last_hash=chain.hash)
+        with transaction(self._database):
+            self._database.executemany("INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", rows)
+            set_meta(self._database, last_epoch=chain.epoch, last_seq=chain.seq, last_hash=chain.hash)
         self._chain = chain
         self._unacked += len(rows)
         self._counts["sealed_batches"] += len(rows)
@@ -197,13 +184,13 @@ class Spooler:
             "SELECT epoch, seq, n, payload FROM batch WHERE acked_ns IS NULL AND (epoch, seq) > (?, ?) "
             "ORDER BY epoch, seq LIMIT ?"
         )
-        with self._database_lock:
+        with self._disk():
             return [Row(*row) for row in self._database.execute(query, (*after, limit))]
 
     def row(self, key: Key) -> Row | None:
         """One row, if it is still without acknowledgement."""
         query = "SELECT epoch, seq, n, payload FROM batch WHERE epoch = ? AND seq = ? AND acked_ns IS NULL"
-        with self._database_lock:
+        with self._disk():
             found = self._database.execute(query, key).fetchone()
         return Row(*found) if found else None
 
@@ -216,18 +203,18 @@ class Spooler:
 
     def acked(self, ack: wire.Ack) -> int:
         """Mark what a verified acknowledgement names; the number of rows that were not marked before."""
-        with self._database_lock:
+        with self._disk():
             if not self.accepts(ack):
                 return 0
             marked, now_ns = 0, self._now_ns()
-            with self._transaction() as database:
+            with transaction(self._database):
                 for epoch in ack.epochs:
                     for first, last in ((0, epoch.upto), *epoch.have):
                         query = (
                             "UPDATE batch SET acked_ns = ? WHERE epoch = ? AND seq BETWEEN ? AND ? AND acked_ns IS NULL"
                         )
-                        marked += database.execute(query, (now_ns, epoch.ep, first, last)).rowcount
-                _set(database, ack_generation=ack.gen[0], ack_random=ack.gen[1], ack_n=ack.n)
+                        marked += self._database.execute(query, (now_ns, epoch.ep, first, last)).rowcount
+                set_meta(self._database, ack_generation=ack.gen[0], ack_random=ack.gen[1], ack_n=ack.n)
             self._last_ack = (*ack.gen, ack.n)
             self._unacked -= marked
             self._counts["acked_batches"] += marked
@@ -256,11 +243,11 @@ class Spooler:
 
     def close(self) -> None:
         """Commit what waits and release the files; the next start then knows that this end was meant."""
-        with self._database_lock:
+        with self._disk():
             try:
                 self.flush()
-                with self._transaction() as database:
-                    _set(database, clean=1)
+                with transaction(self._database):
+                    set_meta(self._database, clean=1)
             finally:
                 self._database.close()
                 os.close(self._lock)
@@ -274,19 +261,19 @@ class Spooler:
         if "ack_generation" in meta:
             self._last_ack = meta["ack_generation"], meta["ack_random"], meta["ack_n"]
         last_epoch, last_hash = meta.get("last_epoch", b""), meta.get("last_hash", wire.NO_HASH)
-        boot_id = _boot_id()
+        boot = boot_id()
         hello = {
             "prev_ep": last_epoch,
             "prev_last_seq": meta.get("last_seq", 0),
             "prev_last_hash": last_hash,
-            "reason": _reason(meta, boot_id),
+            "reason": end_reason(meta, boot),
             "version": version,
-            "boot_id": boot_id,
+            "boot_id": boot,
         }
-        counter = _next_counter(self.folder, int.from_bytes(last_epoch[:8]))
+        counter = next_counter(self.folder, int.from_bytes(last_epoch[:8]))
         self._chain = Chain(counter.to_bytes(8) + os.urandom(8), 0, last_hash)
-        with self._transaction() as database:
-            _set(database, clean=0, boot_id=boot_id)
+        with transaction(self._database):
+            set_meta(self._database, clean=0, boot_id=boot)
         self._commit([("hello", empty_columns(), hello)])
 
     def _prune(self) -> None:
@@ -296,93 +283,13 @@ class Spooler:
         query = (
             "DELETE FROM batch WHERE rowid IN (SELECT rowid FROM batch WHERE acked_ns < ? ORDER BY acked_ns LIMIT ?)"
         )
-        with self._transaction() as database:
-            gone = database.execute(query, (self._now_ns() - self._retention_ns, PRUNE_ROWS)).rowcount
+        with self._disk(), transaction(self._database):
+            gone = self._database.execute(query, (self._now_ns() - self._retention_ns, PRUNE_ROWS)).rowcount
         if gone < PRUNE_ROWS:
             self._pruned_ns = self._mono_ns()
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """COMMIT at the end, with the errors of the disk told apart."""
-        database = self._database
-        try:
-            database.execute("BEGIN IMMEDIATE")
-            yield database
-            database.execute("COMMIT")
-        except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
-                database.execute("ROLLBACK")
-            path = self.folder / "outbox.db"
-            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                raise SpoolFull(f"{path}: the disk is full; make room, nothing is lost yet") from error
-            raise SpoolError(f"{path}: cannot be written: {error}; check disk and permissions") from error
-
-
-def read_batches(path: str | Path) -> list[tuple[bytes, int, int]]:
-    """Epoch, seq and number of measurements of every row in an outbox file: what was ever measured and kept."""
-    uri = f"{Path(path).resolve().as_uri()}?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
-        return database.execute("SELECT epoch, seq, n FROM batch ORDER BY epoch, seq").fetchall()
-
-
-def _lock(folder: Path) -> int:
-    """Take the folder for this process; the system releases it however the process ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise SpoolError(f"{folder}: cannot be used for the outbox: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise SpoolError(f"{folder}: another process uses this outbox; a gateway runs once") from error
-    return descriptor
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    try:
-        database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")  # COMMIT returns when the disk has it
-        database.execute("PRAGMA cache_size = -2000")
-        database.execute("PRAGMA journal_size_limit = 8388608")
-        (schema,) = database.execute("PRAGMA user_version").fetchone()
-        if schema > 1:
-            raise SpoolError(f"{path}: written by a newer version (schema {schema}); update emitwatch")
-        database.executescript(_SCHEMA)
-    except sqlite3.Error as error:
-        raise SpoolError(f"{path}: cannot be opened: {error}; move it aside to start with an empty outbox") from error
-    return database
-
-
-def _set(database: sqlite3.Connection, **values: bytes | int | str) -> None:
-    database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
-
-
-def _next_counter(folder: Path, last: int) -> int:
-    """Count the process starts; higher than any before even when the file or the outbox went missing."""
-    path = folder / "epoch"
-    # Without the file the outbox still knows the last epoch, and the random half tells any two apart.
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        last = max(last, int(path.read_text(encoding="ascii")))
-    try:
-        write_durably(path.with_name(".epoch"), f"{last + 1}\n")
-        path.with_name(".epoch").replace(path)
-        sync_folder(folder)
-    except OSError as error:
-        raise SpoolError(f"{path}: cannot be written: {error.strerror}; check disk and permissions") from error
-    return last + 1
-
-
-def _boot_id() -> str:
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return ""
-
-
-def _reason(meta: Mapping[str, Any], boot_id: str) -> str:
-    """Why the last epoch ended: start (as meant, or there was none), power (the machine went), crash."""
-    if meta.get("clean", 1):
-        return "start"
-    return "crash" if meta.get("boot_id") == boot_id else "power"
+    def _disk(self) -> Iterator[None]:
+        """One user of the database at a time, its errors told apart."""
+        with self._database_lock, disk_errors(self.folder / "outbox.db"):
+            yield
