@@ -11,9 +11,9 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from collector.verdicts.examples import example_faults
 from collector.verdicts.pack import RulePack
 from collector.verdicts.pack_file import parse_rules
-from collector.verdicts.pointcheck import example_faults
 from gateway import catalogue
 from gateway.document import Fault, FaultyFiles
 

@@ -12,6 +12,7 @@ Pure. Packs are read by `collector.catalogue`; code holds no limit value.
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from collector.verdicts.rounding import round_half_even, round_half_up
 from collector.verdicts.validity import UNRULED_SHARE, Validity
 from gateway.document import Document, Fault, Table
 from gateway.measurement import Float64
-from gateway.settings import Label
+from gateway.settings import Label, Point, Site
 
 Booleans = npt.NDArray[np.bool_]
 Conditions = Mapping[str, float]
@@ -177,10 +178,10 @@ def _read(
     table = Table(document or Document("", {}, {}), path, given, faults)
     for setting in asked:
         value = table.raw(setting.name, None)
-        if setting.name not in table:
+        if value is None:  # settings read before say so where TOML leaves the key out
             if setting.required:
                 table.fault(setting.name, "missing", f"{setting.title.en}: {_allowed(setting)} ({setting.cite})")
-            chosen.setdefault(setting.name, setting.default)
+            chosen.setdefault(setting.name, None if setting.default is None else setting.read(setting.default))
             continue
         try:
             chosen.setdefault(setting.name, setting.read(value))
@@ -286,3 +287,33 @@ def breaking(clause: Clause, value: npt.ArrayLike, conditions: Conditions | None
     low, high = clause.bounds(conditions)
     above = compared > high if high is not None else np.zeros(compared.shape, np.bool_)
     return np.asarray(above | (compared < low) if low is not None else above)
+
+
+def site_faults(site: Site, packs: Mapping[str, RulePack], on: date) -> list[Fault]:
+    """What is wrong with the points' rules and settings: unknown packs, wrong kind, missing or unknown settings."""
+    faults: list[Fault] = []
+    for number, point in enumerate(site.points):
+        table = Table(site.document, f"point[{number}]", {}, faults)
+        named = _named(point, packs, table)
+        for pack in named:
+            if not pack.holds_on(on):
+                table.fault("rules", f"{pack.id!r} is not in force on {on}", "see `emitwatch rules show`")
+        if len(named) == len(point.rules):
+            path = table.place("settings")
+            faults += read_settings(point.kind, named, point.settings, document=site.document, path=path)[1]
+    return faults
+
+
+def _named(point: Point, packs: Mapping[str, RulePack], table: Table) -> list[RulePack]:
+    """The packs a point names, as far as they exist and are for its kind."""
+    found = []
+    for id in point.rules:
+        if id not in packs:
+            near = difflib.get_close_matches(id, packs, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known packs: {', '.join(sorted(packs))}"
+            table.fault("rules", f"no rule pack {id!r}", hint)
+        elif packs[id].kind != point.kind:
+            table.fault("rules", f"{id!r} is for {packs[id].kind}, not {point.kind}", "see `emitwatch rules list`")
+        else:
+            found.append(packs[id])
+    return found

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from collector.catalogue import check_pack, rule_packs
 from gateway.document import FaultyFiles
 
-RULES = Path(__file__).parents[2] / "collector" / "verdicts" / "rules"
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "collector" / "verdicts" / "rules"
 
 
 def test_the_products_packs_are_there() -> None:
@@ -49,3 +51,24 @@ def test_a_pack_whose_examples_contradict_it_is_refused(tmp_path: Path) -> None:
     pack, faults = check_pack(str(tmp_path / "missing.toml"))
     assert pack is None
     assert "not readable" in faults[0].message
+
+
+def test_the_worked_example_of_the_reference_is_a_good_pack(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "reference" / "rule-packs.md").read_text()
+    example = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[1]
+    path = tmp_path / "gb13271-2014.toml"
+    path.write_text(example)
+    pack, faults = check_pack(str(path))
+    assert faults == []
+    assert pack is not None
+    assert rule_packs([str(tmp_path)])["gb13271-2014"].clause("nox-hour").standing == "early warning"
+
+
+def test_the_reference_names_every_key_that_is_read() -> None:
+    page = (ROOT / "docs" / "reference" / "rule-packs.md").read_text()
+    reader = (ROOT / "collector" / "verdicts" / "pack_file.py").read_text()
+    keys = set(
+        re.findall(r"\.(?:text|texts|choice|number|integer|boolean|raw|mapping|tables?|identifier)\(\"(\w+)\"", reader)
+    )
+    assert len(keys) > 30
+    assert {key for key in keys if not re.search(rf"\b{key}\b", page)} == set()

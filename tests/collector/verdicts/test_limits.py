@@ -10,9 +10,17 @@ from hypothesis import strategies as st
 
 from collector.catalogue import rule_packs
 from collector.verdicts.limits import (
-    Clause, breach, breaking, evaluated, night_hours, read_settings, resolve, rounded, validities,
+    Clause,
+    breach,
+    breaking,
+    evaluated,
+    night_hours,
+    read_settings,
+    resolve,
+    rounded,
+    validities,
 )  # fmt: skip
-from collector.verdicts.pack import WINDOWS
+from collector.verdicts.pack import WINDOWS, RulePack
 from collector.verdicts.records import Average, Standing
 from tests.collector.verdicts.test_pack_file import GOOD, parse
 from tests.effort import examples
@@ -153,6 +161,15 @@ def test_limits_change_with_the_day_that_is_judged() -> None:
         assert [clause.limit() for clause in clauses] == limits
 
 
+def test_a_clause_may_round_half_up() -> None:
+    text = GOOD.replace('unit = "mg/m3"', 'unit = "mg/m3"\nrounding = { mode = "half_up", places = 1, cite = "toy 6" }')
+    toy, faults = parse(text)
+    assert toy is not None, faults
+    (rule,), _ = resolve(toy, {"size": "small"}, TODAY)
+    assert rounded(rule, [40.05, 40.04]).tolist() == [40.1, 40.0]
+    assert breaking(rule, [40.05, 40.04]).tolist() == [True, False]
+
+
 def test_missing_and_wrong_settings_are_faults() -> None:
     clauses, faults = resolve(NOISE, {}, TODAY, path="point[0].settings")
     assert clauses == ()
@@ -217,3 +234,16 @@ def test_the_first_pack_named_has_its_say() -> None:
     assert validities([toy, STACK], {})["1h"].minimum == 30
     assert validities([STACK, toy], {})["1h"].minimum == 45
     assert validities([toy, STACK], {})["24h"].minimum == 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "pack", "given"),
+    [("noise", NOISE, {"area_class": "2"}), ("stack", STACK, {}), ("water", WATER, {"class": "1A"})],
+)
+def test_settings_read_once_may_be_read_again(kind: str, pack: RulePack, given: dict[str, object]) -> None:
+    found, faults = read_settings(kind, [pack], given)
+    assert faults == []
+    assert read_settings(kind, [pack], found) == (found, [])
+    assert resolve(pack, found, TODAY) == resolve(pack, given, TODAY)
+    if kind == "noise":
+        assert night_hours([pack], found) == ("22:00", "06:00")

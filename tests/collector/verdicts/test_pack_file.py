@@ -98,6 +98,7 @@ def test_a_good_pack_is_read_whole() -> None:
         (", to = 2024-01-01", "", "clause[0].limit", "two rows hold at once for size = small"),
         (", from = 2024-01-01", ", from = 2025-01-01", "clause[0].limit", "no row for size = small"),
         ('size = "large" }, high', 'size = "huge" }, high', "clause[0].limit[2].when", "none of small, large"),
+        ("high = 40,", "high = 40, given = { O2 = {} },", "clause[0].limit[1].given.O2", "neither above nor upto"),
         ('size = "large" }, high', 'colour = "red" }, high', "clause[0].limit[2].when", "no choice of this pack"),
         ("minimum = 45\n", "", "validity[0]", "one of minimum, share and setting"),
         ("minimum = 45\n", "minimum = 45\nshare = 0.75\n", "validity[0]", "one of minimum, share and setting"),
