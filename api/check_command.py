@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -22,10 +21,12 @@ from alerts.settings import parse_alerts
 from api.settings import parse_api
 from collector.catalogue import rule_packs
 from collector.settings import parse_collector
-from collector.verdicts.limits import RulePack, resolve
-from gateway import catalogue, sensors
+from collector.verdicts.limits import site_faults
+from collector.verdicts.pack import RulePack
+from gateway import catalogue
 from gateway.document import Document, Fault, FaultyFiles, Table, parse_document
 from gateway.profiles import Profile
+from gateway.sensors import resolve
 from gateway.settings import Site, parse_site
 
 
@@ -54,9 +55,9 @@ def examine(path: str) -> tuple[list[Site], list[Fault]]:
     profiles = _profiles(sites, faults)
     for site in sites:
         if packs is not None:
-            faults += _rule_faults(site, packs)
+            faults += site_faults(site, packs, datetime.now(ZoneInfo(site.plant.timezone)).date())
         if profiles is not None:
-            faults += sensors.resolve(site, profiles, catalogue.parameters())[1]
+            faults += resolve(site, profiles, catalogue.parameters())[1]
     for document in refused:
         faults += _unknown_names(document, packs, profiles)
     if sites:
@@ -104,20 +105,6 @@ def _profiles(sites: Sequence[Site], faults: list[Fault]) -> Mapping[str, Profil
     except FaultyFiles as error:
         faults += error.faults
         return None
-
-
-def _rule_faults(site: Site, packs: Mapping[str, RulePack]) -> Iterator[Fault]:
-    """Rule packs that do not exist, and settings of points that their packs cannot use."""
-    today = datetime.now(ZoneInfo(site.plant.timezone)).date()
-    for number, point in enumerate(site.points):
-        place = f"point[{number}]"
-        for rule in point.rules:
-            if rule not in packs:
-                yield _unknown(site.document, f"{place}.rules", "rule pack", rule, packs)
-                continue
-            for fault in resolve(packs[rule], point.settings, today)[1]:
-                path = f"{place}.{fault.path}".rstrip(".")
-                yield replace(fault, file=site.document.file, path=path, line=_line(site.document, path))
 
 
 def _unknown_names(

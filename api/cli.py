@@ -130,8 +130,9 @@ def _run(name: str, command: Command, arguments: list[str]) -> int:
 def _run_typer(name: str, target: object, arguments: list[str]) -> int:
     import typer
 
-    app = target
-    if not isinstance(target, typer.Typer):
+    if isinstance(target, typer.Typer):
+        app = target
+    else:
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         app.command(name)(cast("Callable[..., object]", target))
     try:

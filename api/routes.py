@@ -1,0 +1,232 @@
+"""The data of the HTTP interface, `/api/v1`: each function reads its sources and answers one request.
+
+Answers are encoded by msgspec straight from the views; the models of `api.schemas` describe them for
+OpenAPI and are held against real answers by the tests.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Query, Response
+
+from alerts.ledger import UnknownIncident
+from api import schemas, views
+from api.inventory import Latest, latest_by_parameter, plant_item, point_item, states
+from api.problems import Problem
+from api.queries import LIMIT, find_place, raw_page, read_cursor, read_span
+from api.sources import Sources
+from api.trail import trail
+from collector.verdicts.windows import windows
+from gateway.measurement import Series
+
+From = Annotated[str, Query(alias="from", description="RFC 3339, inclusive; a day before `to` if absent")]
+To = Annotated[str, Query(description="RFC 3339, exclusive; now if absent")]
+Cursor = Annotated[str, Query(description="`next` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=LIMIT, description="items of one answer at most")]
+Text = Annotated[str, Query(max_length=64)]
+INTERVALS = {"1m": "1m", "1h": "1h", "1d": "24h"}
+
+
+class Json(Response):
+    """An answer already made of JSON's types."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:  # noqa: ANN401 - any JSON value
+        """The bytes of the answer."""
+        return msgspec.json.encode(content)
+
+
+def data_routes(sources: Sources) -> APIRouter:
+    """Everything that is read or acknowledged."""
+    router = APIRouter(default_response_class=Json)
+    _plant_routes(router, sources)
+    _series_routes(router, sources)
+    _verdict_routes(router, sources)
+    _incident_routes(router, sources)
+    return router
+
+
+def _now(sources: Sources) -> tuple[Latest, dict[tuple[str, str], str]]:
+    """Newest values and the state of every point."""
+    latest = latest_by_parameter(sources.store.latest())
+    exceeded = {
+        (incident.plant, incident.point)
+        for state in ("open", "acknowledged")
+        for incident in sources.alerts.incidents(state=state, limit=1000)
+    }
+    return latest, states(sources.inventory, latest, exceeded, sources.now_ns())
+
+
+def _plant_routes(router: APIRouter, sources: Sources) -> None:
+    inventory = sources.inventory
+
+    @router.get("/plants", response_model=schemas.Page[schemas.Plant])
+    def plants() -> Json:
+        """Every plant, with its state."""
+        _, now = _now(sources)
+        return Json(views.page_of(plant_item(site, now) for site in inventory.sites))
+
+    @router.get("/points", response_model=schemas.Page[schemas.Point])
+    def points(plant: Text = "") -> Json:
+        """Every point, with newest values, limits as they hold now, and its state."""
+        latest, now = _now(sources)
+        chosen = [place for place in inventory.places.values() if plant in ("", place.site.plant.id)]
+        return Json(views.page_of(point_item(inventory, place, latest, now[place.key]) for place in chosen))
+
+    @router.get("/parameters", response_model=schemas.Page[schemas.Parameter])
+    def parameters() -> Json:
+        """Every quantity the product knows."""
+        return Json(views.page_of(map(views.parameter_item, inventory.parameters.values())))
+
+    @router.get("/periods", response_model=schemas.Page[schemas.Period])
+    def periods(
+        plant: Text, point: Text, from_: From = "", to: To = "", period: Literal["day", "night"] = "night"
+    ) -> Json:
+        """The nights (or days) of a point that overlap a span, as its rules count them."""
+        place = find_place(inventory, plant, point)
+        span = read_span(from_, to, sources.now_ns())
+        found = windows(period, place.site.plant.timezone, span.from_ns, span.to_ns, place.night)
+        pairs = zip(found.from_ns[:LIMIT].tolist(), found.to_ns[:LIMIT].tolist(), strict=True)
+        return Json(views.page_of(views.period_item(period, begin, end) for begin, end in pairs))
+
+
+def _series_routes(router: APIRouter, sources: Sources) -> None:
+    @router.get("/measurements", response_model=schemas.Page[schemas.Measurement])
+    def measurements(
+        plant: Text,
+        point: Text,
+        parameter: Text,
+        from_: From = "",
+        to: To = "",
+        interval: Literal["raw", "1m", "1h", "1d"] = "raw",
+        cursor: Cursor = "",
+        limit: Limit = LIMIT,
+    ) -> Json:
+        """One parameter of a point: as measured, or thinned to the averages of an interval."""
+        span = read_span(from_, to, sources.now_ns())
+        begin = max(span.from_ns, read_cursor(cursor)) if cursor else span.from_ns
+        series = _series(sources, plant, point, parameter)
+        if interval == "raw":
+            parts = [sources.store.measurements(one, begin, span.to_ns, limit + 1) for one in series]
+            return Json(raw_page(series[0], parts, limit))
+        curve = sources.book.curve(
+            plant, point, parameter=series[0].parameter, window=INTERVALS[interval], from_ns=begin, to_ns=span.to_ns,
+            limit=limit,
+        )  # fmt: skip
+        next = str(int(curve.from_ns[-1]) + 1) if len(curve.from_ns) == limit else None
+        return Json(views.page_of(views.curve_items(series[0], curve), next))
+
+    @router.get("/averages", response_model=schemas.Page[schemas.Average])
+    def averages(
+        plant: Text = "",
+        point: Text = "",
+        parameter: Text = "",
+        window: Text = "",
+        from_: From = "",
+        to: To = "",
+        cursor: Cursor = "",
+        limit: Limit = LIMIT,
+    ) -> Json:
+        """Averages of windows that start in a span, newest versions, with coverage and validity."""
+        span = read_span(from_, to, sources.now_ns())
+        found = sources.book.averages(
+            plant=plant, point=point, parameter=parameter, window=window, from_ns=span.from_ns, to_ns=span.to_ns,
+            after_id=read_cursor(cursor), limit=limit,
+        )  # fmt: skip
+        return Json(views.page_of(map(views.average_item, found), str(found[-1].id) if len(found) == limit else None))
+
+
+def _series(sources: Sources, plant: str, point: str, parameter: str) -> list[Series]:
+    """All series of a parameter at a point: those of the site's sensors, and those of sensors that were replaced."""
+    place = find_place(sources.inventory, plant, point)
+    known = sources.inventory.parameters.find(parameter)
+    code = known.code if known else parameter
+    found = {one for one, _ in place.series() if one.parameter == code}
+    found |= {one for one in sources.store.series() if (one.plant, one.point, one.parameter) == (plant, point, code)}
+    if not found:
+        raise Problem(404, f"{plant}/{point} has no parameter {parameter!r}", "`points` lists what each measures")
+    return sorted(found)
+
+
+def _verdict_routes(router: APIRouter, sources: Sources) -> None:
+    @router.get("/exceedances", response_model=schemas.Page[schemas.Exceedance])
+    def exceedances(
+        plant: Text = "",
+        point: Text = "",
+        parameter: Text = "",
+        pack: Text = "",
+        clause: Text = "",
+        from_: From = "",
+        to: To = "",
+        cursor: Cursor = "",
+        limit: Limit = LIMIT,
+    ) -> Json:
+        """Exceedances of windows that start in a span (all there are if none is given), newest versions."""
+        now_ns = sources.now_ns()
+        span = read_span(from_, to, now_ns) if from_ or to else read_span("1970-01-01T00:00:00Z", "", now_ns)
+        found = sources.book.exceedances(
+            plant=plant, point=point, parameter=parameter, pack=pack, clause=clause, from_ns=span.from_ns,
+            to_ns=span.to_ns, after_id=read_cursor(cursor), limit=limit, newest=True,
+        )  # fmt: skip
+        return Json(
+            views.page_of(map(views.exceedance_item, found), str(found[-1].id) if len(found) == limit else None)
+        )
+
+    @router.get("/evidence/{exceedance}", response_model=schemas.Trail)
+    def evidence(exceedance: int) -> Json:
+        """What an exceedance stands on, walked backwards: notices, clause, average, measurements, registers, manual."""
+        row = sources.book.exceedance(exceedance) if exceedance > 0 else None
+        if row is None:
+            raise Problem(404, f"there is no exceedance {exceedance}", "`exceedances` lists them")
+        return Json(trail(sources, row))
+
+
+def _incident_routes(router: APIRouter, sources: Sources) -> None:
+    @router.get("/incidents", response_model=schemas.Page[schemas.Incident])
+    def incidents(
+        state: Literal["", "open", "acknowledged", "closed"] = "",
+        plant: Text = "",
+        point: Text = "",
+        cursor: Cursor = "",
+        limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+    ) -> Json:
+        """Incidents, newest first."""
+        found = sources.alerts.incidents(
+            state=state, plant=plant, point=point, after=read_cursor(cursor) or None, limit=limit
+        )
+        return Json(views.page_of(map(views.incident_item, found), str(found[-1].id) if len(found) == limit else None))
+
+    @router.get("/incidents/{id}", response_model=schemas.IncidentFile)
+    def incident(id: int) -> Json:
+        """One incident with its exceedances and its history."""
+        found = sources.alerts.incident(id)
+        if found is None:
+            raise Problem(404, f"there is no incident {id}", "`incidents` lists them")
+        return Json(
+            views.incident_item(found)
+            | {
+                "members": [views.member_item(member) for member in sources.alerts.members(id)],
+                "events": [views.event_item(event) for event in sources.alerts.events(id)],
+            }
+        )
+
+    @router.post("/incidents/{id}/acknowledge", status_code=202, response_model=schemas.Accepted)
+    def acknowledge(id: int, word: schemas.Acknowledgement) -> Json:
+        """Say that somebody takes care of an incident."""
+        try:
+            command = sources.alerts.acknowledge(id, word.who.strip(), word.note.strip())
+        except UnknownIncident as error:
+            raise Problem(404, str(error), "`incidents` lists them") from error
+        return Json({"command": command, "incident": id}, status_code=202)
+
+    @router.get("/notices", response_model=schemas.Page[schemas.Notice])
+    def notices(
+        incident: int | None = None, cursor: Cursor = "", limit: Annotated[int, Query(ge=1, le=1000)] = 1000
+    ) -> Json:
+        """Notices in the order they were written, each with what became of it."""
+        found = sources.alerts.notices(incident, after=read_cursor(cursor), limit=limit)
+        items = (views.notice_item(notice, sources.channels.get(notice.channel, "")) for notice in found)
+        return Json(views.page_of(items, str(found[-1].id) if len(found) == limit else None))

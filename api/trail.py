@@ -1,0 +1,113 @@
+"""The way back from an exceedance: notice < clause < average < measurements < registers < manual page.
+
+The part from the clause on was written down with the exceedance (collector/verdicts/evidence.py) and is
+handed out as it is: it is the word that counts. Beside it stands what the line has now: the notices of its
+incident, what the rule pack says besides, the average in its newest version, and the measurements as
+the store has them, so that one can look at the curve. Pure but for the readers it is given.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alerts.records import Incident
+from api.queries import merge
+from api.sources import Sources
+from api.times import format_time
+from api.views import (
+    STATUS_NAMES,
+    Item,
+    average_item,
+    curve_items,
+    exceedance_item,
+    incident_item,
+    measurement_items,
+    names,
+    notice_item,
+    plain,
+)  # fmt: skip
+from collector.store import Slice
+from collector.verdicts.book import ExceedanceRow
+from collector.verdicts.records import Exceedance
+from gateway.measurement import SECOND_NS
+
+RAW_SPAN_NS = 2 * 3600 * SECOND_NS  # a longer window is drawn by its minutes
+MOST_COUNTED = 200_000  # values of a window that are counted by status: two days of seconds
+
+
+def trail(sources: Sources, row: ExceedanceRow) -> Item:
+    """Everything behind an exceedance, from what people got to what the instrument said."""
+    found = row.exceedance
+    incident = _incident(sources, found)
+    averages = sources.book.averages(
+        plant=found.plant, point=found.point, parameter=found.parameter, window=found.window,
+        from_ns=found.from_ns, to_ns=found.from_ns + 1, limit=1,
+    )  # fmt: skip
+    return {
+        "exceedance": exceedance_item(row),
+        "title": _title(sources, found),
+        "incident": incident_item(incident) if incident else None,
+        "notices": [
+            notice_item(notice, sources.channels.get(notice.channel, ""))
+            for notice in (sources.alerts.notices(incident.id) if incident else [])
+        ],
+        "pack": _pack(sources, found),
+        "average": average_item(averages[0]) if averages else None,
+        "measurements": _measurements(sources, found),
+        "evidence": plain(found.evidence),
+    }
+
+
+def _incident(sources: Sources, found: Exceedance) -> Incident | None:
+    for incident in sources.alerts.incidents(plant=found.plant, point=found.point, limit=1000):
+        if incident.key == found.key and incident.from_ns <= found.from_ns and found.to_ns <= incident.to_ns:
+            return incident
+    return None
+
+
+def _title(sources: Sources, found: Exceedance) -> Item:
+    """The clause's title in both languages, where its pack is still there."""
+    pack = sources.inventory.packs.get(found.pack)
+    text = next((clause for clause in pack.clauses if clause.id == found.clause), None) if pack else None
+    return names(text.title) if text else {"en": found.title, "zh": found.title}
+
+
+def _pack(sources: Sources, found: Exceedance) -> Item:
+    """What the rule pack says besides the clause that was in force."""
+    pack = sources.inventory.packs.get(found.pack)
+    if pack is None:
+        return {"id": found.pack, "title": {"en": found.pack, "zh": found.pack}, "source": "", "note": ""}
+    text = next((clause for clause in pack.clauses if clause.id == found.clause), None)
+    return {
+        "id": pack.id,
+        "title": names(pack.title),
+        "source": pack.source,
+        "note": text.note if text else "",
+        "rounding_cite": text.rounding_cite if text else "",
+    }
+
+
+def _measurements(sources: Sources, found: Exceedance) -> Item:
+    """What was measured in the window: how much of it, what it was worth, and a curve to look at."""
+    keys = (found.plant, found.point, found.parameter)
+    series = [s for s in sources.store.series() if (s.plant, s.point, s.parameter) == keys]
+    item: Item = {
+        "parameter": found.parameter, "unit": series[0].unit if series else found.unit,
+        "from": format_time(found.from_ns), "to": format_time(found.to_ns),
+        "count": 0, "statuses": {}, "interval": "raw", "items": [],
+    }  # fmt: skip
+    if not series:
+        return item
+    parts = [sources.store.measurements(s, found.from_ns, found.to_ns, MOST_COUNTED) for s in series]
+    time_ns, value, status = merge(parts)
+    codes, counts = np.unique(status, return_counts=True)
+    item["count"] = len(time_ns)
+    item["statuses"] = {
+        STATUS_NAMES.get(code, str(code)): n for code, n in zip(codes.tolist(), counts.tolist(), strict=True)
+    }
+    if found.to_ns - found.from_ns <= RAW_SPAN_NS:
+        return item | {"items": measurement_items(Slice(series[0], time_ns, value, status))}
+    curve = sources.book.curve(
+        found.plant, found.point, parameter=found.parameter, window="1m", from_ns=found.from_ns, to_ns=found.to_ns
+    )
+    return item | {"interval": "1m", "items": curve_items(series[0], curve)}
