@@ -123,14 +123,24 @@ def _tables(pack: RulePack, language: str) -> Iterator[tuple[str, Table]]:
     yield "settings of a point", settings
     clauses = _table("clause", "judges", "limit", "standing", "verified", "cite")
     for clause in pack.clauses:
-        limits = "\n".join(_row(row, clause.unit) for row in clause.rows)
+        limits = [_row(row, clause.unit) for row in clause.rows]
+        limits += [f"{_when(change.when)}: {change.add:+g} {clause.unit}" for change in clause.adjustments]
+        cites = [clause.cite, *(f"rounding: {text}" for text in [clause.rounding_cite] if text)]
+        cites += [f"{_when(change.when)}: {change.cite}" for change in clause.adjustments]
         standing, verified = str(clause.standing), "yes" if clause.verified else "no"
-        clauses.add_row(clause.id, _judges(clause), limits, standing, verified, clause.cite)
+        clauses.add_row(clause.id, _judges(clause), "\n".join(limits), standing, verified, "\n".join(cites))
     yield "clauses", clauses
     validity = _table("window", "needs", "verified", "cite")
     for row in pack.validity:
         validity.add_row(row.window, _needs(row), "yes" if row.verified else "no", row.cite)
     yield "validity", validity
+    if pack.background:
+        background = _table("difference", "correction", "cite")
+        background.add_row(f"below {pack.background.least:g} dB", "none possible", pack.background.cite)
+        for upto, correction in pack.background.steps:
+            background.add_row(f"rounded, up to {upto} dB", f"{correction:+d} dB", "")
+        background.add_row(f"above {pack.background.most:g} dB", "none needed", "")
+        yield "background", background
     examples = _table("clause", "settings", "value", "limit", "verdict", "source")
     for example in pack.examples:
         given = ", ".join(f"{key} = {value}" for key, value in {**example.settings, **example.given}.items())
@@ -155,7 +165,7 @@ def _judges(clause: ClauseText) -> str:
 
 def _row(row: LimitRow, unit: str) -> str:
     """One limit in words: `area_class 2: at most 50 dB(A)`."""
-    when = [f"{name} {str(value).lower() if value in (True, False) else value}" for name, value in row.when.items()]
+    when = [_when(row.when)] if row.when else []
     for bound in row.given:
         when += [f"{bound.parameter} above {bound.above:g}"] if bound.above is not None else []
         when += [f"{bound.parameter} up to {bound.upto:g}"] if bound.upto is not None else []
@@ -165,6 +175,11 @@ def _row(row: LimitRow, unit: str) -> str:
     limits += [f"at most {row.high:g}"] if row.high is not None else []
     text = f"{' and '.join(limits) or 'no limit'} {unit if limits else ''}".strip()
     return f"{', '.join(when)}: {text}" if when else text
+
+
+def _when(settings: Mapping[str, Any]) -> str:
+    """Settings in words: `area_class 2, indoor true`."""
+    return ", ".join(f"{name} {str(v).lower() if isinstance(v, bool) else v}" for name, v in settings.items())
 
 
 def _needs(row: ValidityText) -> str:

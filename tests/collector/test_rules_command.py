@@ -48,6 +48,9 @@ def test_show_says_limits_in_words() -> None:
     _, output = run("show", "gb12348-2008")
     assert "area_class 2: at most 50 dB(A)" in output
     assert "LAFmax 1m maximum at night" in output
+    assert "indoor true: -10 dB(A)" in output
+    assert "rounding: HJ 706-2014 5.4" in output
+    assert "rounded, up to 5 dB" in output
 
 
 def test_show_takes_a_file_and_refuses_a_stranger() -> None:
