@@ -100,6 +100,7 @@ class _Stage:
             signal.signal(number, self._signalled)
         try:
             self.line.start(progress=self._progress_line, said=self._said)
+            self._mark("started_s")
             self.console.print(f"The page will be at [bold]{self.line.url}[/bold] ({self.line.kind}, Ctrl-C ends it)")
             self._show_past()
             if for_s is None:
@@ -186,7 +187,7 @@ class _Stage:
         self._until(self._live, LIVE_S, "no live value came")
         self.console.print(
             f"{self.sealed.get('total', 0):,} measurements of the last {self.line.setting.hours:g} hours stored and "
-            f"judged within {self.timings['judged_s'] - self.timings['history_s']:.0f} s; "
+            f"judged within {self.timings['judged_s'] - self.timings['started_s']:.0f} s; "
             f"live values since {self.timings['live_s']:.0f} s after the start."
         )
 
@@ -194,7 +195,6 @@ class _Stage:
         """One look at the line; whether the past is delivered and judged."""
         self._live()
         if self.sealed:
-            self._mark("history_s")
             bars.update(sealed, completed=self.sealed["sealed"], total=self.sealed["total"])
         health = self.line.ask("health") or {}
         last = health.get("journal", {}).get("position", 0)

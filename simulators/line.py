@@ -12,7 +12,6 @@ import json
 import random
 import signal
 import socket
-import time
 import tomllib
 import urllib.error
 import urllib.request
@@ -27,7 +26,7 @@ import tomli_w
 from gateway.identity import load_or_create_key, public_hex
 from gateway.spooler import outbox_folder
 from simulators import broker, stage
-from simulators.children import Child, Children
+from simulators.children import Child, Children, tail
 from simulators.server import Simulator, load
 from simulators.sinks import Sinks
 from simulators.stage import HISTORY, Doors, Keys, Tree
@@ -104,6 +103,7 @@ class Line:
     history: Child | None = None
     server: Child | None = None
     kind: str = ""
+    doors: Doors | None = None
 
     @property
     def site(self) -> Path:
@@ -121,22 +121,40 @@ class Line:
         progress: gets the back-fill's JSON lines. said: gets the lines of the server's console.
         Raises NoBroker or PortTaken before anything runs.
         """
-        self.kind = broker.choose(self.setting.broker)
-        doors = self._prepare(page_port(self.setting.port))
-        self.url = f"http://127.0.0.1:{doors.api}/"
-        site, seed = str(self.site), self.setting.seed
-        self.children.exec("broker", broker.command(self.kind, self.folder, doors.broker))
-        if not broker.wait_until_up(doors.broker, BROKER_UP_S):
-            raise broker.NoBroker(f"{self.kind} does not start; see {self.folder}/logs/broker.log")
-        arguments = {"arguments": ["run", "all", site, "--demo"]}
-        self.server = self.children.call("server", "api.cli:main", arguments, said)
-        plant = {"site": site, "seed": seed, "folder": str(self.folder / "sinks"), "smtp": doors.smtp, "web": doors.web}
-        self.children.call("plant", "simulators.line:run_plant", plant)
+        self.prepare()
+        self.start_broker()
+        self.server = self.children.call("server", "api.cli:main", {"arguments": _words("all", self.site)}, said)
+        self.start_plant()
         for file, gateway in self._gateways():
             own = {"site_path": str(file), "id": gateway, "demo": True, "drain_s": DRAIN_S}
             self.gateways.append(self.children.call(f"gateway-{gateway}", "gateway.__main__:run", own))
-        past = {"site": site, "seed": seed, "hours": self.setting.hours}
+        past = {"site": str(self.site), "seed": self.setting.seed, "hours": self.setting.hours}
         self.history = self.children.call("history", "simulators.history:run", past, progress)
+
+    def prepare(self) -> None:
+        """Write site files and keys; raises NoBroker or PortTaken."""
+        self.kind = broker.choose(self.setting.broker)
+        self.doors = self._prepare(page_port(self.setting.port))
+        self.url = f"http://127.0.0.1:{self.doors.api}/"
+
+    def start_broker(self) -> None:
+        """Start the broker and wait for it; raises NoBroker."""
+        assert self.doors, "prepare() comes first"
+        child = self.children.exec("broker", broker.command(self.kind, self.folder, self.doors.broker))
+        if not broker.wait_until_up(self.doors.broker, BROKER_UP_S):
+            raise broker.NoBroker(f"{self.kind} does not start:\n{tail(child)}")
+
+    def start_plant(self) -> None:
+        """Start the instruments and the receivers of notices."""
+        assert self.doors, "prepare() comes first"
+        sinks = {"folder": str(self.folder / "sinks"), "smtp": self.doors.smtp, "web": self.doors.web}
+        plant = {"site": str(self.site), "seed": self.setting.seed, **sinks}
+        self.children.call("plant", "simulators.line:run_plant", plant)
+
+    def start_gateway(self, file: str, gateway: str) -> Child:
+        """Start one gateway as a plant engineer does, with the console command."""
+        words = _words("gateway", self.site / file, "--id", gateway)
+        return self.children.call(f"gateway-{gateway}", "api.cli:main", {"arguments": words})
 
     def _prepare(self, api_port: int) -> Doors:
         given = given_sites()
@@ -170,6 +188,10 @@ class Line:
             return None
 
 
+def _words(part: str, site: Path, *more: str) -> list[str]:
+    return ["run", part, str(site), "--demo", *more]
+
+
 def _key(folder: Path) -> str:
     return public_hex(load_or_create_key(folder / "key")[0])
 
@@ -192,13 +214,3 @@ async def _plant(site: str, seed: int, folder: Path, sink_ports: tuple[int, int]
     await sinks.stop()
     await simulator.stop()
     return 0
-
-
-def wait_for(found: Callable[[], bool], timeout_s: float) -> bool:
-    """Whether something becomes true within a time."""
-    end = time.monotonic() + timeout_s
-    while not found():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
