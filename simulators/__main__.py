@@ -3,8 +3,9 @@
     python -m simulators call MODULE:FUNCTION [JSON]     call a function with the JSON object's keywords
     python -m simulators exec PROGRAM ARGUMENT..         become another program
 
-When the parent ends in whatever way, the kernel ends this process too (Linux: prctl(2), PR_SET_PDEATHSIG;
-it survives exec). The signal is SIGTERM, so that sockets, locks and files are left in order.
+When the parent ends in whatever way, the kernel kills this process too (Linux: prctl(2), PR_SET_PDEATHSIG;
+it survives exec). A parent that ends in order has asked its children to end before; one that was killed has
+nobody left for whom they could finish anything, and what they have on disk survives a kill by design.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def main(words: Sequence[str]) -> int:
 def _die_with_parent() -> None:
     if not sys.platform.startswith("linux"):
         return
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != int(os.environ.get(PARENT, os.getppid())):
         sys.exit(1)
