@@ -240,21 +240,26 @@ class _File:
 
     def __init__(self, path: Path, schema: str) -> None:
         self._lock = threading.RLock()
+        self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         try:
-            self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            with self.transaction() as connection:
-                version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if version == 0:
-                    for statement in _statements(schema):
-                        connection.execute(statement)
+            version = self._prepare(schema)
         except sqlite3.DatabaseError as error:
+            self.close()
             raise LedgerError(f"{path} cannot be used: {error}; move it away, or restore it from a copy") from error
         if version not in (0, rows.SCHEMA_VERSION):
-            raise LedgerError(
-                f"{path} has format {version}, this version reads {rows.SCHEMA_VERSION}: update emitwatch"
-            )
+            self.close()
+            hint = f"this version reads {rows.SCHEMA_VERSION}: update emitwatch"
+            raise LedgerError(f"{path} has format {version}, {hint}")
+
+    def _prepare(self, schema: str) -> int:
+        """Set the file up where it is new; gives the format it had."""
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        with self.transaction() as connection:
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            for statement in _statements(schema) if version == 0 else ():
+                connection.execute(statement)
+        return version
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

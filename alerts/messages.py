@@ -164,12 +164,12 @@ def _amount(worst: Member, unit: str, language: str) -> str:
 
 
 def _number(member: Member) -> str:
-    """The value with at least three digits that count, and enough to differ from the limit it breaks."""
-    limit = member.low if member.low is not None and member.value < member.low else member.limit
+    """The value with at least three digits that count, and enough to show that it lies outside its limit."""
+    below = member.low is not None and member.value < member.low
     for digits in range(3, 16):
-        text = f"{member.value:.{digits}g}"
-        if float(text) != limit:
-            return f"{float(text):g}" if digits <= 6 else text
+        shown = float(f"{member.value:.{digits}g}")
+        if (shown < member.low) if below and member.low is not None else (shown > member.limit):
+            return f"{shown:.{max(digits, 6)}g}"
     return repr(member.value)
 
 

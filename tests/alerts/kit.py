@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socketserver
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -121,6 +122,8 @@ class MailSink:
     def __init__(self, *plan: str) -> None:
         self.plan, self.mails, self.seen, self.release = list(plan), [], [], threading.Event()
         self.address = ""
+        self.tls: ssl.SSLContext | None = None
+        self.encrypted = 0
 
     def talk(self, handler: socketserver.StreamRequestHandler) -> None:
         def say(line: str) -> None:
@@ -129,6 +132,14 @@ class MailSink:
         say("220 sink")
         while line := handler.rfile.readline():
             match line[:4].upper():
+                case b"EHLO" if self.tls and not self.encrypted:
+                    say("250-sink")
+                    say("250 STARTTLS")
+                case b"STAR" if self.tls:
+                    say("220 go")
+                    handler.connection = self.tls.wrap_socket(handler.connection, server_side=True)
+                    handler.setup_again(handler.connection)
+                    self.encrypted += 1
                 case b"DATA":
                     say("354 go")
                     lines = iter(handler.rfile.readline, b".\r\n")
@@ -186,9 +197,14 @@ def serving(sink: Any, port: int = 0) -> Iterator[Any]:
     """Run a sink on a local port; `address` is HOST:PORT."""
 
     class Handler(socketserver.StreamRequestHandler):
+        def setup_again(self, connection: ssl.SSLSocket) -> None:
+            self.rfile, self.wfile = connection.makefile("rb"), connection.makefile("wb", buffering=0)
+
         def handle(self) -> None:
-            with suppress(ConnectionError):
+            with suppress(OSError):
                 sink.talk(self)
+            self.rfile.close()
+            self.connection.close()
 
     class Server(socketserver.ThreadingTCPServer):
         allow_reuse_address = True
