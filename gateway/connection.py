@@ -128,6 +128,10 @@ class Connection:
         with contextlib.suppress(OSError, ValueError):
             self._client.disconnect()
         self._client.loop_stop()
+        # The callbacks hold the client in a circle; without them its sockets close right now.
+        self._client.on_connect = self._client.on_disconnect = self._client.on_subscribe = None
+        self._client.on_message = self._client.on_publish = None
+        del self._client
 
     # --- called from paho's thread, which holds paho's locks: note and return -------------------------------
 

@@ -137,7 +137,8 @@ class Collector:
         self.batches: dict[tuple[bytes, int], wire.Batch] = {}
         self.states: list[bytes] = []
         self.key = COLLECTOR_KEY
-        self._gateway, self._n, self._lock = gateway, 0, threading.Lock()
+        # As from a journal that goes on counting: above what any collector before it has said.
+        self._gateway, self._n, self._lock = gateway, time.monotonic_ns(), threading.Lock()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=protocol)
         self._client.on_message = self._take
         self._client.on_connect = lambda client, *_: client.subscribe(
@@ -167,7 +168,7 @@ class Collector:
             held: dict[bytes, set[int]] = {}
             for ep, seq in self.batches:
                 held.setdefault(ep, set()).add(seq)
-            epochs = tuple(wire.EpochAck(ep, _upto(seqs)) for ep, seqs in held.items())
+            epochs = tuple(wire.EpochAck(ep, *_held(seqs)) for ep, seqs in held.items())
             self._n += 1
             said = wire.Ack(
                 gw=self._gateway, gen=(1, bytes(8)), n=self._n, epochs=epochs, win=self.win, now=time.time_ns()
@@ -182,13 +183,19 @@ class Collector:
         """End the connection."""
         self._client.disconnect()
         self._client.loop_stop()
+        self._client.on_message = self._client.on_connect = None  # paho closes its sockets when nobody holds it
 
 
-def _upto(seqs: set[int]) -> int:
-    upto = 0
-    while upto + 1 in seqs:
-        upto += 1
-    return upto
+def _held(seqs: set[int]) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """All up to a number, and the ranges above it."""
+    ranges: list[tuple[int, int]] = []
+    for seq in sorted(seqs):
+        if ranges and ranges[-1][1] == seq - 1:
+            ranges[-1] = (ranges[-1][0], seq)
+        else:
+            ranges.append((seq, seq))
+    upto = ranges.pop(0)[1] if ranges and ranges[0][0] == 1 else 0
+    return upto, tuple(ranges[:32])
 
 
 def wait_until(condition: object, timeout_s: float = 4.0) -> None:

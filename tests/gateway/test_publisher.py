@@ -1,0 +1,274 @@
+"""The way to the broker, over a real one: nothing is lost, nothing but a signed acknowledgement frees a row."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.connection import BrokerError
+from gateway.outbox import RTO_MIN_NS
+from gateway.publisher import Publisher
+from gateway.spooler import Spooler
+from tests.gateway.batches import (
+    COLLECTOR_KEY,
+    KEY,
+    Collector,
+    Mosquitto,
+    ack,
+    broker,
+    columns,
+    running,
+    sealed_ack,
+    wait_until,
+)
+from tests.gateway.ports import free_port
+
+
+@pytest.fixture
+def mqtt_broker(mosquitto: str, tmp_path: Path) -> Iterator[Mosquitto]:
+    with running(mosquitto, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Spooler]:
+    with contextlib.closing(Spooler(tmp_path / "gw", "riverside", "riverside-gw", KEY)) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def publishing(outbox: Spooler, port: int, protocol: str = "5", **other: object) -> Iterator[Publisher]:
+    given: dict[str, object] = {"collector_key": COLLECTOR_KEY.public_key(), "password": None} | other
+    found = Publisher(
+        broker(port, protocol, **({"user": "gw"} if given["password"] else {})), given.pop("password"), "riverside-gw",
+        outbox, given.pop("collector_key"), **given,
+    )  # type: ignore[arg-type]  # fmt: skip
+    found.start()
+    try:
+        yield found
+    finally:
+        found.stop()
+
+
+@contextlib.contextmanager
+def collecting(port: int) -> Iterator[Collector]:
+    collector = Collector(port)
+    try:
+        yield collector
+    finally:
+        collector.close()
+
+
+def measure(outbox: Spooler, values: int) -> None:
+    outbox.put(columns(values))
+    outbox.flush()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_everything_arrives_once_and_in_order_and_is_acknowledged(mqtt_broker, outbox, protocol):
+    with collecting(mqtt_broker.port) as collector, publishing(outbox, mqtt_broker.port, protocol) as publisher:
+        measure(outbox, 40_000)
+        assert publisher.wait_drained(4)
+        assert [seq for _, seq in collector.batches] == list(range(1, 82))
+        assert len(collector.payloads) == 81
+    assert outbox.counts()["acked_batches"] == 81
+
+
+def test_what_waited_before_the_start_and_in_older_epochs_goes_first(mqtt_broker, tmp_path):
+    for _ in range(2):
+        with contextlib.closing(Spooler(tmp_path / "gw", "riverside", "riverside-gw", KEY)) as old:
+            measure(old, 3)
+    with (
+        contextlib.closing(Spooler(tmp_path / "gw", "riverside", "riverside-gw", KEY)) as outbox,
+        collecting(mqtt_broker.port) as collector,
+        publishing(outbox, mqtt_broker.port) as publisher,
+    ):
+        assert publisher.wait_drained(4)
+        assert [(int.from_bytes(ep[:8]), seq) for ep, seq in collector.batches] == [
+            (1, 1),
+            (1, 2),
+            (2, 1),
+            (2, 2),
+            (3, 1),
+        ]
+
+
+def test_lost_batches_are_sent_again(mqtt_broker, outbox, monkeypatch):
+    monkeypatch.setattr("gateway.outbox.RTO_MIN_NS", RTO_MIN_NS // 10)
+    with collecting(mqtt_broker.port) as collector, publishing(outbox, mqtt_broker.port) as publisher:
+        collector.drop = 7
+        measure(outbox, 5000)
+        assert publisher.wait_drained(4)
+        assert {seq for _, seq in collector.batches} == set(range(1, 12))
+
+
+def test_a_broker_that_is_killed_costs_nothing(mqtt_broker, outbox, monkeypatch):
+    monkeypatch.setattr("gateway.outbox.RTO_MIN_NS", RTO_MIN_NS // 10)
+    monkeypatch.setattr("gateway.publisher.RETRY_S", (0.05, 0.2))
+    with capture_logs() as logs, publishing(outbox, mqtt_broker.port) as publisher:
+        for _ in range(3):
+            with collecting(mqtt_broker.port) as collector:
+                measure(outbox, 2000)
+                wait_until(lambda seen=collector: len(seen.batches) >= 2)
+                mqtt_broker.stop()
+                measure(outbox, 2000)
+                wait_until(lambda: not publisher.connected)
+            mqtt_broker.start()
+        with collecting(mqtt_broker.port):
+            assert publisher.wait_drained(4)
+    assert outbox.counts()["acked_batches"] == 17
+    said = [line["event"].split(";")[0] for line in logs if line["log_level"] == "warning"]
+    assert said.count("The connection to the broker is gone") == 2
+
+
+def test_a_broker_that_is_not_there_is_said_once_and_found_when_it_comes(mosquitto, outbox, tmp_path, monkeypatch):
+    monkeypatch.setattr("gateway.publisher.RETRY_S", (0.05, 0.1))
+    late = Mosquitto(mosquitto, tmp_path)
+    try:
+        with capture_logs() as logs, publishing(outbox, late.port) as publisher:
+            wait_until(lambda: logs)
+            assert not publisher.wait_drained(0.3)
+            late.start()
+            with collecting(late.port):
+                assert publisher.wait_drained(4)
+        assert [line["log_level"] for line in logs] == ["warning", "info"]
+        assert "Connection refused" in logs[0]["problem"]
+    finally:
+        late.stop()
+
+
+def test_a_collector_that_is_away_gets_everything_when_it_comes(mqtt_broker, outbox, monkeypatch):
+    monkeypatch.setattr("gateway.outbox.RTO_MIN_NS", RTO_MIN_NS // 10)
+    with publishing(outbox, mqtt_broker.port) as publisher:
+        measure(outbox, 50_000)
+        assert not publisher.wait_drained(0.5)
+        assert outbox.unacked() == 101
+        with collecting(mqtt_broker.port) as collector:
+            assert publisher.wait_drained(4)
+            assert len(collector.batches) == 101
+
+
+def test_silence_makes_a_new_connection(mqtt_broker, outbox, monkeypatch):
+    monkeypatch.setattr("gateway.outbox.RTO_MIN_NS", RTO_MIN_NS // 20)
+    monkeypatch.setattr("gateway.outbox.SILENCE_NS", 10**8)
+    monkeypatch.setattr("gateway.publisher.RETRY_S", (0.05, 0.1))
+    with capture_logs() as logs, publishing(outbox, mqtt_broker.port):
+        wait_until(lambda: sum(line["event"] == "Connected to the broker" for line in logs) >= 2)
+    said = [line["event"] for line in logs if line["event"].startswith("The collector has acknowledged nothing")]
+    assert len(said) == 1, "once, not at every try"
+
+
+def forged(outbox: Spooler) -> dict[str, Callable[[], bytes]]:
+    good = ack(outbox.epoch, 99, n=2**62)
+    sealed = sealed_ack(good)
+    return {
+        "another key": lambda: sealed_ack(good, KEY),
+        "one bit": lambda: sealed[:-1] + bytes([sealed[-1] ^ 1]),
+        "no seal": lambda: sealed[65:],
+        "nothing": lambda: b"x",
+        "another gateway's": lambda: sealed_ack(ack(outbox.epoch, 99, n=2**62, gw="other-gw")),
+        "signed noise": lambda: __import__("gateway.seal", fromlist=["x"]).seal_ack(b"noise", COLLECTOR_KEY),
+    }
+
+
+def test_only_the_collector_can_free_a_row(mqtt_broker, outbox):
+    with collecting(mqtt_broker.port) as collector, capture_logs() as logs, publishing(outbox, mqtt_broker.port):
+        collector.acknowledges = False
+        measure(outbox, 3)
+        wait_until(lambda: len(collector.batches) == 2)
+        for make in forged(outbox).values():
+            collector.publish(make())
+        wait_until(lambda: outbox.counts()["acks_ignored"] == 1)
+        assert outbox.unacked() == 2
+        collector.acknowledge()
+        wait_until(outbox.drained)
+        replayed = sealed_ack(ack(outbox.epoch, 99, n=1))
+        measure(outbox, 3)
+        collector.publish(replayed)
+        wait_until(lambda: outbox.counts()["acks_ignored"] == 2)
+        assert outbox.unacked() == 1
+    assert {line["log_level"] for line in logs if "acknowledgement" in line["event"]} == {"error"}
+
+
+def test_without_the_collectors_key_everything_is_sent_and_nothing_freed(mqtt_broker, outbox):
+    with (
+        collecting(mqtt_broker.port) as collector,
+        capture_logs() as logs,
+        publishing(outbox, mqtt_broker.port, collector_key=None),
+    ):
+        measure(outbox, 50_000)
+        wait_until(lambda: len(collector.batches) == 101)
+        assert outbox.unacked() == 101
+    assert "public_key" in logs[0]["event"]
+
+
+def test_no_credit_stops_the_gateway(mqtt_broker, outbox):
+    with collecting(mqtt_broker.port) as collector, publishing(outbox, mqtt_broker.port) as publisher:
+        collector.win = 0
+        measure(outbox, 3)
+        assert publisher.wait_drained(4)
+        measure(outbox, 3)
+        assert not publisher.wait_drained(0.3)
+        assert len(collector.batches) == 2
+        collector.win = 10
+        collector.acknowledge()
+        assert publisher.wait_drained(4)
+
+
+def test_the_state_is_there_for_who_asks_and_says_when_it_ends(mqtt_broker, outbox):
+    with collecting(mqtt_broker.port) as collector:
+        with publishing(outbox, mqtt_broker.port, state=lambda: {"links": {"slm-1": "silent"}}):
+            wait_until(lambda: collector.states)
+        wait_until(lambda: len(collector.states) >= 2)
+        first, last = json.loads(collector.states[0]), json.loads(collector.states[-1])
+    assert first["state"] == "online"
+    assert first["links"] == {"slm-1": "silent"}
+    assert first["unacked_batches"] == 1
+    assert last == {"state": "offline", "gateway": "riverside-gw"}
+
+
+def test_access_rules_that_forbid_publishing_are_said(mosquitto, outbox, tmp_path):
+    rules = tmp_path / "acl"
+    rules.write_text("topic read em/v1/riverside-gw/down\n")
+    with (
+        running(mosquitto, tmp_path, "allow_anonymous true", f"acl_file {rules}") as strict,
+        capture_logs() as logs,
+        publishing(outbox, strict.port),
+    ):
+        wait_until(lambda: any(line.get("reason") == "Not authorized" for line in logs))
+        assert outbox.unacked() == 1
+
+
+def test_a_password_that_is_wrong_is_said_and_a_right_one_opens(mosquitto, outbox, tmp_path):
+    import subprocess
+
+    passwords = tmp_path / "passwords"
+    program = str(Path(mosquitto).with_name("mosquitto_passwd"))
+    if not Path(program).exists():
+        program = "mosquitto_passwd"
+    subprocess.run([program, "-b", "-c", str(passwords), "gw", "secret"], check=True, capture_output=True)
+    with running(mosquitto, tmp_path, "allow_anonymous false", f"password_file {passwords}") as strict:
+        with capture_logs() as logs, publishing(outbox, strict.port, password="wrong"):
+            wait_until(lambda: logs)
+        assert "Not authorized" in logs[0]["problem"]
+        with capture_logs() as logs, publishing(outbox, strict.port, password="secret") as publisher:
+            wait_until(lambda: publisher.connected)
+
+
+def test_stop_ends_soon_whatever_the_broker_does(outbox):
+    publisher = Publisher(broker(free_port()), None, "riverside-gw", outbox, None)
+    publisher.start()
+    publisher.stop()
+    assert not publisher._thread.is_alive()
+    Publisher(broker(1), None, "riverside-gw", outbox, None).stop()
+
+
+def test_tls_files_that_cannot_be_used_are_said(outbox):
+    settings = broker(1, url="mqtts://127.0.0.1:8883", ca="/nowhere/ca.pem")
+    with pytest.raises(BrokerError, match="/nowhere/ca"):
+        Publisher(settings, None, "riverside-gw", outbox, None)
