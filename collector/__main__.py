@@ -11,6 +11,7 @@ CollectorError with the reason; nothing is left open then. `start` begins to rec
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -48,13 +49,18 @@ class Collector:
     def __init__(self, sites: Sequence[Site], *, demo: bool = False) -> None:
         """Open everything; raises FaultyFiles for settings, CollectorError for what the machine refuses.
 
-        demo: keys that are not in the site files are no worth a warning.
+        demo: the broker may go without user and password, and keys are not told.
         """
         settings, faults = parse_collector(sites)
         if settings is None:
             raise FaultyFiles(faults)
         self._settings, self._demo = settings, demo
         self._broker = _broker(sites[0])
+        if not (demo or self._broker.user or self._broker.cert):
+            raise CollectorError(
+                f"{sites[0].document.file}: [broker] user: missing\n"
+                "    hint: the broker needs user and password_file; only `emitwatch demo` does without"
+            )
         with ExitStack() as stack:
             try:
                 self._open(sites, stack)
@@ -90,10 +96,19 @@ class Collector:
             gateways=list(self._settings.trusted),
         )
         self._keys = _key_problems(sites, self._settings.trusted, self.public_key)
-        if created and not self._demo:
-            log.warning(
-                "A new key was made; put it into the site files.", line=f'[collector] public_key = "{self.public_key}"'
-            )
+        if not self._demo:
+            self._tell_key(sites, folder / "key" if created else None)
+
+    def _tell_key(self, sites: Sequence[Site], created: Path | None) -> None:
+        """A key that the site files do not know is told to whoever started this."""
+        lines = [f"collector: made a new key, {created}"] if created else []
+        lines += [
+            f'enter in {site.document.file} under [collector]: public_key = "{self.public_key}"'
+            for site in sites
+            if site.collector_key != self.public_key
+        ]
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()
 
     def start(self) -> None:
         """Begin to receive, to store and to judge."""
@@ -111,6 +126,7 @@ class Collector:
         """First the inflow, then what is on its way, then the connection that acknowledged it."""
         self.subscriber.stop_receiving()
         self.recorder.stop()
+        self.journal.finish()
         self.subscriber.stop()
 
     def stop(self) -> None:
@@ -132,7 +148,11 @@ class Collector:
             },
             "journal": {"position": last},
             "store": {"position": self.store.cursor(), "behind": max(0, last - self.store.cursor())},
-            "evaluator": {"position": self.evaluator.cursor(), "behind": max(0, last - self.evaluator.cursor())},
+            "evaluator": {
+                "position": self.evaluator.cursor(),
+                "behind": max(0, last - self.evaluator.cursor()),
+                "overdue": self.evaluator.overdue(),
+            },
             "gateways": {
                 id: {"plant": trusted.plant, "trusted": trusted.key is not None, **asdict(counts.get(id, Counts()))}
                 for id, trusted in self._settings.trusted.items()
@@ -150,6 +170,7 @@ class Collector:
             self.recorder.failed,
             self.projector.trouble,
             self.projector.failed,
+            self.evaluator.trouble,
             *self._keys,
         ]
         return [problem for problem in problems if problem]
@@ -167,9 +188,9 @@ def _password(site: Site) -> str | None:
     path = Path(site.path(site.broker.password_file))
     try:
         return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         hint = "write the broker user's password there, readable by its owner alone"
-        raise CollectorError(f"{path}: [broker] password_file cannot be read: {error.strerror}; {hint}") from error
+        raise CollectorError(f"{path}: [broker] password_file cannot be read: {error}; {hint}") from error
 
 
 def _key_problems(sites: Sequence[Site], trusted: Mapping[str, Trusted], public_key: str) -> list[str]:

@@ -63,6 +63,8 @@ CREATE TABLE stream (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
 """
+# A follower that goes on waiting after the end does not spin.
+_FINISHED_WAIT_S = 0.02
 _FIELDS = "position, received_ns, kind, gateway, epoch, seq, payload, first_ns, last_ns"
 # A batch is found by its length class (span: 2**span ns > last - first) and its first instant, so that
 # one batch with a wild clock does not make every other search slow.
@@ -89,6 +91,7 @@ class Journal:
         """Open the journal in a folder, making both if they are not there."""
         self._folder = Path(folder)
         self._commit = threading.Condition()
+        self._finished = False
         self._writing = threading.Lock()
         self._lock = _lock(self._folder)
         try:
@@ -181,8 +184,16 @@ class Journal:
     def wait(self, after: int, timeout_s: float) -> int:
         """The last committed position, as soon as it is above `after` or the time is over."""
         with self._commit:
-            self._commit.wait_for(lambda: self.last > after, timeout_s)
+            if self._finished:
+                self._commit.wait(_FINISHED_WAIT_S)
+            self._commit.wait_for(lambda: self.last > after or self._finished, timeout_s)
             return self.last
+
+    def finish(self) -> None:
+        """No more entries come: followers that wait find out now, so that ending them takes no time."""
+        with self._commit:
+            self._finished = True
+            self._commit.notify_all()
 
     def hashes(self, stream: Stream, seq: int) -> set[bytes]:
         """SHA-256 of everything received under a number of a stream."""
@@ -198,13 +209,13 @@ class Journal:
 
     def close(self) -> None:
         """Release all files and the lock. Followers that wait are woken."""
-        with self._writing, self._commit:
+        self.finish()
+        with self._writing:
             for segment in self._segments:
                 segment.close()
             if self._lock >= 0:
                 os.close(self._lock)
             self._lock = -1
-            self._commit.notify_all()
 
 
 class _Segment:

@@ -157,6 +157,15 @@ def test_waiting_ends_with_a_commit_or_the_time(journal: Journal) -> None:
     timer.join()
 
 
+def test_waiting_ends_when_nothing_more_can_come(journal: Journal) -> None:
+    timer = threading.Timer(0.05, journal.finish)
+    timer.start()
+    started = time.monotonic()
+    assert journal.wait(0, 4) == journal.wait(0, 4) == 0
+    assert time.monotonic() - started < 3
+    timer.join()
+
+
 def test_readers_of_other_threads_see_whole_commits(journal: Journal) -> None:
     seen: list[int] = []
 

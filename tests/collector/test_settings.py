@@ -93,7 +93,9 @@ def test_every_fault_of_a_store_is_named(store: str, path: str, text: str) -> No
 
 
 def bare(line: str) -> Site:
-    rest = '[plant]\nid = "riverside"\ntimezone = "UTC"\n[broker]\nurl = "mqtt://127.0.0.1:1883"\n[[gateway]]\nid = "gw"\n'
+    rest = (
+        '[plant]\nid = "riverside"\ntimezone = "UTC"\n[broker]\nurl = "mqtt://127.0.0.1:1883"\n[[gateway]]\nid = "gw"\n'
+    )
     parsed, faults = parse_site(f"{line}\n{rest}", "sites/riverside.toml")
     assert parsed is not None, faults
     return parsed
