@@ -9,7 +9,7 @@ which only bad values were has a record without a value. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,39 +55,27 @@ def averages(rules: PointRules, tables: Tables, wanted: Mapping[str, Windows]) -
 
 def _records(rules: PointRules, parameter: str, unit: str, table: Table, rows: Booleans) -> list[Average]:
     """The records of some rows of a table."""
-    evaluated = _evaluated(rules, parameter, table)
     columns = (table.windows.from_ns, table.windows.to_ns, table.value, table.coverage, table.valid, table.count,
-               evaluated, table.maximum)  # fmt: skip
-    numbers = np.flatnonzero(rows)
-    lists = [column[numbers].tolist() for column in columns]
-    found = []
-    for row, from_ns, to_ns, value, coverage, valid, count, judged, maximum in zip(numbers, *lists, strict=True):
-        found.append(
-            Average(
-                plant=rules.plant,
-                point=rules.point,
-                parameter=parameter,
-                window=table.windows.kind,
-                from_ns=from_ns,
-                to_ns=to_ns,
-                value=_or_none(value),
-                unit=unit,
-                coverage=coverage,
-                valid=valid,
-                count=count,
-                evaluated=_or_none(judged),
-                maximum=_or_none(maximum),
-                percentiles=_levels(table, row),
-                inputs=_inputs(rules, table, row),
-            )
+               _evaluated(rules, parameter, table), table.maximum)  # fmt: skip
+    lists = [column[rows].tolist() for column in columns]
+    told = zip(*lists, _levels(table, rows), _inputs(rules, table, rows), strict=True)
+    return [
+        Average(
+            plant=rules.plant, point=rules.point, parameter=parameter, window=table.windows.kind, from_ns=from_ns,
+            to_ns=to_ns, value=_or_none(value), unit=unit, coverage=coverage, valid=valid, count=count,
+            evaluated=_or_none(evaluated), maximum=_or_none(maximum), percentiles=levels, inputs=inputs,
         )
-    return found
+        for from_ns, to_ns, value, coverage, valid, count, evaluated, maximum, levels, inputs in told
+    ]  # fmt: skip
 
 
-def _levels(table: Table, row: np.intp) -> dict[str, float]:
-    if table.percentiles is None or not table.count[row]:
-        return {}
-    return dict(zip(_LEVELS, table.percentiles[row].tolist(), strict=True))
+def _levels(table: Table, rows: Booleans) -> Iterator[dict[str, float]]:
+    """The percentiles of each row; empty where it is no level, or no value went in."""
+    if table.percentiles is None:
+        yield from ({} for _ in range(int(rows.sum())))
+        return
+    for count, levels in zip(table.count[rows].tolist(), table.percentiles[rows].tolist(), strict=True):
+        yield dict(zip(_LEVELS, levels, strict=True)) if count else {}
 
 
 def _evaluated(rules: PointRules, parameter: str, table: Table) -> Float64:
@@ -119,35 +107,35 @@ def _by_date(rules: PointRules, windows: Windows) -> list[tuple[npt.NDArray[np.i
     return found
 
 
-def _inputs(rules: PointRules, table: Table, row: np.intp) -> dict[str, Any]:
-    """How the value of a row came about."""
-    inputs: dict[str, Any] = {"counts": named(table.by_status[row])}
-    if table.windows.kind != "1m":
-        validity = rules.validity[table.windows.kind]
-        inputs["method"] = table.method
-        inputs["parts"] = {
-            "of": validity.part, "valid": float(table.parts[row]), "minimum": validity.minimum,
-            "share": validity.share, "cite": validity.cite, "verified": validity.verified,
-        }  # fmt: skip
-    if table.steps:
-        inputs["corrections"] = [_correction(rules, table, step, row) for step in table.steps]
-        inputs["standard_dry"] = _at(table.standard_dry, row)
-        inputs["converted"] = _at(table.converted, row)
-    return inputs
+def _inputs(rules: PointRules, table: Table, rows: Booleans) -> Iterator[dict[str, Any]]:
+    """How the value of each row came about."""
+    counts = map(named, table.by_status[rows].tolist())
+    parts = table.parts[rows].tolist()
+    corrected = _corrected(rules, table, rows) if table.steps else ({} for _ in parts)
+    brief = table.windows.kind == "1m"  # there are many, and their rule is that of the longer windows
+    validity = rules.validity[table.windows.kind]
+    rule = {"of": validity.part, "minimum": validity.minimum, "share": validity.share, "cite": validity.cite,
+            "verified": validity.verified}  # fmt: skip
+    for count, part, corrections in zip(counts, parts, corrected, strict=True):
+        known = {} if brief else {"method": table.method, "parts": {**rule, "valid": part}}
+        yield {"counts": count, **known, **corrections}
 
 
-def _correction(rules: PointRules, table: Table, step: str, row: np.intp) -> dict[str, Any]:
-    """One correction with what it took: means over the window, and settings of the point."""
-    taken: dict[str, Any] = {"step": step}
-    taken.update((name, _at(table.conditions.get(name), row)) for name in _TAKEN.get(step, ()))
-    if step in _SETTING and rules.stack is not None:
-        name, setting = _SETTING[step]
-        taken[name] = getattr(rules.stack, setting)
-    return taken
-
-
-def _at(column: Float64 | None, row: np.intp) -> float | None:
-    return None if column is None else _or_none(float(column[row]))
+def _corrected(rules: PointRules, table: Table, rows: Booleans) -> Iterator[dict[str, Any]]:
+    """The corrections of each row in order, with what they took (means over the window, settings) and their results."""
+    taken = {name: table.conditions[name][rows].tolist() for step in table.steps for name in _TAKEN[step]}
+    fixed = {
+        step: {_SETTING[step][0]: getattr(rules.stack, _SETTING[step][1])} for step in table.steps if step in _SETTING
+    }
+    assert table.standard_dry is not None, "a corrected table has results"
+    assert table.converted is not None, "a corrected table has results"
+    results = zip(table.standard_dry[rows].tolist(), table.converted[rows].tolist(), strict=True)
+    for row, (standard_dry, converted) in enumerate(results):
+        steps = [
+            {"step": step, **{name: _or_none(taken[name][row]) for name in _TAKEN[step]}, **fixed.get(step, {})}
+            for step in table.steps
+        ]
+        yield {"corrections": steps, "standard_dry": _or_none(standard_dry), "converted": _or_none(converted)}
 
 
 def _or_none(value: float) -> float | None:

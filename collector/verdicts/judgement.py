@@ -48,22 +48,25 @@ class Episode:
     windows: int
 
 
-def derive(rules: PointRules, signals: Mapping[str, Signal], wanted: Mapping[str, Windows]) -> Derived:
+def derive(
+    rules: PointRules, signals: Mapping[str, Signal], wanted: Mapping[str, Windows], *, proof: bool = True
+) -> Derived:
     """The averages of the wanted windows of a point, and which of them break a clause; all of version 1.
 
     signals: all measurements of the point from the first wanted window's start to the last one's end.
     wanted: windows by kind; kinds that the point does not build are allowed.
+    proof: whether exceedances carry their evidence.
     """
     spans = [(int(w.from_ns.min()), int(w.to_ns.max())) for w in wanted.values() if len(w)]
     if not spans:
         return Derived([], [])
     tables = Tables(rules, signals, min(a for a, _ in spans), max(b for _, b in spans))
     found = averages(rules, tables, wanted)
-    return Derived(found, list(_exceedances(rules, found, signals, tables)))
+    return Derived(found, list(_exceedances(rules, found, signals, tables, proof=proof)))
 
 
 def _exceedances(
-    rules: PointRules, found: Sequence[Average], signals: Mapping[str, Signal], tables: Tables
+    rules: PointRules, found: Sequence[Average], signals: Mapping[str, Signal], tables: Tables, *, proof: bool
 ) -> Iterable[Exceedance]:
     """What breaks a clause among the averages of one point."""
     by_key = {(a.parameter, a.window, a.from_ns): a for a in found}
@@ -74,16 +77,16 @@ def _exceedances(
             broken = breach(clause, average, conditions)
             if broken is not None and law.applies(clause, average):
                 compared, limit = broken
-                proof = evidence(
+                told = evidence(
                     rules, clause, average, compared=compared, limit=limit, conditions=conditions, signals=signals,
                     tables=tables,
-                )  # fmt: skip
+                ) if proof else {}  # fmt: skip
                 yield Exceedance(
                     plant=average.plant, point=average.point, parameter=average.parameter, pack=clause.pack,
                     clause=clause.id, cite=clause.cite, title=clause.title.en, window=average.window,
                     from_ns=average.from_ns, to_ns=average.to_ns, value=compared, limit=limit, unit=clause.unit,
                     standing=clause.standing, verified=clause.verified,
-                    low=clause.bounds(conditions)[0] if clause.two_sided else None, evidence=proof,
+                    low=clause.bounds(conditions)[0] if clause.two_sided else None, evidence=told,
                 )  # fmt: skip
 
 
@@ -140,11 +143,13 @@ def settle(
     for average in derived.averages:
         key = (average.parameter, average.window, average.from_ns)
         old = known_averages.get(key)
-        settled = average if old is None else replace(average, version=old.version)
-        if settled != old:
-            settled = replace(average, version=1 if old is None else old.version + 1)
-            new_averages.append(settled)
-        versions[key] = settled
+        following = average
+        if old is not None:
+            same = replace(average, version=old.version) == old
+            following = old if same else replace(average, version=old.version + 1)
+        if following is not old:
+            new_averages.append(following)
+        versions[key] = following
     new_exceedances = []
     left = dict(known_exceedances)
     for found in derived.exceedances:
@@ -152,8 +157,8 @@ def settle(
         proof = {**found.evidence, "average": average_evidence(average)}
         known = left.pop((found.pack, found.clause, found.from_ns), None)
         late = now_ns - found.to_ns > LATE_NS
-        if following := _following(replace(found, evidence=proof, late=late), known):
-            new_exceedances.append(following)
+        if change := _following(replace(found, evidence=proof, late=late), known):
+            new_exceedances.append(change)
     new_exceedances += [
         replace(old, version=old.version + 1, change=Change.WITHDRAWN)
         for _, old in sorted(left.items())

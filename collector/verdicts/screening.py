@@ -119,13 +119,13 @@ def by_status(status: UInt8, group: npt.NDArray[np.intp], groups: int) -> Int64:
     return np.bincount(cells, minlength=groups * len(Status)).reshape(groups, len(Status)).astype(np.int64)
 
 
-def named(counts: Int64) -> dict[str, int]:
+def named(counts: Sequence[int]) -> dict[str, int]:
     """Counts of one group by the name of the status, without those that are zero.
 
-    >>> named(np.array([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]))
+    >>> named([5, 0, 0, 1, 0, 0, 0, 0, 0, 0])
     {'ok': 5, 'fault': 1}
     """
-    return {_NAMES[number]: int(counts[number]) for number in np.flatnonzero(counts)}
+    return {name: count for name, count in zip(_NAMES, counts, strict=True) if count}
 
 
 def status_named(text: str) -> Status | None:

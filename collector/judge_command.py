@@ -1,0 +1,264 @@
+"""`emitwatch judge`: averages, exceedances and episodes of a CSV file, by one rule pack, offline.
+
+The same pure modules judge here and in the running collector (`collector.verdicts.judgement`); this
+file only reads the options and the file, and prints.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from collector.catalogue import check_pack, rule_packs
+from collector.verdicts import csv_file
+from collector.verdicts.csv_file import Layout, parse_columns, read_csv
+from collector.verdicts.evidence import rfc3339
+from collector.verdicts.judgement import Derived, Episode, derive, episodes
+from collector.verdicts.pack import RulePack
+from collector.verdicts.points import PointRules, point_rules
+from collector.verdicts.records import Average, Exceedance
+from collector.verdicts.screening import Signal
+from collector.verdicts.windows import FIXED_NS
+from gateway import catalogue
+from gateway.document import Fault, FaultyFiles
+from gateway.measurement import SECOND_NS
+from gateway.settings import KINDS
+
+ROWS_MAX = 60  # lines of a table on the screen; --json has them all
+
+Rules = Annotated[str, typer.Option("--rules", help="Id of a rule pack, or a file.", metavar="NAME|FILE")]
+Point = Annotated[str, typer.Option("--point", help=f"Kind of point: {', '.join(KINDS)}.", metavar="KIND")]
+Csv = Annotated[Path, typer.Option("--csv", help="The file; - reads standard input.", metavar="FILE")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="A setting of the point.", metavar="KEY=VALUE")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--columns", help="time=HEADER,value=HEADER, or PARAMETER=HEADER.", metavar="NAME=HEADER,..."),
+]
+Timezone = Annotated[str, typer.Option("--timezone", help="Local time of the point, and of naive times in the file.")]
+Stamp = Annotated[str, typer.Option("--stamp", help="What a time marks of its interval: start, middle or end.")]
+Start = Annotated[str, typer.Option("--start", help="Time of the first row, where there is no time column.")]
+Interval = Annotated[float | None, typer.Option("--interval", help="What a value stands for. [s]", metavar="S")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def judge(
+    rules: Rules,
+    point: Point,
+    csv: Csv,
+    settings: Settings = None,
+    columns: Columns = None,
+    timezone: Timezone = "",
+    stamp: Stamp = "start",
+    start: Start = "",
+    interval: Interval = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge measurements in a CSV file by a rule pack, offline. Exit 0 whether or not a limit is exceeded."""
+    pack = _pack(rules, point)
+    _require(stamp in csv_file.STAMPS, f"--stamp {stamp!r} is not one of: {', '.join(csv_file.STAMPS)}")
+    zone = _zone(timezone or "UTC")
+    parameters = catalogue.parameters()
+    law, faults = point_rules(
+        "offline", str(csv), point, timezone=zone, packs=[pack], settings=_settings(settings or []),
+        parameters=parameters, path="--set",
+    )  # fmt: skip
+    if faults:
+        raise FaultyFiles(faults)
+
+    def named(text: str) -> str:
+        known = parameters.find(text)
+        return known.code if known else text
+
+    units = {clause.parameter: clause.unit for clause in pack.clauses} | {
+        c: p.unit or " " for c, p in parameters.items()
+    }
+    layout = Layout(
+        columns=_columns(columns or []), timezone=zone, stamp=stamp, start_ns=_start(start, interval, zone),
+        interval_ns=None if interval is None else round(interval * SECOND_NS), parameter=_parameter(pack),
+        named=named, unit=lambda code: units.get(code, ""),
+    )  # fmt: skip
+    signals, faults = read_csv(_text(csv), str(csv), layout)
+    if faults:
+        raise FaultyFiles(faults)
+    derived = judged(law, signals)
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(report(pack, law, derived)) + b"\n")
+    else:
+        _show(pack, law, derived)
+
+
+def judged(law: PointRules, signals: Sequence[Signal]) -> Derived:
+    """What the signals of one point come to, in every kind of window that is built for it."""
+    from_ns = min(int(signal.time_ns[0]) for signal in signals)
+    to_ns = max(int(signal.time_ns[-1]) + signal.coarsest_ns for signal in signals)
+    wanted = {kind: law.windows(kind, from_ns, to_ns) for kind in law.built}
+    return derive(law, {signal.parameter: signal for signal in signals}, wanted, proof=False)
+
+
+def report(pack: RulePack, law: PointRules, derived: Derived) -> dict[str, Any]:
+    """What `--json` prints."""
+    return {
+        "rules": pack.id,
+        "timezone": law.timezone,
+        "averages": [_average(average) for average in derived.averages],
+        "exceedances": [_exceedance(exceedance) for exceedance in derived.exceedances],
+        "episodes": [_episode(episode) for episode in episodes(law, derived.exceedances)],
+    }
+
+
+def _average(average: Average) -> dict[str, Any]:
+    return {
+        "parameter": average.parameter, "window": average.window, "from": rfc3339(average.from_ns),
+        "to": rfc3339(average.to_ns), "value": average.value, "evaluated": average.evaluated, "unit": average.unit,
+        "coverage": average.coverage, "valid": average.valid, "percentiles": average.percentiles,
+    }  # fmt: skip
+
+
+def _exceedance(found: Exceedance) -> dict[str, Any]:
+    return {
+        "clause": found.clause, "parameter": found.parameter, "from": rfc3339(found.from_ns),
+        "to": rfc3339(found.to_ns), "value": found.value, "limit": found.limit, "unit": found.unit,
+        "standing": found.standing.value,
+    }  # fmt: skip
+
+
+def _episode(episode: Episode) -> dict[str, Any]:
+    return {
+        "clause": episode.clause, "from": rfc3339(episode.from_ns), "to": rfc3339(episode.to_ns),
+        "windows": episode.windows,
+    }  # fmt: skip
+
+
+# --- options ---------------------------------------------------------------------------------------
+
+
+def _require(good: bool, message: str) -> None:
+    if not good:
+        raise typer.BadParameter(message)
+
+
+def _pack(name: str, kind: str) -> RulePack:
+    """The pack of an id or a file, for this kind of point."""
+    _require(kind in KINDS, f"--point {kind!r} is not one of: {', '.join(KINDS)}")
+    if name.endswith(".toml") or Path(name).is_file():
+        pack, faults = check_pack(name)
+        if pack is None:
+            raise FaultyFiles(faults)
+    else:
+        packs = rule_packs()
+        _require(name in packs, f"no rule pack {name!r}; there are: {', '.join(sorted(packs))}, or name a file")
+        pack = packs[name]
+    _require(pack.kind == kind, f"{pack.id} is for {pack.kind}, not for --point {kind}")
+    return pack
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise typer.BadParameter(f'--timezone {name!r} is not a time zone; an IANA name, as "Asia/Shanghai"') from error
+    return name
+
+
+def _settings(texts: Sequence[str]) -> dict[str, str]:
+    settings = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        _require(bool(equals and key.strip()), f"--set {text!r} is not of the form KEY=VALUE")
+        settings[key.strip()] = value.strip()
+    return settings
+
+
+def _columns(texts: Sequence[str]) -> dict[str, str]:
+    try:
+        return parse_columns(texts)
+    except ValueError as error:
+        raise typer.BadParameter(f"--columns: {error}") from error
+
+
+def _start(text: str, interval: float | None, zone: str) -> int | None:
+    _require(interval is None or 0.001 <= interval <= 366 * 86400, "--interval is in seconds, above 0")
+    if not text:
+        return None
+    _require(interval is not None, "--start needs --interval S, the seconds from row to row")
+    try:
+        return csv_file.instant(text, zone)
+    except ValueError as error:
+        raise typer.BadParameter(f"--start {text!r} is not a time, as 2026-11-21T08:00:00Z") from error
+
+
+def _parameter(pack: RulePack) -> str:
+    """What a column `value` is of, where only one answer makes sense: the level, or the pack's single parameter."""
+    names = list(dict.fromkeys(clause.parameter for clause in pack.clauses))
+    if pack.kind == "noise":
+        return "LAeq" if "LAeq" in names or not names else names[0]
+    return names[0] if len(names) == 1 else ""
+
+
+def _text(path: Path) -> str:
+    try:
+        raw = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        raise FaultyFiles([Fault(str(path), "", None, f"not readable: {error.strerror}", "")]) from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # What Chinese spreadsheets write; it reads any bytes of ASCII headers and numbers the same.
+        return raw.decode("gb18030", errors="replace")
+
+
+# --- for people ------------------------------------------------------------------------------------
+
+
+def _show(pack: RulePack, law: PointRules, derived: Derived) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(f"[bold]{pack.title.en}[/bold]  {law.timezone}")
+    zone = ZoneInfo(law.timezone)
+    _print(console, "Averages longer than an hour", _averages_table(derived.averages, zone))
+    found = Table("clause", "parameter", "from", "value", "limit", "unit", "standing", box=None)
+    for e in derived.exceedances[:ROWS_MAX]:
+        found.add_row(
+            e.clause, e.parameter, _local(e.from_ns, zone), f"{e.value:g}", f"{e.limit:g}", e.unit, e.standing
+        )
+    _print(console, f"Exceedances: {len(derived.exceedances)}", found)
+    runs = episodes(law, derived.exceedances)
+    table = Table("clause", "parameter", "from", "to", "windows", box=None)
+    for run in runs[:ROWS_MAX]:
+        table.add_row(run.clause, run.parameter, _local(run.from_ns, zone), _local(run.to_ns, zone), str(run.windows))
+    _print(console, f"Episodes: {len(runs)}", table)
+
+
+def _averages_table(found: Sequence[Average], zone: ZoneInfo) -> Table:
+    table = Table(
+        "parameter", "window", "from", "value", "evaluated", "unit", "coverage", "valid", "L10", "L90", box=None
+    )
+    longer = [average for average in found if average.window not in FIXED_NS]
+    for a in longer[:ROWS_MAX]:
+        levels = [f"{a.percentiles[name]:.1f}" if name in a.percentiles else "" for name in ("L10", "L90")]
+        numbers = ["" if value is None else f"{value:.2f}" for value in (a.value, a.evaluated)]
+        table.add_row(
+            a.parameter, a.window, _local(a.from_ns, zone), *numbers, a.unit, f"{a.coverage:.1%}",
+            "yes" if a.valid else "no", *levels,
+        )  # fmt: skip
+    return table
+
+
+def _print(console: Console, title: str, table: Table) -> None:
+    console.print(f"\n[bold]{title}[/bold]")
+    if table.row_count:
+        console.print(table)
+    if table.row_count == ROWS_MAX:
+        console.print(f"... the first {ROWS_MAX}; --json prints all")
+
+
+def _local(time_ns: int, zone: ZoneInfo) -> str:
+    return datetime.fromtimestamp(time_ns // SECOND_NS, zone).strftime("%Y-%m-%d %H:%M")
