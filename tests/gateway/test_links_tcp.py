@@ -10,7 +10,7 @@ import pytest
 
 from gateway.links.tcp import BadAnswer, LinkDown, LinkError, NoAnswer, Refused, TcpLink
 from gateway.registers import Block
-from tests.gateway.instruments import Instruments, Reply, Request, mbap, serving, word
+from tests.gateway.modbus_server import Instruments, Reply, Request, mbap, serving, word
 from tests.gateway.ports import free_port
 
 BLOCK = Block(fc=3, address=10, count=3)

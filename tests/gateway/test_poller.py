@@ -1,0 +1,244 @@
+"""The poller against instruments that come and go: every tick gives a measurement or the reason why not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from gateway import catalogue
+from gateway.measurement import SECOND_NS, Columns, Status, concatenate
+from gateway.poller import FAILURES, PROBE_S, Poller, Rest
+from gateway.sensors import Sensor, resolve
+from gateway.settings import parse_site
+from tests.gateway.modbus_server import Instruments, Request, mbap, serving
+
+INTERVAL_NS = SECOND_NS // 10
+LEVELS = {0: 554, 1: 612, 2: 0}  # LAeq and LAFmax in 0.1 dB, status word
+
+SITE = """
+[plant]
+id = "p"
+timezone = "UTC"
+[broker]
+url = "mqtt://127.0.0.1"
+[[gateway]]
+id = "gw"
+[[point]]
+id = "fence"
+kind = "noise"
+"""
+
+
+def sensors(port: int, *units: int, interval_s: float = 0.1) -> tuple[Sensor, ...]:
+    text = SITE
+    for unit in units:
+        text += f'[[point]]\nid = "fence-{unit}"\nkind = "noise"\n'
+        text += f'[[sensor]]\nid = "slm-{unit}"\npoint = "fence-{unit}"\nlink = "tcp://127.0.0.1:{port}?unit={unit}"\n'
+        text += f'profile = "emitwatch-noise"\ninterval_s = {interval_s}\n'
+    site, faults = parse_site(text, "site.toml")
+    assert site, faults
+    found, faults = resolve(site, catalogue.profiles(), catalogue.parameters())
+    assert not faults
+    return found
+
+
+def instruments(**other: object) -> Instruments:
+    return Instruments(registers=lambda unit, address: LEVELS.get(address, 0), **other)  # type: ignore[arg-type]
+
+
+class Bench:
+    """A poller, what it gave, and the instruments it polls."""
+
+    def __init__(self, found: Instruments, poller: Poller, given: list[Columns]) -> None:
+        self.instruments, self.poller, self.given = found, poller, given
+
+    def rows(self, sensor: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ticks, LAeq values and statuses of one sensor."""
+        table = concatenate(self.given)
+        mine = [s.sensor == sensor and s.parameter == "LAeq" for s in table.series]
+        rows = table.take(np.array(mine)[table.series_index])
+        return rows.time_ns, rows.value, rows.status
+
+    async def until(self, condition: Callable[[], bool], timeout_s: float = 4.0) -> None:
+        """Poll until something is so."""
+        end = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < end, "it did not happen in time"
+            await asyncio.sleep(0.01)
+
+
+def poll(
+    talk: Callable[[Bench], Awaitable[None]], *units: int, found: Instruments | None = None,
+    now_ns: Callable[[], int] = time.time_ns, interval_s: float = 0.1,
+) -> Bench:  # fmt: skip
+    async def whole() -> Bench:
+        async with serving(found or instruments()) as served:
+            given: list[Columns] = []
+            poller = Poller(sensors(served.port, *units, interval_s=interval_s), given.append, now_ns=now_ns)
+            bench = Bench(served, poller, given)
+            running = asyncio.create_task(poller.run())
+            try:
+                await talk(bench)
+            finally:
+                running.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await running
+                await asyncio.sleep(0.01)
+            return bench
+
+    return asyncio.run(whole())
+
+
+def test_series_are_regular_and_values_those_of_the_registers():
+    async def talk(bench: Bench) -> None:
+        await bench.until(lambda: len(bench.given) >= 12)
+
+    bench = poll(talk, 1, 2)
+    for sensor in ("slm-1", "slm-2"):
+        time_ns, value, status = bench.rows(sensor)
+        assert (time_ns % INTERVAL_NS == 0).all()
+        assert (np.diff(time_ns) == INTERVAL_NS).all()
+        assert value.tolist() == [55.4] * len(value)
+        assert not status.any()
+    assert abs(time_ns[-1] - time.time_ns()) < SECOND_NS
+    assert bench.instruments.connections == 1, "both are behind one address"
+    assert {(s.point, s.parameter, s.unit) for s in bench.given[0].series} == {
+        ("fence-1", "LAeq", "dB(A)"),
+        ("fence-1", "LAFmax", "dB(A)"),
+    }
+
+
+def test_an_instrument_that_goes_and_returns_leaves_no_gap_and_two_log_lines():
+    async def talk(bench: Bench) -> None:
+        await bench.until(lambda: len(bench.given) >= 3)
+        await bench.instruments.stop()
+        await bench.until(lambda: bench.poller.state()["links"]["slm-1"] != "")
+        await asyncio.sleep(0.3)
+        await bench.instruments.start()
+        before = bench.poller.state()["polls_answered"]
+        await bench.until(lambda: bench.poller.state()["polls_answered"] > before + 2)
+
+    with capture_logs() as logs:
+        bench = poll(talk, 1)
+    time_ns, value, status = bench.rows("slm-1")
+    assert (np.diff(time_ns) == INTERVAL_NS).all(), "missing is a status, never a gap"
+    assert np.isnan(value[status != Status.OK]).all()
+    assert set(status.tolist()) == {Status.OK, Status.NO_COMM}
+    assert (status[0], status[-1]) == (Status.OK, Status.OK)
+    assert [(line["log_level"], line["sensor"]) for line in logs] == [("warning", "slm-1"), ("info", "slm-1")]
+    assert bench.poller.state()["links"] == {"slm-1": ""}
+
+
+def test_an_instrument_that_was_never_there_gives_no_comm_from_the_first_tick():
+    async def talk(bench: Bench) -> None:
+        await bench.instruments.stop()
+        await bench.until(lambda: len(bench.given) >= 6)
+
+    with capture_logs() as logs:
+        bench = poll(talk, 1)
+    time_ns, _, status = bench.rows("slm-1")
+    assert set(status.tolist()) == {Status.NO_COMM}
+    assert (np.diff(time_ns) == INTERVAL_NS).all()
+    assert len(logs) == 1
+    assert "cannot connect" in logs[0]["problem"]
+
+
+def test_a_dead_unit_does_not_take_the_time_of_the_living():
+    async def talk(bench: Bench) -> None:
+        await bench.until(lambda: bench.poller.state()["polls_failed"] >= FAILURES)
+        before = len(bench.rows("slm-2")[0])
+        await bench.until(lambda: len(bench.rows("slm-2")[0]) >= before + 8)
+
+    bench = poll(talk, 1, 2, found=instruments(script=lambda r: None if r.unit == 1 else r.answer))
+    dead, living = bench.rows("slm-1"), bench.rows("slm-2")
+    assert set(dead[2].tolist()) == {Status.NO_COMM}
+    assert (living[2][-8:] == Status.OK).all()
+    for time_ns, _, _ in (dead, living):
+        assert (np.diff(time_ns) == INTERVAL_NS).all(), "ticks that nobody had time for are filled"
+    assert bench.poller.state()["ticks_unserved"] > 0
+
+
+@pytest.mark.parametrize(("code", "status"), [(2, Status.NO_COMM), (4, Status.FAULT), (6, Status.NO_COMM)])
+def test_an_exception_says_what_the_value_is_worth(code, status):
+    def refuse(request: Request) -> bytes:
+        return mbap(request.tid, request.unit, bytes([request.fc | 0x80, code]))
+
+    async def talk(bench: Bench) -> None:
+        await bench.until(lambda: len(bench.given) >= 2)
+
+    with capture_logs() as logs:
+        bench = poll(talk, 1, found=instruments(script=refuse))
+    assert bench.rows("slm-1")[2][0] == status
+    assert f"exception {code}" in logs[0]["problem"]
+
+
+def test_what_the_instrument_says_of_itself_comes_along():
+    async def talk(bench: Bench) -> None:
+        await bench.until(lambda: len(bench.given) >= 1)
+
+    maintenance = Instruments(registers=lambda unit, address: 4 if address == 2 else 554)
+    bench = poll(talk, 1, found=maintenance)
+    _, value, status = bench.rows("slm-1")
+    assert (value[0], status[0]) == (55.4, Status.MAINTENANCE)
+
+
+@pytest.mark.parametrize("step_s", [3600, -3600])
+def test_a_step_of_the_clock_sets_the_ticks_anew(step_s):
+    shift = [0]
+
+    async def talk(bench: Bench) -> None:
+        await bench.until(lambda: len(bench.given) >= 3)
+        shift[0] = step_s * SECOND_NS
+        before = len(bench.given)
+        await bench.until(lambda: len(bench.given) >= before + 5)
+
+    bench = poll(talk, 1, now_ns=lambda: time.time_ns() + shift[0])
+    time_ns, _, status = bench.rows("slm-1")
+    steps = np.diff(time_ns)
+    assert (steps != INTERVAL_NS).sum() == 1, "one jump, not filled: the time between never was"
+    assert abs(steps[steps != INTERVAL_NS][0] - step_s * SECOND_NS) < SECOND_NS
+    assert (time_ns % INTERVAL_NS == 0).all()
+    assert not status.any()
+
+
+def test_addresses_do_not_wait_for_one_another():
+    async def whole() -> list[Columns]:
+        given: list[Columns] = []
+        silent = instruments(script=lambda r: None)
+        async with serving(silent), serving(instruments()) as good:
+            poller = Poller([*sensors(silent.port, 1), *sensors(good.port, 2)], given.append)
+            running = asyncio.create_task(poller.run())
+            await asyncio.sleep(0.7)
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            assert poller.state()["ticks_unserved"] > 0
+        return given
+
+    table = concatenate(asyncio.run(whole()))
+    good = np.array([s.sensor == "slm-2" for s in table.series])[table.series_index]
+    assert not table.status[good].any()
+    assert good.sum() >= 10
+
+
+def test_rest_grows_and_ends_with_the_first_success():
+    rest, now, waits = Rest(PROBE_S), 0, []
+    for _ in range(FAILURES - 1):
+        rest.failed(now)
+        assert not rest.resting(now)
+    for _ in range(8):
+        rest.failed(now)
+        assert rest.resting(now)
+        assert not rest.resting(rest.until_ns)
+        waits.append((rest.until_ns - now) / SECOND_NS)
+        now = rest.until_ns
+    assert waits == [1, 2, 4, 8, 16, 30, 30, 30]
+    rest.worked()
+    assert not rest.resting(now)
+    assert rest.failures == 0
