@@ -19,6 +19,7 @@ import pytest
 
 from simulators import broker
 from simulators.__main__ import PARENT
+from simulators.line import port_is_free
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
@@ -93,13 +94,15 @@ def demos() -> Iterator[list[Demo]]:
 def nothing_left(demo: Demo, ports: set[int], within_s: float) -> None:
     """Assert that children, ports and files are gone within a time."""
     end = time.monotonic() + within_s
-    while demo.children() and time.monotonic() < end:
+    while (demo.children() or taken(ports)) and time.monotonic() < end:
         time.sleep(0.05)
     assert demo.children() == {}
-    for port in ports:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
+    assert taken(ports) == set()
+
+
+def taken(ports: set[int]) -> set[int]:
+    """Which local ports somebody listens on."""
+    return {port for port in ports if not port_is_free(port)}
 
 
 @pytest.mark.parametrize("kind", ["amqtt", pytest.param("mosquitto", marks=needs_mosquitto)])
