@@ -34,6 +34,8 @@ QUARANTINE_COUNT = 20
 QUARANTINE_PERIOD_NS = 3600 * 1_000_000_000
 # All unknown gateways together: whoever may publish can invent as many names as it likes.
 _UNKNOWN = ""
+# As long as a gateway's id may be; of a stranger's topic no more is kept.
+_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class Gate:
         key = gateway if gateway in self._trusted else _UNKNOWN
         if not self._quota.take(key, now_ns):
             return Examined(None, b"", False, fault)
-        entry = Entry(0, received_ns, EntryKind.QUARANTINE, gateway, payload=payload)
+        entry = Entry(0, received_ns, EntryKind.QUARANTINE, gateway[:_NAME], payload=payload)
         return Examined(entry, seal.digest(payload), False, fault)
 
 

@@ -61,6 +61,7 @@ class Subscriber:
         self.refusal = ""
         self._broker, self._gate, self._deliveries = broker, gate, deliveries
         self._session = 0
+        self._away = False
         self._logged = Quota(_FAULTS_LOGGED, _FAULTS_PERIOD_NS)
         self._stopping = threading.Event()
         self._five = broker.protocol == "5"
@@ -81,6 +82,7 @@ class Subscriber:
             client.tls_set_context(tls)
         client.reconnect_delay_set(*RECONNECT_S)
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
@@ -130,17 +132,24 @@ class Subscriber:
             return
         # Numbers of the last connection mean nothing on this one.
         self._session += 1
-        self.connected, self.refusal = True, ""
+        self.connected, self.refusal, self._away = True, "", False
         client.subscribe(up_topic("+"), QOS)
         log.info(
             "The broker is connected.", host=self._broker.host, port=self._broker.port, resumed=flags.session_present
         )
         self._put(Signal.CONNECTED)
 
+    def _on_connect_fail(self, _: Client, __: object) -> None:
+        """Nobody answers; said once, and again only after it was there."""
+        if not self._away:
+            self._away = True
+            log.warning("The broker cannot be reached; trying again.", host=self._broker.host, port=self._broker.port)
+
     def _on_disconnect(
         self, _: Client, __: object, ___: DisconnectFlags, reason: ReasonCode, ____: Properties | None
     ) -> None:
         if self.connected and not self._stopping.is_set():
+            self._away = True
             log.warning("The broker is gone; gateways keep what they measure until it is back.", reason=str(reason))
         self.connected = False
 
@@ -171,7 +180,7 @@ class Subscriber:
             if examined.fault and self._logged.take(gateway if examined.entry else "", time.monotonic_ns()):
                 log.warning("A message is not accepted.", gateway=gateway, reason=examined.fault)
         except Exception:
-            log.exception("A message could not be examined and is dropped.", topic=message.topic)
+            log.exception("A message could not be examined and is dropped.", size=len(message.payload))
             self._client.ack(message.mid, QOS)
             return
         self._put(Delivery(examined, self._session, message.mid))

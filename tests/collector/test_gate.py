@@ -63,6 +63,9 @@ def test_bad_messages_are_kept_up_to_a_quota() -> None:
     ]
     assert sum(kept) == 4 * QUARANTINE_COUNT
     assert examine(gateway, bytes(MAX_PAYLOAD + 1)).entry is None
+    named = examine(gateway, b"bad", "x" * 60_000).entry
+    assert named is not None
+    assert named.gateway == "x" * 64
 
 
 def body_of(gateway: FakeGateway, **changes: object) -> bytes:
