@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeAlias
 
 from api.times import format_time
 from api.views import STATUS_NAMES, Item, names, number
 from collector.verdicts.limits import Clause, night_hours, resolve
 from collector.verdicts.pack import RulePack
+from collector.verdicts.records import Average
 from gateway.measurement import SECOND_NS, Series, Status
 from gateway.parameters import Parameters
 from gateway.sensors import Sensor
@@ -26,7 +28,10 @@ from gateway.settings import Point, Site
 SILENT_POLLS = 5
 MIN_SILENCE_NS = 60 * SECOND_NS
 
-Latest = Mapping[tuple[str, str, str], tuple[int, float, int]]
+# (plant, point, parameter) -> time [ns], value, status
+Latest: TypeAlias = Mapping[tuple[str, str, str], tuple[int, float, int]]
+# (plant, point, parameter, window) -> the newest average
+Judged: TypeAlias = Mapping[tuple[str, str, str, str], Average]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +116,23 @@ def plant_item(site: Site, states: Mapping[tuple[str, str], str]) -> Item:
     }
 
 
-def point_item(inventory: Inventory, place: Place, latest: Latest, state: str) -> Item:
-    """A point with its parameters, their newest values and their limits as they hold now."""
+def point_item(inventory: Inventory, place: Place, *, latest: Latest, judged: Judged, state: str) -> Item:
+    """A point with its parameters, their newest values, their limits as they hold now, and what was judged last."""
     return {
         "plant": place.site.plant.id,
         "id": place.point.id,
         "kind": place.point.kind,
         "name": names(place.point.name),
         "settings": dict(place.point.settings),
-        "rules": list(place.point.rules),
+        "rules": [
+            {"id": rule, "title": names(inventory.packs[rule].title)}
+            for rule in place.point.rules
+            if rule in inventory.packs
+        ],
         "timezone": place.site.plant.timezone,
         "night": list(place.night),
         "parameters": [
-            parameter_of_point(inventory, place, series, sensor, latest)
-            for series, sensor in _one_a_parameter(place.series())
+            _parameter_item(inventory, place, pair, latest, judged) for pair in _one_a_parameter(place.series())
         ],
         "state": state,
     }
@@ -135,12 +143,13 @@ def _one_a_parameter(pairs: Iterable[tuple[Series, Sensor]]) -> Iterable[tuple[S
     return {series.parameter: (series, sensor) for series, sensor in pairs}.values()
 
 
-def parameter_of_point(
-    inventory: Inventory, place: Place, series: Series, sensor: Sensor, latest: Latest
+def _parameter_item(
+    inventory: Inventory, place: Place, pair: tuple[Series, Sensor], latest: Latest, judged: Judged
 ) -> Item:
-    """One parameter as a point shows it."""
+    series, sensor = pair
+    key = (series.plant, series.point, series.parameter)
     parameter = inventory.parameters.get(series.parameter)
-    newest = latest.get((series.plant, series.point, series.parameter))
+    newest = latest.get(key)
     conditions = current_conditions(place, latest)
     return {
         "code": series.parameter,
@@ -154,7 +163,11 @@ def parameter_of_point(
             "value": number(newest[1]),
             "status": STATUS_NAMES.get(newest[2], str(newest[2])),
         },
-        "limits": [limit_item(clause, conditions) for clause in place.clauses if clause.parameter == series.parameter],
+        "limits": [
+            limit_item(clause, conditions) | {"judged": judged_item(clause, judged.get((*key, clause.window)))}
+            for clause in place.clauses
+            if clause.parameter == series.parameter
+        ],
     }  # fmt: skip
 
 
@@ -180,13 +193,29 @@ def limit_item(clause: Clause, conditions: Mapping[str, float]) -> Item:
         "low": low,
         "unit": clause.unit,
         "window": clause.window,
-        "period": clause.period,
+        "period": _period(clause),
         "statistic": clause.statistic,
         "corrected": clause.corrected,
         "standing": clause.standing.value,
         "verified": clause.verified,
         "conditions": list(clause.conditions),
     }
+
+
+def _period(clause: Clause) -> str:
+    """The part of the day in which a limit holds: that of its windows, where they are days or nights of noise."""
+    own_window = clause.window if clause.kind == "noise" and clause.window in ("day", "night") else ""
+    return clause.period or own_window
+
+
+def judged_item(clause: Clause, average: Average | None) -> Item | None:
+    """The newest window that a clause could judge: its value as compared, None where there is none yet."""
+    if average is None or not average.valid:
+        return None
+    plain = average.value if average.evaluated is None else average.evaluated
+    value = average.maximum if clause.statistic == "maximum" else plain
+    times = {"from": format_time(average.from_ns), "to": format_time(average.to_ns)}
+    return None if value is None else {"value": value, **times}
 
 
 def states(

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Response
 
 from alerts.ledger import UnknownIncident
 from api import schemas, views
-from api.inventory import Latest, latest_by_parameter, plant_item, point_item, states
+from api.inventory import Judged, Latest, latest_by_parameter, plant_item, point_item, states
 from api.problems import Problem
 from api.queries import LIMIT, find_place, raw_page, read_cursor, read_span
 from api.sources import Sources
@@ -60,6 +60,13 @@ def _now(sources: Sources) -> tuple[Latest, dict[tuple[str, str], str]]:
     return latest, states(sources.inventory, latest, exceeded, sources.now_ns())
 
 
+def _judged(sources: Sources, plant: str) -> Judged:
+    """The newest average of every window that a clause judges."""
+    windows = {clause.window for place in sources.inventory.places.values() for clause in place.clauses}
+    rows = [row.average for window in windows for row in sources.book.latest_averages(plant=plant, window=window)]
+    return {(a.plant, a.point, a.parameter, a.window): a for a in rows}
+
+
 def _plant_routes(router: APIRouter, sources: Sources) -> None:
     inventory = sources.inventory
 
@@ -73,8 +80,13 @@ def _plant_routes(router: APIRouter, sources: Sources) -> None:
     def points(plant: Text = "") -> Json:
         """Every point, with newest values, limits as they hold now, and its state."""
         latest, now = _now(sources)
+        judged = _judged(sources, plant)
         chosen = [place for place in inventory.places.values() if plant in ("", place.site.plant.id)]
-        return Json(views.page_of(point_item(inventory, place, latest, now[place.key]) for place in chosen))
+        return Json(
+            views.page_of(
+                point_item(inventory, place, latest=latest, judged=judged, state=now[place.key]) for place in chosen
+            )
+        )
 
     @router.get("/parameters", response_model=schemas.Page[schemas.Parameter])
     def parameters() -> Json:

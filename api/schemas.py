@@ -71,6 +71,14 @@ class Latest(Shape):
     status: StatusName
 
 
+class Judged(Shape):
+    """The newest window a clause could judge, its value as it is compared with the limit."""
+
+    value: float
+    from_: Annotated[str, Field(alias="from")]
+    to: str
+
+
 class Limit(Shape):
     """A clause as it holds at a point now. limit, low: null = no bound on that side, or none under the conditions."""
 
@@ -88,6 +96,14 @@ class Limit(Shape):
     standing: StandingName
     verified: bool
     conditions: list[str]
+    judged: Judged | None
+
+
+class Rules(Shape):
+    """A rule pack that a point is judged by."""
+
+    id: str
+    title: Name
 
 
 class PointParameter(Shape):
@@ -111,7 +127,7 @@ class Point(Shape):
     kind: Literal["noise", "stack", "water"]
     name: Name
     settings: dict[str, Any]
-    rules: list[str]
+    rules: list[Rules]
     timezone: str
     night: tuple[str, str]
     parameters: list[PointParameter]

@@ -176,7 +176,7 @@ export class Chart {
     const { top, height } = plot.bbox;
     const fade = plot.ctx.createLinearGradient(0, top, 0, top + height);
     fade.addColorStop(0, this.ink("data-fade"));
-    fade.addColorStop(1, "transparent");
+    fade.addColorStop(1, this.ink("data-fade-end"));
     return fade;
   }
 
@@ -198,6 +198,7 @@ export class Chart {
     ctx.fillStyle = this.ink("night-ink");
     ctx.font = `${11 * devicePixelRatio}px ${getComputedStyle(document.body).fontFamily}`;
     ctx.textBaseline = "top";
+    ctx.textAlign = "left";
     for (const night of this.scene.nights) {
       const from = this.#x(plot, night.from);
       if (this.#x(plot, night.to) - from > 60 * devicePixelRatio) {
@@ -268,6 +269,7 @@ export class Chart {
     ctx.globalAlpha = 1;
     ctx.fillStyle = this.ink("limit");
     ctx.textBaseline = "middle";
+    ctx.textAlign = "left";
     ctx.fillText(text, left + 5 * ratio, top + 8 * ratio);
   }
 

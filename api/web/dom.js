@@ -68,10 +68,12 @@ export function unit(text) {
   return PRETTY[text] ?? text;
 }
 
-/** A parameter's symbol with its indices lowered: SO2, NOx, LAeq, NH3-N. */
-export function symbol(code) {
-  const level = /^L(A?[A-Za-z]*\d*)$/.exec(code);
-  if (level && level[1]) return [h("span.sym", {}, "L", h("sub", {}, level[1]))];
-  if (!/^[A-Z][A-Za-z0-9]{0,3}(-[A-Z])?$/.test(code) || !/\d|x$/.test(code)) return [code.replaceAll("_", " ")];
-  return [h("span.sym", {}, ...code.split(/(\d+|x(?=$))/).filter(Boolean).map((part) => (/^(\d+|x)$/.test(part) ? h("sub", {}, part) : part)))];
+/** A parameter's symbol with its indices lowered (SO2, NOx, LAeq, NH3-N); one without a symbol by its short name. */
+export function symbol(code, name = "") {
+  const level = /^L(A[A-Za-z]*\d*)$/.exec(code);
+  if (level) return [h("span.sym", {}, "L", h("sub", {}, level[1]))];
+  if (/^[a-z]/.test(code) && code !== "pH") return [name.split(/[(（]/)[0].trim() || code.replaceAll("_", " ")];
+  if (!/^[A-Z][A-Za-z0-9]{0,3}(-[A-Z])?$/.test(code) || !/\d|x$/.test(code)) return [code];
+  const parts = code.split(/(\d+|x(?=$))/).filter(Boolean);
+  return [h("span.sym", {}, parts.map((part) => (/^(\d+|x)$/.test(part) ? h("sub", {}, part) : part)))];
 }

@@ -54,7 +54,7 @@ export class Evidence {
       h("div.drawer-body", {},
         h("header.drawer-head", {},
           h("p.eyebrow", {}, t("evidence")),
-          h("h2", { id: "evidence-title" }, label(trail.clause.title)),
+          h("h2", { id: "evidence-title" }, label(trail.title)),
           h("p.quiet", {}, point ? label(point.name) : found.point, " · ", span(found.from, found.to, this.zone)),
           h("p.verdict", {},
             h("strong", {}, value(found.value, found.unit)), h("span.unit", {}, unit(found.unit)),
@@ -90,41 +90,59 @@ export class Evidence {
   }
 
   #clause() {
-    const { clause } = this.trail;
+    const { pack, evidence, exceedance: found } = this.trail;
+    const clause = evidence.clause ?? found;
+    const conditions = Object.entries(clause.conditions ?? {}).map(([name, number]) => `${name.replaceAll("_", " ")} ${plainNumber(Math.round(number * 100) / 100)}`);
     return [
-      h("p", {}, h("strong", {}, label(clause.pack_title) || clause.pack), h("br"), clause.cite),
+      h("p", {}, h("strong", {}, label(pack.title)), h("br"), clause.cite),
       facts([
-        [t("limit"), `${limitText(clause)} ${unit(clause.unit)}`],
-        [t("window"), t(`window_${clause.window}`)],
-        [t("source"), clause.source],
+        [t("limit"), `${limitText({ low: clause.low ?? null, limit: clause.limit })} ${unit(clause.unit)}`],
+        [t("conditions"), conditions.join(", ")],
+        [t("window"), windowName(clause)],
+        [t("compared"), [t(clause.corrected === "converted" ? "converted" : "as_measured"), clause.rounding && clause.rounding !== "none" ? t("rounded", clause.places) : ""].filter(Boolean).join(", ")],
+        [t("source"), pack.source],
       ]),
-      clause.note ? h("p.quiet", {}, clause.note) : null,
+      pack.note ? h("p.quiet", {}, pack.note) : null,
     ];
   }
 
   #average() {
-    const { average, exceedance: found } = this.trail;
+    const { exceedance: found, evidence } = this.trail;
+    const average = evidence.average ?? this.trail.average;
     if (!average) return h("p.quiet", {}, "–");
-    const inputs = Object.entries(average.inputs ?? {}).filter(([, item]) => item !== null && !(Array.isArray(item) && !item.length));
+    const figure = (number, digits = 0) => `${value(number, average.unit, digits)} ${unit(average.unit)}`;
+    const levels = Object.entries(average.percentiles ?? {});
     return [
       facts([
-        [t("window"), `${t(`window_${found.window}`)} · ${span(average.from, average.to, this.zone)}`],
-        [t("value"), `${value(average.value, average.unit, 2)} ${unit(average.unit)}`],
-        average.evaluated !== null ? [t("evaluated"), `${plainNumber(average.evaluated)} ${unit(average.unit)}`] : null,
-        average.maximum !== null ? [t("maximum_in"), `${value(average.maximum, average.unit)} ${unit(average.unit)}`] : null,
+        [t("window"), `${windowName(found)} · ${span(average.from, average.to, this.zone)}`],
+        [t("value"), figure(average.value, 2)],
+        average.evaluated !== null ? [t("evaluated"), h("b.key", {}, `${plainNumber(Math.round(average.evaluated * 1000) / 1000)} ${unit(average.unit)}`)] : null,
+        average.maximum !== null ? [t("maximum_in"), figure(average.maximum)] : null,
         [t("coverage"), `${(average.coverage * 100).toFixed(1)} %`],
-        ...Object.entries(average.percentiles).map(([name, level]) => [name, `${value(level, average.unit)} ${unit(average.unit)}`]),
+        average.parts ? [t("validity"), `${t("parts", plainNumber(Math.round(average.parts.valid)), needed(average.parts))} · ${average.parts.cite}`] : null,
       ]),
-      inputs.length ? h("details.inner", { open: this.trail.clause.corrected === "converted" }, h("summary", {}, t("corrections")), tree(average.inputs)) : null,
-      h("p.quiet", {}, t("version", average.version)),
+      levels.length ? h("ul.levels", {}, levels.map(([name, level]) => h("li", {}, symbol(`LA${name.slice(1)}`), h("b", {}, value(level, average.unit))))) : null,
+      average.corrections?.length ? this.#corrections(average) : null,
+      h("p.quiet", {}, t("version", average.version), this.trail.average && this.trail.average.version !== average.version ? ` · ${t("newer", this.trail.average.version, figure(this.trail.average.evaluated ?? this.trail.average.value))}` : ""),
     ];
   }
 
+  /** Each correction with what it took; the standard's own order. */
+  #corrections(average) {
+    return h("ol.corrections", {},
+      h("li", {}, h("span", {}, t("as_measured")), h("b", {}, value(average.value, average.unit, 1))),
+      average.corrections.map(({ step, ...taken }) => h("li", {},
+        h("span", {}, t(`correction_${step}`)),
+        h("span.quiet", {}, Object.entries(taken).filter(([, number]) => number !== null).map(([name, number]) => `${t(`taken_${name}`)} ${takenValue(name, number)}`).join(" · ")))),
+      average.standard_dry !== undefined && average.standard_dry !== null ? h("li", {}, h("span", {}, t("standard_dry")), h("b", {}, value(average.standard_dry, average.unit, 1))) : null,
+      average.converted !== undefined && average.converted !== null ? h("li", {}, h("span", {}, t("converted")), h("b", {}, value(average.converted, average.unit, 1))) : null);
+  }
+
   #measurements() {
-    const { measurements } = this.trail;
-    this.canvas = h("div.canvas.small", { role: "img", "aria-label": t("chart_label", measurements.parameter, this.trail.exceedance.point, "") });
+    const { measurements, exceedance: found } = this.trail;
+    this.canvas = h("div.canvas.small", { role: "img", "aria-label": t("chart_label", measurements.parameter, found.point, "") });
     return [
-      h("p", {}, h("strong", {}, t("measured_count", measurements.count.toLocaleString()))),
+      h("p", {}, h("strong", {}, t("measured_count", measurements.count.toLocaleString())), h("span.quiet", {}, ` · ${span(measurements.from, measurements.to, this.zone)}`)),
       this.canvas,
       h("ul.statuses", { "aria-label": t("statuses") }, Object.entries(measurements.statuses).map(([name, count]) =>
         h("li", { "data-status": name }, t(`status_${name}`), " ", h("b", {}, count.toLocaleString())))),
@@ -133,7 +151,8 @@ export class Evidence {
   }
 
   #plot() {
-    const { measurements, clause, exceedance: found } = this.trail;
+    const { measurements, exceedance: found } = this.trail;
+    const clause = this.trail.evidence.clause ?? found;
     if (!measurements.items.length) { this.canvas.remove(); return; }
     this.chart?.clear();
     this.chart = new Chart(this.canvas, { onZoom: () => {}, onRead: () => {} });
@@ -145,49 +164,62 @@ export class Evidence {
     this.chart.show({
       times, values: measurements.items.map((item) => (item.status === "ok" ? (highest && item.maximum !== undefined ? item.maximum : item.value) : null)),
       step, from, to, following: false, zone: this.zone, unit: measurements.unit, nights: [],
-      limits: [{ ...clause, period: "", name: t("limit") }],
-      judged: highest ? [] : [{ from, to, value: found.value, over: true }], zero: false,
+      limits: [{ limit: clause.limit, low: clause.low ?? null, period: "", name: t("limit") }],
+      judged: highest ? [] : [{ from, to, value: found.value, over: true }],
+      zero: /^(mg|ug)/.test(measurements.unit),
     });
   }
 
   #registers() {
-    const rows = this.trail.sensors.map((sensor) => h("section.instrument", { "data-main": sensor.main ? "" : null },
-      h("p", {}, h("strong", {}, sensor.id), ` · ${label(sensor.title)}`, h("br"), h("code", {}, sensor.link)),
+    const rows = this.#sensors().map((sensor) => h("section.instrument", {},
+      h("p", {}, h("strong", {}, sensor.sensor), sensor.title ? ` · ${label(sensor.title)}` : "", h("br"), h("code", {}, sensor.link ?? "")),
       h("div.table-box", { tabindex: "0", role: "region", "aria-label": t("step_registers") }, h("table", {},
         h("thead", {}, h("tr", {}, [t("parameter"), t("function"), t("address"), t("type"), t("scale")].map((title) => h("th", { scope: "col" }, title)))),
         h("tbody", {}, sensor.registers.map((register) => h("tr", { "data-main": register.parameter === this.trail.exceedance.parameter ? "" : null },
           h("th", { scope: "row" }, symbol(register.parameter)),
-          h("td", {}, String(register.function).padStart(2, "0")),
+          h("td", {}, String(register.fc).padStart(2, "0")),
           h("td", {}, `${register.address}`, h("span.quiet", {}, ` 0x${register.address.toString(16).toUpperCase().padStart(4, "0")}`)),
-          h("td", {}, register.type, register.order ? h("span.quiet", {}, ` ${register.order}`) : null),
+          h("td", {}, register.type, register.order && register.order !== "AB" ? h("span.quiet", {}, ` ${register.order}`) : null),
           h("td", {}, `× ${plainNumber(register.scale)}`, register.offset ? ` + ${plainNumber(register.offset)}` : "", " ", unit(register.unit)))))))));
     return rows.length ? rows : h("p.quiet", {}, "–");
   }
 
   #manual() {
-    const { sensors, exceedance: found } = this.trail;
-    return sensors.map((sensor) => h("section.instrument", { "data-main": sensor.main ? "" : null },
+    const rows = this.#sensors().map((sensor) => h("section.instrument", {},
       h("p", {}, h("strong", {}, [sensor.maker, sensor.model].filter(Boolean).join(" ") || sensor.profile), h("br"), sensor.manual),
-      h("ul.lines.pages", {}, distinct(sensor.registers, found.parameter).map((register) => h("li", {}, icon("manual"), h("span", {}, symbol(register.parameter), ": ", register.manual)))),
+      h("ul.lines.pages", {}, sensor.registers.map((register) => h("li", {}, icon("manual"), h("span", {}, h("b", {}, symbol(register.parameter)), " ", register.manual)))),
       h("p.quiet", {}, `${t("source")}: ${sensor.source}`)));
+    return rows.length ? rows : h("p.quiet", {}, "–");
+  }
+
+  /** The instruments that had a part, each with the registers of what it measured; the judged parameter's first. */
+  #sensors() {
+    const judged = this.trail.exceedance.parameter;
+    return (this.trail.evidence.sensors ?? []).map((sensor) => ({
+      ...sensor,
+      registers: (sensor.registers ?? []).filter((register) => !sensor.parameters || sensor.parameters.includes(register.parameter))
+        .sort((a, b) => Number(b.parameter === judged) - Number(a.parameter === judged)),
+    }));
   }
 }
 
-/** Registers, the judged parameter's first. */
-function distinct(registers, parameter) {
-  return [...registers].sort((a, b) => Number(b.parameter === parameter) - Number(a.parameter === parameter));
+const TAKEN_UNITS = { temperature_c: "degC", static_pa: "Pa", barometric_pa: "Pa", moisture_percent: "%", oxygen_percent: "%", oxygen_dry: "%", reference_percent: "%" };
+
+function takenValue(name, number) {
+  const text = typeof number === "number" ? plainNumber(Math.round(number * 100) / 100) : String(number);
+  const own = TAKEN_UNITS[name] ?? (name.includes("oxygen") || name.includes("percent") ? "%" : "");
+  return `${text} ${unit(own)}`.trim();
+}
+
+/** night, hour …, or "highest of each minute" where maxima are judged. */
+function windowName(item) {
+  return item.statistic === "maximum" ? t("peak_of", t(`window_${item.window}`)) : t(`window_${item.window}`);
+}
+
+function needed(parts) {
+  return parts.minimum !== null && parts.minimum !== undefined ? String(parts.minimum) : `${Math.round((parts.share ?? 0) * 100)} %`;
 }
 
 function facts(rows) {
   return h("dl.facts", {}, rows.filter((row) => row && row[1]).map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text))));
-}
-
-/** Anything nested as lists of names and values: corrections differ from kind to kind of point. */
-function tree(value) {
-  if (value === null || value === undefined) return "–";
-  if (typeof value === "number") return plainNumber(value);
-  if (typeof value !== "object") return String(value).replaceAll("_", " ");
-  if (Array.isArray(value)) return h("ol.tree", {}, value.map((item) => h("li", {}, tree(item))));
-  return h("dl.tree", {}, Object.entries(value).map(([key, item]) =>
-    h("div", { "data-nested": item !== null && typeof item === "object" ? "" : null }, h("dt", {}, key.replaceAll("_", " ")), h("dd", {}, tree(item)))));
 }

@@ -53,7 +53,7 @@ export class Focus {
         h("span.kind.big", {}, icon(point.kind)),
         h("div.focus-name", {},
           h("h2", { id: "point-name" }, label(point.name)),
-          h("p.quiet", {}, [t(point.kind), ...point.rules].join(" · "))),
+          h("p.quiet", {}, [t(point.kind), ...point.rules.map((rule) => label(rule.title))].join(" · "))),
         this.state),
       h("div.tiles", { role: "group", "aria-label": t("parameter") }, point.parameters.map((item) => this.#tile(item))),
       h("section.panel", { "aria-label": t("chart") },
@@ -75,7 +75,7 @@ export class Focus {
     const tile = h("button.tile", {
       type: "button", title: label(parameter.name), "aria-pressed": String(parameter === this.parameter),
       onclick: () => this.onChange({ parameter: parameter.code, range: this.range }),
-    }, h("span.tile-name", {}, symbol(parameter.code)), h("span.tile-value", {}, number, h("span.unit", {}, unit(parameter.unit))));
+    }, h("span.tile-name", {}, symbol(parameter.code, label(parameter.name))), h("span.tile-value", {}, number, h("span.unit", {}, unit(parameter.unit))));
     this.tiles.set(parameter.code, { tile, number, parameter });
     return tile;
   }
@@ -172,7 +172,7 @@ export class Focus {
     const windows = [...new Set(judged.map((bar) => bar.window))];
     put(this.legend,
       h("li", { "data-mark": "line" }, curve),
-      windows.map((window) => h("li", { "data-mark": "judged" }, t("judged", t(`window_${window}`)))),
+      windows.length ? h("li", { "data-mark": "judged" }, t("judged", windows.map((window) => t(`window_${window}`)).join(", "))) : null,
       parameter.limits.length ? h("li", { "data-mark": "limit" }, t("limit")) : null,
       h("li", { "data-mark": "night" }, `${t("night")} ${point.night.join(" – ")}`));
   }

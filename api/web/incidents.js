@@ -19,7 +19,7 @@ export function clauseTitle(item, points) {
 export function excess(item) {
   const below = item.low !== null && item.value < item.low;
   const by = below ? item.low - item.value : item.value - item.limit;
-  return t(below ? "under" : "over", plainNumber(Math.round(by * 100) / 100));
+  return t(below ? "under" : "over", plainNumber(Math.round(by * 10) / 10 || by));
 }
 
 export class Incidents {
@@ -84,7 +84,7 @@ export class Incidents {
       this.#word(item, zone),
       h("footer", {},
         h("button.main", { type: "button", "data-evidence": String(worst.exceedance), onclick: () => this.onEvidence(worst.exceedance) },
-          t("evidence"), icon("right")),
+          t("show_evidence"), icon("right")),
         item.state === "open" ? h("button.ghost", { type: "button", onclick: () => this.#acknowledge(item) }, icon("check"), t("acknowledge")) : null));
   }
 

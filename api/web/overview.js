@@ -11,18 +11,11 @@ export function stateMark(state) {
   return h("span.state", { "data-state": state }, icon(state), h("span", {}, t(state)));
 }
 
-/** The limits of a parameter that can be drawn against its newest value: the night one at night, else the day one. */
-export function limitNow(parameter, night) {
+/** The limit that was judged last; where none was yet, the first that is a number. */
+export function limitShown(parameter) {
   const bounded = parameter.limits.filter((limit) => limit.limit !== null || limit.low !== null);
-  const wanted = night ? "night" : "day";
-  return bounded.find((limit) => limit.period === wanted) ?? bounded.find((limit) => !limit.period) ?? null;
-}
-
-/** Whether it is night at a point, by its own hours and time zone. */
-export function isNight(point, now = Date.now()) {
-  const time = new Intl.DateTimeFormat("en-GB", { timeZone: point.timezone, hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(now);
-  const [begin, end] = point.night;
-  return begin > end ? time >= begin || time < end : time >= begin && time < end;
+  const judged = bounded.filter((limit) => limit.judged).sort((a, b) => (a.judged.to < b.judged.to ? 1 : -1));
+  return judged[0] ?? bounded[0] ?? null;
 }
 
 export class Overview {
@@ -39,14 +32,15 @@ export class Overview {
   show(plants, points) {
     this.cells.clear();
     this.cards.clear();
-    put(this.root, plants.map((plant) => this.#plant(plant, points.filter((point) => point.plant === plant.id))));
+    const worst = [...plants].sort((a, b) => STATES.indexOf(a.state) - STATES.indexOf(b.state));
+    put(this.root, worst.map((plant) => this.#plant(plant, points.filter((point) => point.plant === plant.id))));
     this.#tally(points);
   }
 
   #tally(points) {
     const count = (state) => points.filter((point) => point.state === state).length;
     put(this.tally, STATES.filter((state) => count(state)).map((state) =>
-      h("li", { "data-state": state }, icon(state), t(`points_${state}`, count(state)))));
+      h("li", { "data-state": state }, icon(state), h("b", {}, String(count(state))), h("span", {}, t(state)))));
   }
 
   #plant(plant, points) {
@@ -57,13 +51,12 @@ export class Overview {
 
   #card(point) {
     const key = `${point.plant}/${point.id}`;
-    const night = isNight(point);
     const card = h("article.card", { "data-state": point.state, "data-point": key },
       h("button.card-head", { type: "button", onclick: () => this.onChoose(point, null) },
         h("span.kind", { title: t(point.kind) }, icon(point.kind)),
         h("span.card-name", {}, label(point.name)),
         stateMark(point.state)),
-      h("div.cells", {}, this.#chosen(point).map((parameter) => this.#cell(point, parameter, night))));
+      h("div.cells", {}, this.#chosen(point).map((parameter) => this.#cell(point, parameter))));
     this.cards.set(key, card);
     return card;
   }
@@ -75,16 +68,22 @@ export class Overview {
     return [...limited, ...others].slice(0, CELLS);
   }
 
-  #cell(point, parameter, night) {
-    const limit = limitNow(parameter, night);
+  #cell(point, parameter) {
+    const limit = limitShown(parameter);
+    const judged = limit?.judged?.value ?? null;
     const number = h("span.number", {});
     const bar = h("span.gauge-bar", {});
-    const cell = h("button.cell", { type: "button", "data-parameter": parameter.code, onclick: () => this.onChoose(point, parameter.code) },
-      h("span.cell-name", { title: label(parameter.name) }, symbol(parameter.code)),
-      h("span.cell-value", {}, number, h("span.unit", {}, unit(parameter.unit))),
-      h("span.gauge", { "data-limit": limit ? "" : null }, bar),
-      h("span.cell-limit", {}, limit ? limitText(limit) : t("none_limit")));
-    this.cells.set(`${point.plant}/${point.id}/${parameter.code}`, { cell, number, bar, limit, parameter });
+    const cell = h("button.cell", {
+      type: "button", "data-parameter": parameter.code, "data-over": judged !== null && isOver(judged, limit),
+      onclick: () => this.onChoose(point, parameter.code),
+    },
+    h("span.cell-name", {}, symbol(parameter.code, label(parameter.name))),
+    h("span.cell-value", {}, number, h("span.unit", {}, unit(parameter.unit))),
+    h("span.gauge", { "data-limit": limit ? "" : null }, bar),
+    h("span.cell-limit", {}, limit ? judgedText(limit, parameter.unit) : t("none_limit")));
+    const share = judged === null ? null : gauge(judged, limit, parameter.unit);
+    bar.style.width = share === null ? "0" : `${(share * 100).toFixed(1)}%`;
+    this.cells.set(`${point.plant}/${point.id}/${parameter.code}`, { cell, number, parameter });
     this.#write(`${point.plant}/${point.id}/${parameter.code}`, parameter.latest);
     return cell;
   }
@@ -92,13 +91,10 @@ export class Overview {
   #write(key, latest) {
     const found = this.cells.get(key);
     if (!found) return;
-    const { cell, number, bar, limit, parameter } = found;
+    const { cell, number, parameter } = found;
     number.textContent = latest ? value(latest.value, parameter.unit) : "–";
     cell.dataset.status = latest?.status ?? "no_comm";
-    cell.title = latest && latest.status !== "ok" ? t(`status_${latest.status}`) : label(parameter.name);
-    const share = limit && latest?.value !== null && latest ? gauge(latest.value, limit, parameter.unit) : null;
-    bar.style.width = share === null ? "0" : `${(share * 100).toFixed(1)}%`;
-    cell.toggleAttribute("data-over", Boolean(limit && latest && isOver(latest.value, limit)));
+    cell.title = [label(parameter.name), latest && latest.status !== "ok" ? t(`status_${latest.status}`) : ""].filter(Boolean).join(" – ");
   }
 
   /** Write newest measurements into the values on show. */
@@ -114,6 +110,13 @@ export class Overview {
       card.querySelector(".card-head").setAttribute("aria-pressed", String(key === chosen));
     }
   }
+}
+
+/** What was judged last against its limit: night 53 / 50. Without a judged value the limit alone. */
+function judgedText(limit, unitText) {
+  if (!limit.judged) return limitText(limit);
+  const bound = limit.low !== null && limit.limit !== null ? limitText(limit) : limit.limit ?? limit.low;
+  return [h("span.cell-window", {}, limit.statistic === "maximum" ? t("peak") : t(`window_${limit.window}`)), " ", h("b", {}, value(limit.judged.value, unitText)), ` / ${typeof bound === "number" ? plainNumber(bound) : bound}`];
 }
 
 /** ≤ 50, or 6 – 9 for a two-sided limit. */
