@@ -73,20 +73,22 @@ class Evaluator:
         return self._line.overdue
 
     def _run(self) -> None:
+        again = False
         while not self._stopping.is_set():
             try:
+                if again:
+                    self._line.resume()
+                again = True
                 self._follow()
             except (sqlite3.Error, OSError) as error:
                 # Disk full, book locked: nothing is lost, the journal has it all.
                 self.trouble = f"verdicts cannot be written: {error}"
                 log.error("Verdicts cannot be written; trying again.", error=str(error), retry_s=RETRY_S)
                 self._stopping.wait(RETRY_S)
-                self._line.resume()
             except Exception:
                 self.trouble = "the evaluator failed; see the log"
                 log.exception("The evaluator failed; it starts again from its last commit.", position=self.cursor())
                 self._stopping.wait(RETRY_S)
-                self._line.resume()
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
