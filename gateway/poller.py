@@ -36,6 +36,7 @@ TIMEOUT_S = (0.2, 3.0)  # of an answer: half the shortest interval of the addres
 FAILURES = 3  # in a row, after which a sensor or an address is only tried now and then
 PROBE_S = (1.0, 30.0)  # between two such tries of a sensor: first, longest
 PROBE_ADDRESS_S = (1.0, 5.0)  # of an address; shorter, since all its sensors wait for it
+LOOK_S = 10.0  # longest sleep, so that a step of the clock is seen soon
 MAX_FILL = 3600  # ticks that are filled with NO_COMM at once
 
 _log = structlog.get_logger("gateway.poller")
@@ -137,7 +138,7 @@ class Poller:
                 for index in schedule.due(now_ns):
                     await self._poll(link, rest, instruments[index], schedule.tick_ns(index))
                 now_ns = self._mono_ns() + offset_ns
-                await asyncio.sleep((schedule.next_ns(now_ns) - now_ns) / SECOND_NS)
+                await asyncio.sleep(min((schedule.next_ns(now_ns) - now_ns) / SECOND_NS, LOOK_S))
         finally:
             link.close()
 

@@ -23,6 +23,7 @@ from tests.gateway.ports import free_port
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 COLLECTOR_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 EPOCH = (7).to_bytes(8) + b"01234567"
+PATIENCE_S = 20.0  # for what takes a moment on a machine that has nothing else to do
 NOON_NS = 1_790_000_000_000_000_000
 SERIES = tuple(Series("riverside", "stack-1", "cems-1", code, "mg/m3") for code in ("SO2", "NOx", "CO"))
 
@@ -198,7 +199,7 @@ def _held(seqs: set[int]) -> tuple[int, tuple[tuple[int, int], ...]]:
     return upto, tuple(ranges[:32])
 
 
-def wait_until(condition: object, timeout_s: float = 4.0) -> None:
+def wait_until(condition: object, timeout_s: float = PATIENCE_S) -> None:
     """Wait for something that happens in another thread or process; fails when it does not."""
     assert callable(condition)
     end = time.monotonic() + timeout_s

@@ -17,7 +17,7 @@ BLOCK = Block(fc=3, address=10, count=3)
 GOOD = [word(1, address) for address in (10, 11, 12)]
 
 
-def run(instruments: Instruments, talk: Callable[[TcpLink], Awaitable[None]], timeout_s: float = 0.15) -> None:
+def run(instruments: Instruments, talk: Callable[[TcpLink], Awaitable[None]], timeout_s: float = 0.3) -> None:
     async def whole() -> None:
         async with serving(instruments):
             link = TcpLink("127.0.0.1", instruments.port, timeout_s=timeout_s)

