@@ -108,6 +108,7 @@ class _Stage:
             self._sleep(for_s or 0.0)
             return self._finish(report_file)
         except Interrupted:
+            self.console.print("Ending; another Ctrl-C ends it at once.")
             self._end()
             return INTERRUPTED
         except (NoBroker, PortTaken) as error:
@@ -244,9 +245,11 @@ class _Stage:
         return 1 if found["lost"] or found["duplicated"] else 0
 
     def _drained(self) -> bool:
+        """Whether everything received is stored, and everybody who has to be told of what is known was told."""
         health = self.line.ask("health") or {}
-        last = health.get("journal", {}).get("position", 0)
-        return bool(last) and health.get("store", {}).get("position", 0) >= last
+        last, alerts = health.get("journal", {}).get("position", 0), health.get("alerts", {})
+        quiet = not any(alerts.get(name, 0) for name in ("behind", "wanted", "sending"))
+        return bool(last) and health.get("store", {}).get("position", 0) >= last and quiet
 
     def _end(self) -> None:
         """End the children in the direction of the data; all of it fits into ten seconds."""
