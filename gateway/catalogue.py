@@ -17,7 +17,8 @@ from typing import Any
 
 from gateway.document import Fault, FaultyFiles
 from gateway.parameters import Parameters, parse_parameters
-from gateway.profiles import Profile, parse_profile
+from gateway.profile_file import parse_profile
+from gateway.profiles import Profile
 from gateway.registers import example_faults
 from gateway.settings import Site, parse_site
 

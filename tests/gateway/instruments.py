@@ -1,101 +1,80 @@
-"""Instruments for the tests of links and poller: a Modbus TCP server that can be told to misbehave."""
+"""Invented instruments, and hypothesis strategies for them."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-Reply = bytes | None  # None = say nothing
+from hypothesis import strategies as st
 
+from gateway.measurement import Status
+from gateway.profiles import Profile, Register, StatusRule
+from gateway.settings import Label
+from gateway.units import Conversion
+from gateway.words import ORDERS, TYPES
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A read request as it arrived. answer: the right reply to it."""
-
-    tid: bytes
-    unit: int
-    fc: int
-    address: int
-    count: int
-    answer: bytes
+CODES = ("SO2", "NOx", "NO", "NO2", "CO", "HCl", "HF", "NH3", "O2", "dust", "temperature", "moisture")
 
 
-def word(unit: int, address: int) -> int:
-    """What register `address` of a unit holds: another number everywhere, so that every mix-up shows."""
-    return (unit * 1000 + address) & 0xFFFF
+def register(parameter: str = "SO2", address: int = 0, **changes: object) -> Register:
+    given: dict[str, object] = {
+        "parameter": parameter, "fc": 3, "address": address, "type": "float32", "order": "ABCD", "scale": 1.0,
+        "offset": 0.0, "unit": "mg/m3", "conversion": Conversion(1.0, 0.0), "sentinels": (), "low": -1e9, "high": 1e9,
+        "added": False, "manual": "page 1",
+    }  # fmt: skip
+    return Register(**{**given, **changes})  # type: ignore[arg-type]
 
 
-@dataclass
-class Instruments:
-    """Every unit of one address. script: what to answer instead; called with each request."""
-
-    script: Callable[[Request], Reply] = lambda request: request.answer
-    port: int = 0
-    requests: list[Request] = field(default_factory=list)
-    connections: int = 0
-    registers: Callable[[int, int], int] = word
-    _server: asyncio.Server | None = None
-    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
-
-    async def start(self) -> None:
-        """Listen; on the same port as before where there was one."""
-        self._server = await asyncio.start_server(self._talk, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        """End it and every connection."""
-        if self._server:
-            self._server.close()
-            self.hang_up()
-            await asyncio.sleep(0)
-            self._server = None
-
-    def hang_up(self) -> None:
-        """Close all connections."""
-        for writer in self._writers:
-            writer.close()
-        self._writers.clear()
-
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._writers.append(writer)
-        try:
-            while True:
-                frame = await reader.readexactly(12)
-                reply = self.script(self._request(frame))
-                if reply:
-                    writer.write(reply)
-                    await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    def _request(self, frame: bytes) -> Request:
-        unit, fc = frame[6], frame[7]
-        address, count = int.from_bytes(frame[8:10]), int.from_bytes(frame[10:12])
-        words = [self.registers(unit, address + i) for i in range(count)]
-        if fc in (1, 2):
-            bits = sum((w & 1) << i for i, w in enumerate(words))
-            data = bits.to_bytes((count + 7) // 8, "little")
-        else:
-            data = b"".join(w.to_bytes(2) for w in words)
-        answer = mbap(frame[:2], unit, bytes([fc, len(data)]) + data)
-        request = Request(frame[:2], unit, fc, address, count, answer)
-        self.requests.append(request)
-        return request
+def rule(address: int, parameters: Sequence[str], **changes: object) -> StatusRule:
+    given: dict[str, object] = {
+        "fc": 3, "address": address, "mask": 1, "values": (1,), "negated": False, "status": Status.FAULT,
+        "parameters": tuple(parameters), "text": Label("fault", "fault"), "manual": "page 2",
+    }  # fmt: skip
+    return StatusRule(**{**given, **changes})  # type: ignore[arg-type]
 
 
-def mbap(tid: bytes, unit: int, pdu: bytes) -> bytes:
-    """A frame of Modbus TCP."""
-    return tid + b"\0\0" + (len(pdu) + 1).to_bytes(2) + bytes([unit]) + pdu
+def profile(registers: Sequence[Register], status: Sequence[StatusRule] = (), **changes: object) -> Profile:
+    given: dict[str, object] = {
+        "name": "invented", "title": Label("invented", "invented"), "maker": "nobody", "model": "none",
+        "kind": "stack", "source": "tests", "manual": "tests", "unverified": (), "max_registers": 125, "max_hole": 0,
+        "max_hole_bits": 0, "no_status": "", "registers": tuple(registers), "status": tuple(status), "examples": (),
+        "file": "invented.toml",
+    }  # fmt: skip
+    return Profile(**{**given, **changes})  # type: ignore[arg-type]
 
 
-@asynccontextmanager
-async def serving(instruments: Instruments) -> AsyncIterator[Instruments]:
-    """Instruments for the length of a block."""
-    await instruments.start()
-    try:
-        yield instruments
-    finally:
-        await instruments.stop()
+@st.composite
+def profiles(draw: st.DrawFn) -> Profile:
+    """Registers of all types in both tables, in any order, with holes; status words and bits among them."""
+    names = draw(st.lists(st.sampled_from(CODES), min_size=1, max_size=6, unique=True))
+    registers: list[Register] = []
+    rules: list[StatusRule] = []
+    places = {1: 0, 2: 0, 3: 0, 4: 0}
+
+    def place(fc: int, width: int) -> int:
+        address = places[fc] + draw(st.one_of(st.integers(0, 12), st.just(0)))
+        places[fc] = address + width
+        return address
+
+    for name in names:
+        type = draw(st.sampled_from(sorted(TYPES)))
+        fc = draw(st.sampled_from((3, 4)))
+        scale = draw(st.sampled_from((1.0, 0.1, 0.01, 2.0)))
+        kind = TYPES[type]
+        low, high = max(kind.low, -2e6) * scale, min(kind.high, 2e6) * scale
+        registers.append(
+            register(name, place(fc, kind.width), fc=fc, type=type, order=draw(st.sampled_from(ORDERS)), scale=scale,
+                     low=low, high=high)
+        )  # fmt: skip
+        if draw(st.booleans()):
+            fc = draw(st.sampled_from((1, 2, 3, 4)))
+            bits = fc in (1, 2)
+            bit = 0 if bits else draw(st.integers(0, 15))
+            status = draw(st.sampled_from((Status.FAULT, Status.CALIBRATION, Status.MAINTENANCE, Status.STOPPED)))
+            rules.append(
+                rule(place(fc, 1), [name], fc=fc, mask=1 << bit, values=(draw(st.sampled_from((0, 1))) << bit,),
+                     status=status)
+            )  # fmt: skip
+    return profile(
+        draw(st.permutations(registers)), draw(st.permutations(rules)), max_registers=draw(st.integers(4, 125)),
+        max_hole=draw(st.integers(0, 20)), max_hole_bits=draw(st.integers(0, 20)),
+    )  # fmt: skip

@@ -1,0 +1,106 @@
+"""Sensors: the reference sites resolve; what does not fit together is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.catalogue import load_sites, parameters, profiles
+from gateway.measurement import Series
+from gateway.sensors import resolve
+from gateway.settings import parse_site
+
+PROFILES = profiles()
+ROOT = Path(__file__).parent.parent.parent
+SITE = """
+[plant]
+id = "p"
+timezone = "UTC"
+[broker]
+url = "mqtt://127.0.0.1"
+[[gateway]]
+id = "g"
+[[point]]
+id = "stack"
+kind = "stack"
+[[point]]
+id = "fence"
+kind = "noise"
+[[sensor]]
+id = "s"
+point = "stack"
+link = "tcp://127.0.0.1:502"
+profile = "sick-mcs100ft"
+interval_s = 2.5
+parameters = ["so2", "a19001"]
+"""
+
+
+def faults(text: str) -> list[tuple[str, int | None, str]]:
+    site, wrong = parse_site(text, "site.toml")
+    assert site is not None, wrong
+    return [(fault.path, fault.line, fault.hint) for fault in resolve(site, PROFILES, parameters())[1]]
+
+
+def test_a_sensor_knows_its_series_in_the_order_of_the_plan() -> None:
+    site, _ = parse_site(SITE, "site.toml")
+    assert site is not None
+    (sensor,), wrong = resolve(site, PROFILES, parameters())
+    assert not wrong
+    assert sensor.plan.parameters == ("SO2", "O2")
+    assert sensor.series == (Series("p", "stack", "s", "SO2", "mg/m3"), Series("p", "stack", "s", "O2", "%"))
+    assert sensor.interval_ns == 2_500_000_000
+    assert sensor.point.id == "stack"
+
+
+@pytest.mark.parametrize("path", ["site.toml", "simulators/sites"])
+def test_the_reference_sites_resolve(path: str) -> None:
+    for site in load_sites(str(ROOT / path)):
+        sensors, wrong = resolve(site, PROFILES, parameters())
+        assert not wrong
+        assert [s.settings.id for s in sensors] == [s.id for s in site.sensors]
+
+
+def test_the_reference_site_measures_what_the_issue_of_a_plant_needs() -> None:
+    (site,) = load_sites(str(ROOT / "site.toml"))
+    sensors, _ = resolve(site, PROFILES, parameters())
+    measured: dict[str, set[str]] = {}
+    for sensor in sensors:
+        measured.setdefault(sensor.point.kind, set()).update(sensor.plan.parameters)
+    assert measured == {
+        "noise": {"LAeq", "LAFmax"},
+        "stack": {"SO2", "NOx", "dust", "CO", "O2", "temperature", "pressure", "moisture", "velocity"},
+        "water": {"flow", "pH", "COD", "NH3-N", "water_temperature"},
+    }
+
+
+def test_an_unknown_profile_is_named_with_its_neighbour() -> None:
+    assert faults(SITE.replace("sick-mcs100ft", "sick-mcs10ft")) == [
+        ("sensor[0].profile", 19, "did you mean 'sick-mcs100ft'?")
+    ]
+
+
+def test_an_instrument_at_the_wrong_kind_of_point_is_named() -> None:
+    ((path, line, hint),) = faults(SITE.replace('point = "stack"', 'point = "fence"'))
+    assert (path, line) == ("sensor[0].profile", 19)
+    assert "noise" in hint
+
+
+@pytest.mark.parametrize("given", ['["SO2", "pH"]', '["SO2", "unobtainium"]', '["SO2", "so2"]'])
+def test_a_parameter_the_profile_has_not_or_twice_is_named(given: str) -> None:
+    found = faults(SITE.replace('["so2", "a19001"]', given))
+    assert [(path, line) for path, line, _ in found] == [("sensor[0].parameters", 21)]
+
+
+def test_a_parameter_is_measured_once_at_a_point() -> None:
+    second = SITE[SITE.index("[[sensor]]") :].replace('id = "s"', 'id = "t"')
+    found = faults(SITE + second)
+    assert [path for path, _, _ in found] == ["sensor[1].parameters", "sensor[1].parameters"]
+    assert faults(SITE + second.replace('["so2", "a19001"]', '["NOx"]')) == []
+
+
+def test_all_faults_of_all_sensors_are_found() -> None:
+    second = SITE[SITE.index("[[sensor]]") :].replace('id = "s"', 'id = "t"').replace("sick-mcs100ft", "nix")
+    first = SITE.replace('["so2", "a19001"]', '["pH"]')
+    assert [path for path, _, _ in faults(first + second)] == ["sensor[0].parameters", "sensor[1].profile"]
