@@ -234,17 +234,23 @@ class Alerts:
 
     def _attempt(self, notice: Notice, sender: Sender) -> None:
         recipient = self.settings.recipients.get(notice.recipient)
+        ended = False
         try:
             if recipient is None:
                 raise NotSent("the recipient is no longer in the site file", again=False)
             detail = sender.send(notice, recipient)
+            ended = True
+            self.ledger.end(notice, NoticeState.SENT, self._now_ns(), detail)
         except NotSent as error:
+            ended = True
             self._not_sent(notice, str(error), again=error.again)
         except Unclear as error:
+            ended = True
             self.ledger.end(notice, NoticeState.UNKNOWN, self._now_ns(), str(error))
             log.error("a notice may or may not have arrived; it is not sent again", why=str(error), **_fields(notice))
-        else:
-            self.ledger.end(notice, NoticeState.SENT, self._now_ns(), detail)
+        finally:
+            if not ended:  # An error nobody foresaw goes on to the supervisor; nobody knows how far this one got.
+                self.ledger.end(notice, NoticeState.UNKNOWN, self._now_ns(), "an unforeseen error ended the sending")
 
     def _not_sent(self, notice: Notice, why: str, *, again: bool) -> None:
         now_ns = self._now_ns()
