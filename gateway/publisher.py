@@ -44,6 +44,10 @@ class Spool(Protocol):
     def epoch(self) -> bytes:
         """The epoch of this process."""
 
+    @property
+    def generation(self) -> tuple[int, bytes] | None:
+        """The journal that acknowledged last."""
+
     def pending(self, limit: int, after: Key) -> list[Row]:
         """Rows without acknowledgement above a key, in order."""
 
@@ -247,14 +251,12 @@ class Publisher:
         try:
             ack = wire.decode_ack(seal.verify_ack(payload, self._collector_key))
         except (seal.SealError, wire.WireError) as error:
-            if str(error) != self._bad_ack:  # once, not at every beacon
-                self._bad_ack = str(error)
-                _log.error(
-                    "An acknowledgement is not the collector's; it is ignored. Check [collector] public_key",
-                    gateway=self._gateway, problem=str(error),
-                )  # fmt: skip
+            self._say_bad_ack("It is not the collector's; check [collector] public_key", str(error))
             return
         if not self._spooler.accepts(ack):
+            if ack.gw == self._gateway and ack.gen != self._spooler.generation:
+                hint = "It comes from an older journal, or from another one whose generation is not higher"
+                self._say_bad_ack(hint, f"generation {ack.gen[0]} {ack.gen[1].hex()}")
             return
         self._spooler.acked(ack)
         self._sender.acked(ack, time.monotonic_ns())
@@ -263,6 +265,12 @@ class Publisher:
             _log.info("The collector acknowledges again", gateway=self._gateway)
         with self._changed:
             self._changed.notify_all()
+
+    def _say_bad_ack(self, hint: str, problem: str) -> None:
+        """Once for each kind, not at every beacon."""
+        if problem != self._bad_ack:
+            self._bad_ack = problem
+            _log.error("An acknowledgement is ignored", gateway=self._gateway, problem=problem, hint=hint)
 
     def _say_refusal(self, reason: str) -> None:
         """The broker's answer to publishing, once each time it changes."""

@@ -201,6 +201,11 @@ class Spooler:
             self._counts["acks_ignored"] += 1
         return good
 
+    @property
+    def generation(self) -> tuple[int, bytes] | None:
+        """The journal that acknowledged last; None before the first time."""
+        return self._last_ack and self._last_ack[:2]
+
     def acked(self, ack: wire.Ack) -> int:
         """Mark what a verified acknowledgement names; the number of rows that were not marked before."""
         with self._disk():

@@ -196,6 +196,22 @@ def test_only_the_collector_can_free_a_row(mqtt_broker, outbox):
     assert {line["log_level"] for line in logs if "acknowledgement" in line["event"]} == {"error"}
 
 
+def test_another_journal_of_the_same_generation_frees_nothing_and_is_said(mqtt_broker, outbox):
+    with (
+        collecting(mqtt_broker.port) as collector,
+        capture_logs() as logs,
+        publishing(outbox, mqtt_broker.port) as publisher,
+    ):
+        assert publisher.wait_drained(PATIENCE_S)
+        collector.acknowledges = False
+        measure(outbox, 3)
+        for _ in range(2):
+            collector.publish(sealed_ack(ack(outbox.epoch, 99, n=2**62, gen=(1, b"another!"))))
+        wait_until(lambda: outbox.counts()["acks_ignored"] == 2)
+        assert outbox.unacked() == 1
+    assert [line["problem"] for line in logs if line["log_level"] == "error"] == ["generation 1 " + b"another!".hex()]
+
+
 def test_without_the_collectors_key_everything_is_sent_and_nothing_freed(mqtt_broker, outbox):
     with (
         collecting(mqtt_broker.port) as collector,
