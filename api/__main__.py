@@ -35,6 +35,7 @@ from api.sources import Sources
 from api.tokens import TokenError, load_or_create_token
 from collector.__main__ import Collector, CollectorError
 from collector.catalogue import rule_packs
+from collector.verdicts.book import Book
 from gateway import catalogue
 from gateway.document import FaultyFiles
 from gateway.sensors import resolve
@@ -81,7 +82,7 @@ def _run(path: str, demo: bool, stack: ExitStack, signals: _Signals) -> None:
     # A collector that was opened is stopped even if what comes next cannot start.
     stack.callback(collector.stop)
     alerts = Alerts(sites, collector.verdicts, Path(sites[0].data_dir) / "collector", link=address)
-    live = Live(collector.journal, lambda: _changes(collector, alerts))
+    live = Live(collector.journal, lambda: changes(collector.verdicts, alerts))
     app = create_app(_sources(sites, collector, alerts), live, version=version("emitwatch"), token=token)
     alerts.start()
     stack.callback(alerts.stop)
@@ -89,7 +90,7 @@ def _run(path: str, demo: bool, stack: ExitStack, signals: _Signals) -> None:
     live.start()
     stack.callback(live.stop)
     log.info("The page is open", url=address, plants=[site.plant.id for site in sites])
-    server = _Server(uvicorn.Config(
+    server = Server(uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=END_STREAMS_S, server_header=False,
     ), live)  # fmt: skip
     server.should_exit = signals.came
@@ -115,12 +116,12 @@ def inventory_of(sites: list[Site]) -> Inventory:
     )  # fmt: skip
 
 
-def _changes(collector: Collector, alerts: Alerts) -> dict[str, int]:
+def changes(book: Book, alerts: Alerts) -> dict[str, int]:
     """Numbers that move when a list on the page has news."""
     counts = alerts.ledger.counts()
     newest = alerts.incidents(limit=1)
     return {
-        "exceedances": collector.verdicts.latest_id(),
+        "exceedances": book.latest_id(),
         "incidents": newest[0].id if newest else 0,
         "open": counts["incidents"],
         "notices": sum(counts.values()) - counts["incidents"],
@@ -157,7 +158,7 @@ def _token(settings: ApiSettings) -> str:
     return token
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A server that ends its live streams before it waits for open requests."""
 
     def __init__(self, config: uvicorn.Config, live: Live) -> None:

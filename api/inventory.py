@@ -18,6 +18,7 @@ from api.views import STATUS_NAMES, Item, names, number
 from collector.verdicts.limits import Clause, night_hours, resolve
 from collector.verdicts.pack import RulePack
 from collector.verdicts.records import Average
+from collector.verdicts.windows import windows
 from gateway.measurement import SECOND_NS, Series, Status
 from gateway.parameters import Parameters
 from gateway.sensors import Sensor
@@ -27,11 +28,17 @@ from gateway.settings import Point, Site
 # collector that restarts must not turn every point grey.
 SILENT_POLLS = 5
 MIN_SILENCE_NS = 60 * SECOND_NS
+HOUR_NS = 3600 * SECOND_NS
+# How far back the newest window of a kind is looked for: some of them, so that one late window hides nothing.
+LOOK_BACK_NS = {
+    "1m": HOUR_NS // 4, "5m": HOUR_NS, "10m": HOUR_NS, "15m": HOUR_NS, "30m": 2 * HOUR_NS, "1h": 4 * HOUR_NS,
+}  # fmt: skip
+LONG_LOOK_BACK_NS = {"month": 63 * 24 * HOUR_NS, "30d": 33 * 24 * HOUR_NS, "year": 732 * 24 * HOUR_NS}
 
 # (plant, point, parameter) -> time [ns], value, status
 Latest: TypeAlias = Mapping[tuple[str, str, str], tuple[int, float, int]]
-# (plant, point, parameter, window) -> the newest average
-Judged: TypeAlias = Mapping[tuple[str, str, str, str], Average]
+# pack/clause -> the newest average it could judge
+Judged: TypeAlias = Mapping[str, Average]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +171,7 @@ def _parameter_item(
             "status": STATUS_NAMES.get(newest[2], str(newest[2])),
         },
         "limits": [
-            limit_item(clause, conditions) | {"judged": judged_item(clause, judged.get((*key, clause.window)))}
+            limit_item(clause, conditions) | {"judged": judged_item(clause, judged.get(clause.key))}
             for clause in place.clauses
             if clause.parameter == series.parameter
         ],
@@ -206,6 +213,19 @@ def _period(clause: Clause) -> str:
     """The part of the day in which a limit holds: that of its windows, where they are days or nights of noise."""
     own_window = clause.window if clause.kind == "noise" and clause.window in ("day", "night") else ""
     return clause.period or own_window
+
+
+def judging_span(place: Place, clause: Clause, now_ns: int) -> tuple[int, int]:
+    """Where the newest window that a clause judges starts: from, to. [ns since 1970 UTC]
+
+    A clause for a part of the day (peaks at night) judges short windows of that part alone.
+    """
+    back_ns = LOOK_BACK_NS.get(clause.window) or LONG_LOOK_BACK_NS.get(clause.window, 3 * 24 * HOUR_NS)
+    if clause.period and clause.window in LOOK_BACK_NS:
+        parts = windows(clause.period, place.site.plant.timezone, now_ns - 24 * HOUR_NS, now_ns, place.night)
+        end_ns = min(int(parts.to_ns[-1]), now_ns)
+        return max(int(parts.from_ns[-1]), end_ns - back_ns), end_ns
+    return now_ns - back_ns, now_ns
 
 
 def judged_item(clause: Clause, average: Average | None) -> Item | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import msgspec
 import structlog
 
-from api.views import live_items
+from api.views import batch_items
 from collector.store import Entry, EntryKind, JournalReader
 from gateway.measurement import SECOND_NS
 from gateway.seal import SIGNATURE_BYTES
@@ -125,7 +125,7 @@ class Live:
             log.warning("A journalled batch cannot be decoded; pages miss it.", position=entry.position, why=str(error))
             return
         if len(columns):
-            self._send(("measurements", msgspec.json.encode(live_items(columns))))
+            self._send(("measurements", msgspec.json.encode({"items": batch_items(columns)})))
 
     def _send(self, event: tuple[str, bytes] | None) -> None:
         with self._lock:

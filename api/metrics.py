@@ -1,7 +1,8 @@
 """Health as Prometheus reads it: every number in the health answer becomes a gauge.
 
-`{"journal": {"position": 7}}` is `emitwatch_journal_position 7`; a true or false is 1 or 0. Texts and
-lists stay in `/api/v1/health`. So a part that reports a number is on the dashboards without more ado.
+`{"journal": {"position": 7}}` is `emitwatch_journal_position 7`; a true or false is 1 or 0. What is told of
+each gateway carries its id as a label. Texts and lists stay in `/api/v1/health`. So a part that reports a
+number is on the dashboards without more ado.
 """
 
 from __future__ import annotations
@@ -24,15 +25,22 @@ class HealthCollector(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Every number there is now."""
-        for name, number in numbers("emitwatch", self._health()):
-            yield GaugeMetricFamily(name, f"{name.removeprefix('emitwatch_').replace('_', ' ')}, see /api/v1/health",
-                                    value=number)  # fmt: skip
+        families: dict[str, GaugeMetricFamily] = {}
+        for name, gateway, number in numbers("emitwatch", self._health()):
+            if name not in families:
+                help = f"{name.removeprefix('emitwatch_').replace('_', ' ')}, see /api/v1/health"
+                families[name] = GaugeMetricFamily(name, help, labels=["gateway"] if gateway else [])
+            families[name].add_metric([gateway] if gateway else [], number)
+        yield from families.values()
 
 
-def numbers(prefix: str, value: object) -> Iterator[tuple[str, float]]:
-    """Each number of a nested mapping with the name its keys make."""
+def numbers(prefix: str, value: object, gateway: str = "") -> Iterator[tuple[str, str, float]]:
+    """Each number of a nested mapping: the name its keys make, the gateway it is about ("" = none), the number."""
     if isinstance(value, bool | int | float):
-        yield prefix, float(value)
+        yield prefix, gateway, float(value)
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from numbers(f"{prefix}_{_NAME.sub('_', str(key)).strip('_')}", item)
+            if prefix == "emitwatch_gateways":
+                yield from numbers("emitwatch_gateway", item, str(key))
+            else:
+                yield from numbers(f"{prefix}_{_NAME.sub('_', str(key)).strip('_')}", item, gateway)

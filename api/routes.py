@@ -13,11 +13,12 @@ from fastapi import APIRouter, Query, Response
 
 from alerts.ledger import UnknownIncident
 from api import schemas, views
-from api.inventory import Judged, Latest, latest_by_parameter, plant_item, point_item, states
+from api.inventory import Judged, Latest, Place, judging_span, latest_by_parameter, plant_item, point_item, states
 from api.problems import Problem
 from api.queries import LIMIT, find_place, raw_page, read_cursor, read_span
 from api.sources import Sources
 from api.trail import trail
+from collector.verdicts.records import Average
 from collector.verdicts.windows import windows
 from gateway.measurement import Series
 
@@ -60,11 +61,18 @@ def _now(sources: Sources) -> tuple[Latest, dict[tuple[str, str], str]]:
     return latest, states(sources.inventory, latest, exceeded, sources.now_ns())
 
 
-def _judged(sources: Sources, plant: str) -> Judged:
-    """The newest average of every window that a clause judges."""
-    windows = {clause.window for place in sources.inventory.places.values() for clause in place.clauses}
-    rows = [row.average for window in windows for row in sources.book.latest_averages(plant=plant, window=window)]
-    return {(a.plant, a.point, a.parameter, a.window): a for a in rows}
+def _judged(sources: Sources, place: Place) -> Judged:
+    """The newest average that each clause of a point could judge."""
+    found: dict[str, Average] = {}
+    for clause in place.clauses:
+        span = judging_span(place, clause, sources.now_ns())
+        rows = sources.book.averages(
+            plant=place.site.plant.id, point=place.point.id, parameter=clause.parameter, window=clause.window,
+            from_ns=span[0], to_ns=span[1],
+        )  # fmt: skip
+        if rows:
+            found[clause.key] = max((row.average for row in rows), key=lambda average: average.from_ns)
+    return found
 
 
 def _plant_routes(router: APIRouter, sources: Sources) -> None:
@@ -80,11 +88,11 @@ def _plant_routes(router: APIRouter, sources: Sources) -> None:
     def points(plant: Text = "") -> Json:
         """Every point, with newest values, limits as they hold now, and its state."""
         latest, now = _now(sources)
-        judged = _judged(sources, plant)
         chosen = [place for place in inventory.places.values() if plant in ("", place.site.plant.id)]
         return Json(
             views.page_of(
-                point_item(inventory, place, latest=latest, judged=judged, state=now[place.key]) for place in chosen
+                point_item(inventory, place, latest=latest, judged=_judged(sources, place), state=now[place.key])
+                for place in chosen
             )
         )
 

@@ -45,13 +45,13 @@ def numbers(values: Float64) -> list[float | None]:
     return [value if good else None for value, good in zip(values.tolist(), finite.tolist(), strict=True)]
 
 
-def live_items(columns: Columns) -> Item:
+def batch_items(columns: Columns) -> list[Item]:
     """The measurements of one batch."""
     rows = zip(
         columns.series_index.tolist(), format_times(columns.time_ns), numbers(columns.value), columns.status.tolist(),
         strict=True,
     )  # fmt: skip
-    return {"items": [_measurement(columns.series[s], time, value, status) for s, time, value, status in rows]}
+    return [_measurement(columns.series[s], time, value, status) for s, time, value, status in rows]
 
 
 def measurement_items(part: Slice) -> list[Item]:

@@ -39,7 +39,6 @@ export class Chart {
     this.plot = new uPlot(this.#options(), [this.times, this.values], this.root);
     this.plot.over.append(this.now);
     this.#touch(this.plot.over);
-    this.#placeNow();
   }
 
   /** Add live measurements: seconds and values, in order. */
@@ -86,7 +85,6 @@ export class Chart {
       this.values.splice(0, old);
       this.plot.setData([this.times, this.values], false);
       this.plot.setScale("x", { min: this.scene.from, max: this.scene.to + range * PAD_S });
-      this.#placeNow();
     });
   }
 
@@ -98,7 +96,6 @@ export class Chart {
   #resize() {
     if (this.plot && this.root.clientWidth) {
       this.plot.setSize(this.#size());
-      this.#placeNow();
     }
   }
 
@@ -137,7 +134,7 @@ export class Chart {
       ],
       hooks: {
         drawClear: [(plot) => this.#drawNights(plot)],
-        draw: [(plot) => this.#drawJudged(plot), (plot) => this.#drawLimits(plot)],
+        draw: [(plot) => this.#drawJudged(plot), (plot) => this.#drawLimits(plot), (plot) => this.#placeNow(plot)],
         setCursor: [(plot) => this.#read(plot)],
         setSelect: [(plot) => this.#select(plot)],
       },
@@ -169,7 +166,7 @@ export class Chart {
     }
     if (!Number.isFinite(bottom)) return [0, 1];
     const air = (top - bottom || Math.abs(top) || 1) * 0.1;
-    return [zero ? Math.min(0, bottom) : bottom - air, top + air * 1.4];
+    return [zero ? Math.min(0, bottom) : bottom - air, top + air * 2];
   }
 
   #fade(plot) {
@@ -285,18 +282,28 @@ export class Chart {
       edge = b;
     }
     const spans = { night: dark, day: bright, "": [[from, end]] };
-    return limits.flatMap((limit) => [[limit.limit, "≤"], [limit.low, "≥"]].filter(([bound]) => bound !== null).map(([bound, sign]) => ({
-      value: bound,
-      spans: spans[limit.period] ?? spans[""],
-      text: `${limit.name} ${sign} ${plainNumber(bound)}`,
-    })));
+    const lines = new Map();
+    for (const limit of limits) {
+      for (const [bound, sign] of [[limit.limit, "≤"], [limit.low, "≥"]]) {
+        if (bound === null) continue;
+        const key = `${sign} ${plainNumber(bound)} ${limit.period}`;
+        const line = lines.get(key) ?? { value: bound, spans: spans[limit.period] ?? spans[""], sign, names: [], windows: [] };
+        line.names.push(limit.name);
+        line.windows.push(limit.window);
+        lines.set(key, line);
+      }
+    }
+    // Clauses with one bound (hour and day) share a line, and its name says both.
+    return [...lines.values()].map(({ names, windows, sign, ...line }) => ({
+      ...line,
+      text: `${names.length === 1 ? names[0] : `${t("limit")} (${windows.map((name) => t(`window_${name}`)).join(", ")})`} ${sign} ${plainNumber(line.value)}`,
+    }));
   }
 
-  #placeNow() {
-    const { plot } = this;
+  #placeNow(plot) {
     let last = this.times.length - 1;
     while (last >= 0 && this.values[last] === null) last -= 1;
-    const show = plot && this.scene.following && last >= 0;
+    const show = this.scene.following && last >= 0;
     this.now.hidden = !show;
     if (!show) return;
     this.now.style.left = `${plot.valToPos(this.times[last], "x")}px`;
