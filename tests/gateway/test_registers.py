@@ -290,3 +290,22 @@ def test_any_condition_can_be_made_true_and_false(mask: int, negated: bool, data
     for status in (OK, FAULT):
         given = np.array([[status]], np.uint8)
         assert decode(reading, encode(reading, np.array([[10.0]]), given))[1].tolist() == [[status]]
+
+
+def test_a_factor_that_is_no_simple_fraction_is_used_as_it_is() -> None:
+    reading = plan(profile([register(type="uint16", scale=0.0123456789012345)]))
+    assert one(reading, [1000])[0] == pytest.approx([12.3456789012345])
+
+
+def test_evidence_finds_the_registers_of_a_parameter() -> None:
+    reading = plan(PACKAGED["tuf-2000m"])
+    assert [f.register.address for f in reading.fields_of("total_volume")] == [8, 10]
+    (field,) = reading.fields_of("flow")
+    assert (reading.blocks[field.block], field.offset) == (Block(3, 0, 12), 0)
+
+
+def test_an_instrument_in_ppb_gives_mg_per_cubic_metre() -> None:
+    reading = plan(PACKAGED["thermo-43i"])
+    words = encode(reading, np.array([[40.0]]), np.zeros((1, 1), np.uint8))
+    assert words[-1].tolist() == [[0xC000, 0x465A]]  # 14000 ppb, words swapped
+    assert decode(reading, words)[0].tolist() == [[40.0]]
