@@ -96,7 +96,9 @@ def test_memory_is_bounded_and_what_was_dropped_is_counted(monkeypatch):
     assert box.values + box.dropped == 1600
     assert box.values <= 1000
     assert box.dropped == 600, "the oldest go first, in whole batches"
-    assert box.take()[0].time_ns[0] == 2
+    box.put(columns(200, start_ns=7), 7)
+    assert (box.values, box.dropped) == (1000, 800)
+    assert box.take()[0].time_ns[0] == 3
 
 
 # --- acknowledgements ------------------------------------------------------------------------------------
