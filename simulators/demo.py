@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -96,7 +97,7 @@ class _Stage:
 
     def run(self, for_s: float | None, report_file: Path | None) -> int:
         """Show everything; the exit code."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._signalled)
         try:
             self.line.start(progress=self._progress_line, said=self._said)
@@ -126,6 +127,8 @@ class _Stage:
             self.children.kill_all()
             if self.folder.name.startswith(PREFIX):
                 shutil.rmtree(self.folder, ignore_errors=True)
+            if sys.stdout.isatty():
+                os.write(sys.stdout.fileno(), b"\x1b[?25h\n")  # the progress bar has hidden the cursor
             os._exit(INTERRUPTED)
         self.stopping = True
 

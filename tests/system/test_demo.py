@@ -218,3 +218,15 @@ def test_a_kept_folder_stays(tmp_path: Path, demos: list[Demo]) -> None:
     assert (kept / "data" / "collector" / "store.duckdb").exists()
     assert (kept / "site" / "riverside.toml").exists()
     assert list(demo.folder.iterdir()) == []
+
+
+def test_a_part_that_dies_is_named(tmp_path: Path, demos: list[Demo]) -> None:
+    demo = Demo(tmp_path / "tmp", *SHORT)
+    demos.append(demo)
+    demo.wait_for(r"The page is at", 60)
+    gateway = next(pid for pid, words in demo.children().items() if "harbour-gw" in words)
+    os.kill(gateway, signal.SIGKILL)
+    assert demo.process.wait(20) == 1
+    assert "gateway-harbour-gw ended by itself" in demo.text()
+    nothing_left(demo, set(), 0)
+    assert list(demo.folder.iterdir()) == []
