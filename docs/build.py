@@ -64,7 +64,9 @@ def profiles() -> str:
             for r in profile.registers
         ]
         table = head + "\n".join(rows)
-        sections.append(f"## {profile.name}\n\n{profile.title} ({profile.kind}). Source: {profile.source}\n\n{table}\n")
+        sections.append(
+            f"## {profile.name}\n\n{profile.title.en} ({profile.kind}). Source: {profile.source}\n\n{table}\n"
+        )
     return (
         "# Device profiles\n\nOne file each in `gateway/profiles/`; addresses as on the wire, from 0. "
         "`emitwatch profiles show NAME` adds the blocks they are read in.\n\n" + "\n".join(sections)

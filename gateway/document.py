@@ -19,6 +19,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -110,6 +111,7 @@ def _table_path(name: str, arrays: dict[str, int], *, new: bool) -> str:
 
 
 REQUIRED: Any = object()
+_LARGEST = sys.float_info.max  # what a float can hold; TOML's whole numbers have no end
 
 
 @dataclass(slots=True)
@@ -206,8 +208,8 @@ class Table:
         self, key: str, default: Any = REQUIRED, *, low: float = -math.inf, high: float = math.inf, hint: str = ""
     ) -> Any:
         """A finite number between two bounds, both allowed; returned as float."""
-        value = self._typed(key, (int, float), "a number", default, hint)
-        return self._bounded(key, value if value is None else float(value), low, high, hint)
+        value = self._bounded(key, self._typed(key, (int, float), "a number", default, hint), low, high, hint)
+        return value if value is None else float(value)
 
     def integer(
         self, key: str, default: Any = REQUIRED, *, low: int = -(2**63), high: int = 2**63, hint: str = ""
@@ -216,10 +218,11 @@ class Table:
         return self._bounded(key, self._typed(key, (int,), "a whole number", default, hint), low, high, hint)
 
     def _bounded(self, key: str, value: Any, low: float, high: float, hint: str) -> Any:
-        if key in self.values and value is not None and not (low <= value <= high and math.isfinite(value)):
-            self.fault(key, f"{value!r} is outside {low:g} to {high:g}", hint)
-            return None
-        return value
+        if key not in self.values or value is None or (low <= value <= high and abs(value) <= _LARGEST):
+            return value
+        shown = f"{value!r}" if len(repr(value)) <= 40 else f"{repr(value)[:40]}.."
+        self.fault(key, f"{shown} is outside {low:g} to {high:g}", hint)
+        return None
 
     def boolean(self, key: str, default: Any = REQUIRED, *, hint: str = "") -> Any:
         """true or false."""

@@ -115,10 +115,15 @@ class SensorSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings:
-    """A gateway of the plant. public_key: Ed25519, hex; "" = not known yet."""
+    """A gateway of the plant.
+
+    public_key: Ed25519, hex; "" = not known yet. history: it sends the past (a back-fill), so whatever
+    comes of its measurements is marked back-filled and wakes nobody.
+    """
 
     id: str
     public_key: str
+    history: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +177,7 @@ def parse_site(text: str, file: str) -> tuple[Site | None, list[Fault]]:
         broker = _broker(root.table("broker", required=True, hint="say where the MQTT broker is: [broker] url"))
         gateways = _gateways(root)
         points = _points(root)
-        sensors = _sensors(root, {p.id for p in points}, [g.id for g in gateways])
+        sensors = _sensors(root, {p.id for p in points}, [g.id for g in gateways if not g.history])
         with root.table("collector") as table:
             key = table.text("public_key", "", pattern=PUBLIC_KEY, hint=KEY_HINT)
         with root.table("folders") as table:
@@ -234,9 +239,7 @@ def _plant(table: Table) -> Plant:
 
 def _broker(table: Table) -> Broker:
     with table:
-        url = table.text("url", hint='url = "mqtts://host:8883"') or ""
-        if url and (urlsplit(url).scheme not in ("mqtt", "mqtts") or not urlsplit(url).hostname or not _port_ok(url)):
-            table.fault("url", f"{url!r} is not a broker address", "mqtt://HOST:PORT or mqtts://HOST:PORT")
+        url = table.convert("url", _broker_url, hint="mqtt://HOST:PORT or mqtts://HOST:PORT") or ""
         user = table.text("user", "")
         password_file = table.text("password_file", "")
         if password_file and not user:
@@ -247,11 +250,11 @@ def _broker(table: Table) -> Broker:
         )  # fmt: skip
 
 
-def _port_ok(url: str) -> bool:
-    try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False
+def _broker_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.port == 0:
+        raise ValueError(f"{url!r} is not a broker address")
+    return url
 
 
 def _gateways(root: Table) -> tuple[GatewaySettings, ...]:
@@ -262,6 +265,7 @@ def _gateways(root: Table) -> tuple[GatewaySettings, ...]:
                 GatewaySettings(
                     id=table.identifier("id") or "",
                     public_key=table.text("public_key", "", pattern=PUBLIC_KEY, hint=KEY_HINT),
+                    history=table.boolean("history", False, hint="true: it sends the past and wakes nobody"),
                 )
             )
     _unique(root, "gateway", [g.id for g in found])

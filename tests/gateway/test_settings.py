@@ -153,10 +153,7 @@ def test_wrong_links_are_refused(text: str) -> None:
 
 
 def test_a_broker_address_that_is_no_url_is_a_fault() -> None:
-    try:
-        assert paths(SITE.replace("mqtts://broker.example", "mqtt://[::1")) == ["broker.url"]
-    except ValueError:
-        pytest.xfail("an unclosed bracket in the broker's address")
+    assert paths(SITE.replace("mqtts://broker.example", "mqtt://[::1")) == ["broker.url"]
 
 
 ODD = [0, -1, 2**70, 1.5, float("nan"), "", "x" * 100, "tcp://h:x", [], [1], ["a", 1], {}, {"en": 1}, [{}], True]
