@@ -82,6 +82,9 @@ def journals(draw: st.DrawFn) -> MemoryJournal:
                 journal.batch(now, one(Series("elsewhere", "p", "s", "LAeq", "dB(A)"), [now], 99.0), plant="elsewhere")
             case "tick":
                 journal.tick(now)
+        for _ in range(draw(st.integers(0, 2))):
+            now += 10 * SECOND_NS
+            journal.tick(now)
     for _ in range(20):
         now += 30 * SECOND_NS
         journal.tick(now)
@@ -95,7 +98,11 @@ def test_restarts_at_any_place_and_reads_of_any_size_give_the_same_rows(journal:
         whole, broken = Book(f"{folder}/a.db"), Book(f"{folder}/b.db")
         run(journal, whole)
         journal.most = data.draw(st.integers(1, 9))
-        run(journal, broken, data.draw(st.lists(st.integers(1, len(journal.entries)), max_size=8)))
+        everywhere = range(1, len(journal.entries) + 1)
+        stops = data.draw(st.just(list(everywhere)) | st.lists(st.sampled_from(everywhere), max_size=8))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "COMMIT_AFTER", data.draw(st.sampled_from([1, 3, 500])))
+            run(journal, broken, stops)
         assert rows(broken) == rows(whole)
         whole.close()
         broken.close()
