@@ -58,6 +58,8 @@ class Ledger:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._owner: int | None = None
+        self._counting = threading.Lock()  # the page asks for counts all the time; they are kept until a row changes
+        self._counted: tuple[tuple[int, int], dict[str, int]] = ((-1, -1), {})
         self._ledger = _File(self.folder / "ledger.db", rows.SCHEMA)
         self._commands = _File(self.folder / "commands.db", rows.COMMANDS_SCHEMA)
 
@@ -210,8 +212,11 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """How many notices are in each state, and how many incidents are not closed."""
-        counts = {state.value: 0 for state in NoticeState} | dict(self._ledger.rows(rows.COUNTS))
-        return counts | {"incidents": len(self._ledger.rows(rows.OPEN))}
+        with self._counting:
+            if (mark := self._ledger.state()) != self._counted[0]:
+                counts = {state.value: 0 for state in NoticeState} | dict(self._ledger.rows(rows.COUNTS))
+                self._counted = mark, counts | {"incidents": len(self._ledger.rows(rows.OPEN))}
+            return dict(self._counted[1])
 
     # --- commands ---------------------------------------------------------------------------------
 
@@ -276,6 +281,11 @@ class _File:
     def rows(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
         with self._lock:
             return self._connection.execute(sql, values).fetchall()
+
+    def state(self) -> tuple[int, int]:
+        """Two numbers that change whenever the file does, by others or by this connection."""
+        with self._lock:
+            return self._connection.execute("PRAGMA data_version").fetchone()[0], self._connection.total_changes
 
     def close(self) -> None:
         with self._lock:
