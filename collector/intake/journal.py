@@ -105,7 +105,9 @@ class Journal:
         self.last, self._received_ns = self._segments[-1].end() if self._segments else (0, 0)
         self._meta = {k: v for s in self._segments[-1:] for k, v in s.meta().items() if k != "first"}
         # Each start counts, so that acknowledgements never repeat a number of an earlier one.
-        self._meta.setdefault("generation", 1)
+        # A journal made anew must be above the one before it, which may be gone without a trace: so it starts
+        # at the second it was made, else gateways would take its acknowledgements for replays.
+        self._meta.setdefault("generation", int(datetime.now(UTC).timestamp()))
         self._meta.setdefault("generation_id", os.urandom(8))
         self._meta["starts"] = self._meta.get("starts", 0) + 1
         if self._segments:
