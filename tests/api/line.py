@@ -1,4 +1,4 @@
-"""A line for the interface's tests: real journal, store, verdicts, incidents and HTTP server, without broker and Modbus.
+"""A line for the interface's tests: real journal, store, verdicts, incidents and HTTP server; no broker, no Modbus.
 
 `Line` sends 32 hours of a small seeded plant through outbox, journal, projector, evaluator and alerts,
 then serves the interface on a free port. The first part arrives late, as a back-fill does; the rest as it
@@ -21,7 +21,7 @@ import tomli_w
 import uvicorn
 
 from alerts.notifier import Alerts
-from api.__main__ import Server, changes, inventory_of
+from api.__main__ import SERVER, Server, changes, inventory_of
 from api.live import Live
 from api.server import create_app
 from api.sources import Sources
@@ -129,11 +129,11 @@ class Line:
         sources = Sources(
             inventory=inventory_of([self.site]), journal=self.journal, store=self.store, book=self.book,
             alerts=self.alerts, channels={"console": "console"}, now_ns=time.time_ns,
-            health=lambda: {"ok": True, "journal": {"position": self.journal.last}, "gateways": {"riverside-gw": {"fresh": 3}}},
+            health=self._health,
         )  # fmt: skip
         self.live = Live(self.journal, lambda: changes(self.book, self.alerts))
         app = create_app(sources, self.live, version="test", token=self.token)
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", access_log=False)
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, **SERVER)
         self.server = Server(config, self.live)
         thread = threading.Thread(target=self.server.run, name="server")
         thread.start()
@@ -144,6 +144,11 @@ class Line:
         wait_until(lambda: self.server.started, 20, "the server does not start")
         port = self.server.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{port}/"
+
+    def _health(self) -> dict[str, Any]:
+        return {
+            "ok": True, "journal": {"position": self.journal.last}, "gateways": {"riverside-gw": {"fresh": 3}},
+        }  # fmt: skip
 
     def client(self, **options: Any) -> httpx.Client:
         """A client of the interface, with its token."""
