@@ -11,7 +11,9 @@ How a table comes about:
 - a stack's concentration is converted (`corrections`) at the base, with the gas conditions of the
   same minute, and the converted values are averaged on. A converted average needs as many valid
   parts as any other;
-- where nothing valid went in, the plain average is still shown, as not valid.
+- where nothing valid went in, the plain average is still shown, as not valid;
+- results are freed of the dust of binary arithmetic (DIGITS): the energy mean of equal levels of 50.5
+  is 50.5, which rounds to 50, and never 50.500000000000007, which would round to 51.
 
 Pure. NaN means "no value" in every column.
 """
@@ -33,6 +35,7 @@ from collector.verdicts.windows import FIXED_NS, HOUR_NS, KINDS, MINUTE_NS, Wind
 from gateway.measurement import Float64, Int64
 
 FLOW = "flow"
+DIGITS = 9  # decimals kept; no instrument has as many, and no result is as exact
 # The gas conditions that corrections take, and the factor to their unit there (pressure: kPa to Pa).
 CONDITIONS = {"oxygen_percent": ("O2", 1.0), "temperature_c": ("temperature", 1.0),
               "static_pa": ("pressure", 1e3), "moisture_percent": ("moisture", 1.0)}  # fmt: skip
@@ -102,7 +105,7 @@ class Tables:
         key = (parameter, kind)
         if key not in self._tables:
             there = parameter in self._signals and _RANK[kind] >= _RANK[self.base(parameter)]
-            self._tables[key] = self._make(parameter, kind) if there else None
+            self._tables[key] = _snapped(self._make(parameter, kind)) if there else None
         return self._tables[key]
 
     # --- how a table is made -----------------------------------------------------------------------
@@ -189,6 +192,19 @@ class Tables:
         """A gas condition by window, NaN where it is not known well enough."""
         table = self.table(parameter, base.windows.kind)
         return np.full(len(base.windows), np.nan) if table is None else np.where(table.valid, table.value, np.nan)
+
+
+def _snapped(table: Table) -> Table:
+    """A table whose results carry no more digits than mean anything."""
+
+    def snap(column: Float64 | None) -> Any:  # noqa: ANN401 - None stays None, an array an array
+        return None if column is None else np.round(column, DIGITS)
+
+    return replace(
+        table, value=snap(table.value), percentiles=snap(table.percentiles),
+        converted=snap(table.converted), standard_dry=snap(table.standard_dry),
+        conditions={name: snap(column) for name, column in table.conditions.items()},
+    )  # fmt: skip
 
 
 def _value(method: str, value: Float64, group: npt.NDArray[np.intp], n: int) -> Float64:

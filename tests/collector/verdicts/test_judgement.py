@@ -1,0 +1,164 @@
+"""Judgement: what breaks a clause, what is new about it, and how long it went on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+
+from collector.verdicts.book import Book
+from collector.verdicts.judgement import Derived, derive, episodes, settle
+from collector.verdicts.records import Change, Exceedance, Standing
+from tests.collector.verdicts.test_averages import (
+    DAY_NS,
+    HOUR_NS,
+    MIDNIGHT,
+    MINUTE_NS,
+    NOISE,
+    STACK,
+    WATER,
+    conditions,
+    series,
+)
+from tests.effort import examples
+
+NIGHT = MIDNIGHT + 22 * HOUR_NS
+
+
+def night(level: float, minutes: int = 480) -> Derived:
+    """A night of one level."""
+    wanted = {kind: NOISE.windows(kind, NIGHT, NIGHT + minutes * MINUTE_NS) for kind in ("1m", "night")}
+    return derive(NOISE, {"LAeq": series("LAeq", np.full(minutes, level), start=NIGHT)}, wanted)
+
+
+@pytest.mark.parametrize(("level", "broken"), [(50.4, False), (50.5, False), (50.51, True), (51.5, True)])
+def test_a_night_is_judged_by_its_evaluated_level(level: float, broken: bool) -> None:
+    found = night(level).exceedances
+    assert [e.clause for e in found] == ["night-level"] * broken
+    if broken:
+        assert (found[0].value, found[0].limit, found[0].standing) == (round(level), 50.0, Standing.EVIDENCE)
+        assert (found[0].from_ns, found[0].to_ns) == (NIGHT, NIGHT + 8 * HOUR_NS)
+
+
+@effort(max_examples=examples(100), deadline=None)
+@given(st.integers(300, 900), st.integers(1, 480))
+def test_equal_levels_are_judged_as_themselves(tenths: int, minutes: int) -> None:
+    """An energy mean goes through powers and logarithms; what comes back must not tip the rounding."""
+    values = night(tenths / 10, minutes).averages
+    assert {average.value for average in values} == {tenths / 10}
+
+
+def test_a_night_with_too_little_of_it_is_not_judged() -> None:
+    assert night(70.0, 360).exceedances
+    assert not night(70.0, 359).exceedances
+
+
+@pytest.mark.parametrize(("hour", "judged"), [(21, 0), (22, 60), (5, 60), (6, 0)])
+def test_peaks_count_at_night_alone(hour: int, judged: int) -> None:
+    start = MIDNIGHT + hour * HOUR_NS
+    signals = {"LAFmax": series("LAFmax", np.full(60, 80.0), start=start)}
+    found = derive(NOISE, signals, {"1m": NOISE.windows("1m", start, start + HOUR_NS)}, proof=False)
+    assert [e.clause for e in found.exceedances] == ["night-peak"] * judged
+
+
+def test_a_stack_is_judged_converted() -> None:
+    signals = {s.parameter: s for s in (series("NOx", np.full(720, 30.0), step_s=5), *conditions(720))}
+    wanted = {"1h": STACK.windows("1h", MIDNIGHT, MIDNIGHT + HOUR_NS)}
+    (found,) = derive(STACK, signals, wanted).exceedances
+    assert (found.clause, found.limit) == ("nox-hour", 50.0)
+    assert found.value > 50.0 > found.evidence["average"]["value"]
+
+
+@pytest.mark.parametrize(("ph", "limit"), [(5.9, 6.0), (6.0, None), (9.0, None), (9.1, 9.0)])
+def test_ph_has_two_limits(ph: float, limit: float | None) -> None:
+    signals = {"pH": series("pH", np.full(1440, ph))}
+    wanted = {"24h": WATER.windows("24h", MIDNIGHT, MIDNIGHT + DAY_NS)}
+    found = [e for e in derive(WATER, signals, wanted).exceedances if e.window == "24h"]
+    assert [(e.limit, e.low) for e in found] == ([] if limit is None else [(limit, 6.0)])
+
+
+def test_nothing_wanted_is_nothing_derived() -> None:
+    assert derive(NOISE, {}, {}) == Derived([], [])
+    assert derive(NOISE, {}, {"1m": NOISE.windows("1m", NIGHT, NIGHT + MINUTE_NS)}) == Derived([], [])
+
+
+def known(book: Book) -> tuple[dict, dict]:
+    averages = {(r.average.parameter, r.average.window, r.average.from_ns): r.average for r in book.averages()}
+    found = [row.exceedance for row in book.exceedances(newest=True)]
+    return averages, {(e.pack, e.clause, e.from_ns): e for e in found}
+
+
+def test_what_the_book_knows_already_is_not_new(tmp_path: Path) -> None:
+    """Through the file and back: also records with corrections, conditions and registers compare as equal."""
+    book = Book(tmp_path / "v.db")
+    signals = {s.parameter: s for s in (series("NOx", np.full(720, 30.1), step_s=5), *conditions(720))}
+    wanted = {kind: STACK.windows(kind, MIDNIGHT, MIDNIGHT + HOUR_NS) for kind in ("1m", "1h")}
+    gas = derive(STACK, signals, wanted)
+    for derived in (night(55.3), gas):
+        new = settle(derived, {}, {}, now_ns=NIGHT + DAY_NS)
+        assert new.averages == derived.averages
+        assert new.exceedances
+        book.commit(new.averages, new.exceedances, derived_ns=1, state=b"", position=1)
+    everything = Derived(night(55.3).averages + gas.averages, night(55.3).exceedances + gas.exceedances)
+    assert settle(everything, *known(book), now_ns=NIGHT + 2 * DAY_NS) == Derived([], [])
+    book.close()
+
+
+def test_changes_of_an_exceedance_are_versions(tmp_path: Path) -> None:
+    book, steps = Book(tmp_path / "v.db"), [55.0, 55.2, 40.0, 40.0, 56.0]
+    changes = []
+    for level in steps:
+        new = settle(night(level), *known(book), now_ns=NIGHT + DAY_NS)
+        book.commit(new.averages, new.exceedances, derived_ns=1, state=b"", position=1)
+        changes += [(e.change, e.version, e.evidence["average"]["version"], e.late) for e in new.exceedances]
+    assert changes == [
+        (Change.OPENED, 1, 1, True),
+        (Change.AMENDED, 2, 2, True),
+        (Change.WITHDRAWN, 3, 2, True),
+        (Change.OPENED, 4, 4, True),
+    ]
+    book.close()
+
+
+@pytest.mark.parametrize(("after_s", "late"), [(60, False), (3600, False), (3601, True)])
+def test_late_is_more_than_an_hour_after_the_window(after_s: int, late: bool) -> None:
+    now = NIGHT + 8 * HOUR_NS + after_s * 1_000_000_000
+    (found,) = settle(night(60.0), {}, {}, now_ns=now).exceedances
+    assert found.late == late
+
+
+@effort(max_examples=examples(100), deadline=None)
+@given(st.sets(st.integers(0, 60), min_size=1))
+def test_episodes_are_runs_of_consecutive_nights(nights: set[int]) -> None:
+    found = [broken(number) for number in sorted(nights)]
+    runs = episodes(NOISE, found)
+    assert sum(run.windows for run in runs) == len(nights)
+    covered = {
+        number for run in runs for number in range((run.from_ns - NIGHT) // DAY_NS, (run.to_ns - NIGHT) // DAY_NS + 1)
+    }
+    assert covered == nights
+    assert all(after.from_ns - before.to_ns > DAY_NS for before, after in pairwise(runs))
+
+
+def broken(number: int) -> Exceedance:
+    start = NIGHT + number * DAY_NS
+    return Exceedance(
+        plant="p", point="x", parameter="LAeq", pack="gb12348-2008", clause="night-level", cite="", title="",
+        window="night", from_ns=start, to_ns=start + 8 * HOUR_NS, value=60.0, limit=50.0, unit="dB(A)",
+        standing=Standing.EVIDENCE, verified=True,
+    )  # fmt: skip
+
+
+def test_episodes_of_two_clauses_are_apart() -> None:
+    other = replace(broken(1), clause="night-other")
+    assert [(e.clause, e.windows) for e in episodes(NOISE, [broken(0), other, broken(1)])] == [
+        ("night-level", 2),
+        ("night-other", 1),
+    ]
+    assert episodes(NOISE, []) == []
