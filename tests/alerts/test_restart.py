@@ -142,7 +142,7 @@ def test_killed_at_any_moment_nothing_is_doubled_or_forgotten(tmp_path: Path) ->
     print(f"seed {seed}")
     chance, total = random.Random(seed), 0
     with bench(tmp_path, "hook") as (made, sink):
-        for _ in range(examples(3, 25)):
+        for _ in range(examples(3, 15)):
             with made.running():
                 for _ in range(chance.randrange(10, 30)):
                     made.judge(f"point-{(total := total + 1)}")
