@@ -70,7 +70,7 @@ class Names:
     """Names for people; an id or code stands for a name that is missing.
 
     plants: id -> name. timezones: plant id -> IANA name. points: (plant, point) -> name.
-    parameters: code -> name. clauses: pack/clause -> title. packs: id -> title.
+    parameters: code -> name. clauses: pack/clause -> title.
     """
 
     plants: Mapping[str, Label] = field(default_factory=dict)
@@ -78,7 +78,6 @@ class Names:
     points: Mapping[tuple[str, str], Label] = field(default_factory=dict)
     parameters: Mapping[str, Label] = field(default_factory=dict)
     clauses: Mapping[str, Label] = field(default_factory=dict)
-    packs: Mapping[str, Label] = field(default_factory=dict)
 
     def plant(self, incident: Incident, language: str) -> str:
         """Name of the plant."""
