@@ -78,13 +78,15 @@ def judge(
         known = parameters.find(text)
         return known.code if known else text
 
-    units = {clause.parameter: clause.unit for clause in pack.clauses} | {
-        c: p.unit or " " for c, p in parameters.items()
-    }
+    def known(header: str) -> bool:
+        found = parameters.find(header)
+        return found is not None and point in found.media
+
+    units = {clause.parameter: clause.unit for clause in pack.clauses} | {p.code: p.unit for p in parameters.values()}
     layout = Layout(
         columns=_columns(columns or []), timezone=zone, stamp=stamp, start_ns=_start(start, interval, zone),
         interval_ns=None if interval is None else round(interval * SECOND_NS), parameter=_parameter(pack),
-        named=named, unit=lambda code: units.get(code, ""),
+        named=named, unit=lambda code: units.get(code, ""), known=known,
     )  # fmt: skip
     signals, faults = read_csv(_text(csv), str(csv), layout)
     if faults:

@@ -47,7 +47,7 @@ class Layout:
     start_ns: of the first row where there is no time column, None = there is one.
     interval_ns: what a value stands for, None = the usual distance between two. [ns]
     parameter: that `value` is where no column says so, "" = it has to.
-    named: text -> code of the parameter. unit: code -> its unit.
+    named: text -> code of the parameter. unit: code -> its unit. known: whether a header is a parameter by itself.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -58,6 +58,7 @@ class Layout:
     parameter: str = ""
     named: Callable[[str], str] = str
     unit: Callable[[str], str] = lambda _: ""
+    known: Callable[[str], bool] = lambda _: False
 
 
 def parse_columns(texts: Sequence[str]) -> dict[str, str]:
@@ -146,7 +147,7 @@ class _Reader:
                 named[name] = name
         parameters = {name: header for name, header in named.items() if name not in OWN}
         if not parameters and "value" not in named:
-            parameters = {header: header for header in headers if layout.unit(layout.named(header))}
+            parameters = {header: header for header in headers if layout.known(header)}
         if layout.start_ns is not None:
             named.pop("time", None)
         elif "time" not in named:

@@ -1,0 +1,319 @@
+"""`emitwatch judge`: other people's files, judged as the running collector would."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.cli import main
+from collector.verdicts.csv_file import Layout, instant, parse_columns, read_csv
+from collector.verdicts.screening import Signal
+from gateway.measurement import SECOND_NS, Status
+
+Judge = Callable[..., Any]
+
+TURBINE = """
+id = "turbine-test"
+kind = "stack"
+title = { en = "Arbitrary limits for a test" }
+source = "made up for this test"
+[[in_force]]
+from = 2000-01-01
+cite = "this test"
+[[validity]]
+window = "1h"
+part = "1m"
+minimum = 45
+cite = "this test"
+verified = false
+[[validity]]
+window = "24h"
+part = "1h"
+minimum = 20
+cite = "this test"
+verified = false
+"""
+CLAUSE = """
+[[clause]]
+id = "{name}-{limit}"
+cite = "this test"
+title = {{ en = "{name} above {limit}" }}
+parameter = "{name}"
+window = "1h"
+unit = "mg/m3"
+standing = "early warning"
+verified = false
+limit = [{{ high = {limit} }}]
+[[example]]
+clause = "{name}-{limit}"
+on = 2015-06-01
+settings = {{}}
+given = {{}}
+value = {limit}.5
+compared = {limit}.5
+limit = {limit}
+exceeds = true
+source = "this test"
+"""
+
+
+@pytest.fixture
+def judge(capfd: pytest.CaptureFixture[str]) -> Judge:
+    """Runs the command with --json and gives what it printed."""
+
+    def run(*arguments: object) -> Any:
+        assert main(["judge", *map(str, arguments), "--json"]) == 0
+        return json.loads(capfd.readouterr().out)
+
+    return run
+
+
+def nights(*more: str) -> list[str]:
+    return ["--rules", "gb12348-2008", "--point", "noise", "--set", "area_class=2", *more]
+
+
+def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    (folder / "file.csv").write_text(text, encoding=encoding)
+    return folder / "file.csv"
+
+
+@pytest.mark.shared
+def test_eleven_nights(judge: Judge, shared: Path) -> None:
+    case = shared / "cases/noise/leq_1min_11_nights"
+    found = judge(
+        *nights("--columns", "time=datetime,value=LEQ dB -A", "--timezone", "UTC", "--stamp", "middle"),
+        "--csv", f"{case}.csv",
+    )  # fmt: skip
+    expected = json.loads(Path(f"{case}.expected.json").read_text())["laeq1m"]["nights_22_06_starting_on"]
+    got = {a["from"][:10]: a for a in found["averages"] if a["window"] == "night"}
+    assert set(expected) == set(got) - {"2025-03-20"}
+    for day, night in expected.items():
+        assert got[day]["value"] == pytest.approx(night["Ln"], abs=0.01)
+        assert got[day]["percentiles"]["L90"] == pytest.approx(night["L90"], abs=0.01)
+        assert (got[day]["coverage"], got[day]["valid"], got[day]["unit"]) == (1.0, True, "dB(A)")
+    assert [e["from"] for e in found["exceedances"]] == ["2025-03-30T22:00:00Z"]
+
+
+@pytest.mark.shared
+def test_a_year_of_a_gas_turbine(judge: Judge, shared: Path, tmp_path: Path) -> None:
+    case = shared / "cases/stack/gas_turbine_2015_hourly"
+    expected = json.loads(Path(f"{case}.expected.json").read_text())["expected"]
+    limits = [(key.split(">")[0].replace("NOX", "NOx"), key.split(">")[1], key) for key in expected if ">" in key]
+    rules = tmp_path / "turbine-test.toml"
+    rules.write_text(TURBINE + "".join(CLAUSE.format(name=name, limit=limit) for name, limit, _ in limits))
+    found = judge(
+        "--rules", rules, "--point", "stack", "--csv", f"{case}.csv", "--columns", "NOx=NOX", "--columns", "CO=CO",
+        "--start", "2015-01-01T00:00:00Z", "--interval", "3600",
+    )  # fmt: skip
+    hours = Counter(e["clause"] for e in found["exceedances"])
+    for name, limit, key in limits:
+        clause = f"{name}-{limit}"
+        runs = [run for run in found["episodes"] if run["clause"] == clause]
+        first = next(e for e in found["exceedances"] if e["clause"] == clause)
+        row = (instant(first["from"], "UTC") - instant("2015-01-01T00:00:00Z", "UTC")) // (3600 * SECOND_NS)
+        assert (hours[clause], len(runs), max(run["windows"] for run in runs), row) == tuple(expected[key].values())
+    days = [a for a in found["averages"] if a["window"] == "24h" and a["parameter"] == "NOx" and a["valid"]]
+    block = expected["NOX_24h_block_mean"]
+    assert len(days) == block["blocks"]
+    assert max(a["value"] for a in days) == pytest.approx(block["max"], abs=1e-4)
+    assert sum(a["value"] > 80 for a in days) == block["blocks_over_80"]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["det_global_1000ms_semicolon_2dec.csv", "det_global_1000ms_comma_1dec.csv"])
+def test_an_export_of_a_real_meter(judge: Judge, shared: Path, name: str) -> None:
+    found = judge(
+        *nights("--csv", shared / "cases/noise/cirrus" / name, "--columns", "LAeq=LAeq,LAFmax=LAFMax"),
+        "--start", "2014-08-19T01:32:14", "--interval", "1", "--timezone", "Europe/Madrid",
+    )  # fmt: skip
+    assert {a["parameter"] for a in found["averages"]} == {"LAeq", "LAFmax"}
+    assert all(30 < a["value"] < 90 for a in found["averages"])
+
+
+def test_the_shape_of_the_report(judge: Judge, tmp_path: Path) -> None:
+    rows = [f"2026-11-20T{h:02}:{m:02}:00Z,70.5" for h in range(14, 22) for m in range(60)]
+    found = judge(
+        *nights("--timezone", "Asia/Shanghai", "--csv", str(write(tmp_path, "\n".join(["time,value", *rows]))))
+    )
+    assert list(found) == ["rules", "timezone", "averages", "exceedances", "episodes"]
+    assert (found["rules"], found["timezone"]) == ("gb12348-2008", "Asia/Shanghai")
+    assert found["exceedances"] == [
+        {
+            "clause": "night-level", "parameter": "LAeq", "from": "2026-11-20T14:00:00Z", "to": "2026-11-20T22:00:00Z",
+            "value": 70.0, "limit": 50.0, "unit": "dB(A)", "standing": "evidence",
+        }
+    ]  # fmt: skip
+    assert found["episodes"] == [
+        {"clause": "night-level", "from": "2026-11-20T14:00:00Z", "to": "2026-11-20T22:00:00Z", "windows": 1}
+    ]
+    keys = [(a["parameter"], a["window"], a["from"]) for a in found["averages"]]
+    assert keys == sorted(keys)
+    assert {a["window"] for a in found["averages"]} == {"1m", "1h", "24h", "night", "calendar_night"}
+    assert set(found["averages"][0]) == {
+        "parameter", "window", "from", "to", "value", "evaluated", "unit", "coverage", "valid", "percentiles",
+    }  # fmt: skip
+
+
+def test_people_get_a_table(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = [f"2026-11-20T{h:02}:{m:02}:00Z,70" for h in range(14, 22) for m in range(60)]
+    file = write(tmp_path, "\n".join(["time,value", *rows]))
+    assert main(["judge", *nights("--timezone", "Asia/Shanghai", "--csv", str(file))]) == 0
+    out = capfd.readouterr().out
+    assert "night-level" in out
+    assert "2026-11-20 22:00" in out
+    assert "Episodes: 1" in out
+
+
+def test_a_long_file_with_parameters_and_statuses(judge: Judge, tmp_path: Path) -> None:
+    rows = []
+    for minute in range(60):
+        status = "calibration" if minute < 10 else "N"
+        rows.append(f"2026-11-20 08:{minute:02}:00,SO2,{40 if minute >= 10 else 500},{status}")
+        rows.append(f"2026-11-20 08:{minute:02}:00,nox,20,")
+    file = write(tmp_path, "\n".join(["time,parameter,value,status", *rows]))
+    found = judge(
+        "--rules", "ultra-low-2015", "--point", "stack", "--set", "reference_oxygen=6", "--csv", file,
+        "--timezone", "Asia/Shanghai",
+    )  # fmt: skip
+    hours = {a["parameter"]: a for a in found["averages"] if a["window"] == "1h"}
+    assert hours["SO2"]["value"] == 40.0
+    assert hours["SO2"]["coverage"] == pytest.approx(50 / 60)
+    assert hours["NOx"]["coverage"] == 1.0
+    assert hours["SO2"]["from"] == "2026-11-20T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rules", "nobody", "--point", "noise"], "no rule pack 'nobody'"),
+        (["--rules", "gb12348-2008", "--point", "stack"], "is for noise"),
+        (["--rules", "gb12348-2008", "--point", "air"], "not one of"),
+        (nights("--timezone", "Mars/Olympus"), "not a time zone"),
+        (nights("--stamp", "centre"), "not one of"),
+        (nights("--start", "2026-01-01T00:00:00Z"), "needs --interval"),
+        (nights("--start", "soon", "--interval", "60"), "is not a time"),
+        (nights("--interval", "-1"), "above 0"),
+        (nights("--set", "burst"), "KEY=VALUE"),
+        (nights("--columns", "value"), "NAME=HEADER"),
+    ],
+)
+def test_a_wrong_option_is_told(
+    arguments: list[str], message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path, "time,value\n2026-11-20T14:00:00Z,50\n")
+    assert main(["judge", *arguments, "--csv", str(file)]) == 2
+    said = " ".join(capfd.readouterr().err.replace("│", " ").split())
+    assert message in said
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("", nights(), "no column 'time'"),
+        ("time,value\n", nights(), "no rows"),
+        ("when,value\n2026-11-20T14:00:00Z,50\n", nights(), "--columns time=HEADER"),
+        ("time,loud\n2026-11-20T14:00:00Z,50\n", nights(), "--columns value=HEADER"),
+        ("time,level\n2026-11-20T14:00:00Z,50\n", nights("--columns", "value=Level"), "no column 'Level'"),
+        ("time,value\n2026-11-20T14:00:00Z,loud\n", nights(), "'loud' is not a number"),
+        ("time,value\nyesterday,50\n", nights(), "'yesterday' is not a time"),
+        ("time,value,status\n2026-11-20T14:00:00Z,50,fine\n", nights(), "'fine' is not a status"),
+        ("time,value,parameter\n2026-11-20T14:00:00Z,50,LAeq\n2026-11-20T14:01:00Z,50,\n", nights(), ""),
+        ("time,value\n2026-11-20T14:00:00Z,50\n", nights("--set", "area_class=9"), "area_class"),
+        ("time,value\n2026-11-20T14:00:00Z,50\n", nights("--set", "colour=blue"), "colour"),
+        (
+            "time,value\n2026-11-20T14:00:00Z,50\n",
+            ["--rules", "ultra-low-2015", "--point", "stack", "--set", "reference_oxygen=6"],
+            "which parameter",
+        ),
+    ],
+)
+def test_a_wrong_file_is_told(
+    text: str, options: list[str], message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["judge", *options, "--csv", str(write(tmp_path, text))])
+    said = capfd.readouterr().err
+    if message:
+        assert code == 1
+        assert message in said
+    else:
+        assert code == 0  # an empty parameter of a noise file is its level
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["judge", *nights("--csv", str(tmp_path / "nobody.csv"))]) == 1
+    assert "not readable" in capfd.readouterr().err
+
+
+# --- reading files ---------------------------------------------------------------------------------
+
+
+def read(text: str, **layout: Any) -> Signal:
+    signals, faults = read_csv(text, "x.csv", Layout(**{"parameter": "LAeq", "unit": lambda _: "dB(A)", **layout}))
+    assert not faults, faults
+    (only,) = signals
+    return only
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "time,value\n2026-01-01T00:00:00Z,1.5\n2026-01-01T00:01:00Z,2.5\n",
+        '"time","value"\n"2026-01-01T00:00:00Z","1.5"\n"2026-01-01T00:01:00Z","2.5"\n',
+        "\ufeff time ; value \n2026-01-01T00:00:00Z; 1,5\n2026-01-01T00:01:00Z;2,5\n\n",
+        "Meter 7\nserial;42\n\ntime\tvalue\n2026-01-01 00:00:00\t1.5\n2026/1/1 0:01\t2.5\n",
+        "value,time\r\n2.5,2026-01-01T08:01:00+08:00\r\n1.5,2026-01-01T08:00:00+08:00\r\n",
+    ],
+)
+def test_one_table_in_many_dresses(text: str) -> None:
+    found = read(text)
+    assert found.value.tolist() == [1.5, 2.5]
+    assert found.time_ns.tolist() == [instant(f"2026-01-01T00:0{m}:00Z", "UTC") for m in (0, 1)]
+    assert found.intervals_ns == (60 * SECOND_NS,)
+
+
+@pytest.mark.parametrize(("stamp", "back_s"), [("start", 0), ("middle", 30), ("end", 60)])
+def test_what_a_time_marks(stamp: str, back_s: int) -> None:
+    found = read("time,value\n2026-01-01T00:01:00Z,1\n2026-01-01T00:02:00Z,1\n", stamp=stamp)
+    assert found.time_ns[0] == instant("2026-01-01T00:01:00Z", "UTC") - back_s * SECOND_NS
+
+
+def test_an_empty_cell_is_a_value_that_is_not_there() -> None:
+    found = read("time,value\n2026-01-01T00:00:00Z,\n2026-01-01T00:01:00Z,NA\n2026-01-01T00:02:00Z,1\n")
+    assert found.status.tolist() == [Status.NO_COMM, Status.NO_COMM, Status.OK]
+
+
+def test_the_hour_that_comes_twice_is_read_in_the_order_of_the_rows() -> None:
+    rows = [f"2026-10-25 {h:02}:{m:02}" for h in (1, 2, 2, 3) for m in (0, 30)]
+    found = read("time,value\n" + "\n".join(f"{row},1" for row in rows), timezone="Europe/Berlin")
+    assert set((found.time_ns[1:] - found.time_ns[:-1]).tolist()) == {1800 * SECOND_NS}
+    assert len(found) == 8
+
+
+def test_headers_are_compared_without_blanks_and_may_hold_commas() -> None:
+    assert parse_columns(["time=a, b,value= c=d "]) == {"time": "a, b", "value": "c=d"}
+    found = read(" when ,AFDP \n2026-01-01T00:00:00Z,3\n", columns={"time": "when", "LAeq": "AFDP"})
+    assert found.value.tolist() == [3.0]
+
+
+def test_a_wide_file_of_known_parameters_needs_no_columns(judge: Judge, tmp_path: Path) -> None:
+    file = write(tmp_path, "time,LAeq,LAFmax,wind\n2026-01-01T00:00:00Z,50,60,3\n2026-01-01T00:01:00Z,50,61,3\n")
+    found = judge(*nights("--csv", str(file)))
+    assert {a["parameter"] for a in found["averages"]} == {"LAeq", "LAFmax"}
+
+
+def test_a_spreadsheet_in_gb18030(judge: Judge, tmp_path: Path) -> None:
+    file = write(tmp_path, "时间,声级\n2026/1/1 0:00,50\n2026/1/1 0:01,50\n", "gb18030")
+    found = judge(*nights("--csv", str(file), "--columns", "time=时间,value=声级", "--timezone", "Asia/Shanghai"))
+    assert found["averages"][0]["value"] is not None
+
+
+def test_many_faults_are_told_but_not_all() -> None:
+    text = "time,value\n" + "\n".join(f"2026-01-01T00:00:{s:02}Z,x" for s in range(60))
+    _, faults = read_csv(text, "x.csv", Layout(parameter="LAeq"))
+    assert len(faults) == 20
+    assert [fault.line for fault in faults[:2]] == [2, 3]
