@@ -104,7 +104,7 @@ def run(site: str, seed: int, hours: float) -> int:
 
 
 def _streams(site: Site, sensors: Sequence[Sensor], stop: threading.Event, length_ns: int) -> Iterator[_Stream]:
-    for gateway in (g.id for g in site.gateways if not g.id.endswith(HISTORY)):
+    for gateway in (g.id for g in site.gateways if not g.history):
         own = [s for s in sensors if s.settings.gateway == gateway]
         to_ns = _first_live_ns(outbox_folder(site.data_dir, gateway) / "outbox.db", stop)
         yield _Stream(site, gateway + HISTORY, own, (to_ns - length_ns, to_ns))

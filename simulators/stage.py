@@ -63,7 +63,9 @@ def _staged(given: Tree, data_dir: str, protocol: str, doors: Doors, keys: Keys)
     tree["store"] = {"kind": "duckdb"}
     tree["collector"] = {"public_key": keys.collector}
     only = tree["gateway"][0]["id"]
-    tree["gateway"] = [{"id": id, "public_key": keys.gateways[id]} for id in gateways([given])]
+    tree["gateway"] = [
+        {"id": id, "public_key": keys.gateways[id], "history": id.endswith(HISTORY)} for id in gateways([given])
+    ]
     for sensor in tree.get("sensor", ()):
         sensor.setdefault("gateway", only)
         parts = urlsplit(sensor["link"])

@@ -20,7 +20,7 @@ where the process was stopped and started again from `dump`. Pure.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,7 @@ class Task:
     """Windows of one point that are due, close together in time: they are derived in one go.
 
     from_ns, to_ns: from the first window's start to the last one's end. windows: by kind.
+    past: (kind, start) of the windows that nothing but gateways of history brought up.
     """
 
     plant: str
@@ -54,6 +55,7 @@ class Task:
     from_ns: int
     to_ns: int
     windows: Mapping[str, Windows]
+    past: frozenset[tuple[str, int]]
 
 
 @dataclass(slots=True)
@@ -99,19 +101,27 @@ class _Dirty:
         from_ns, rows = np.unique(starts[free], return_index=True)
         return from_ns, ends[free][rows]
 
+    def past(self, history: Collection[str], from_ns: Int64) -> Int64:
+        """Those of some windows that no stream of another gateway than these dirtied."""
+        present = [starts for stream, (starts, _) in self.spans.items() if stream.partition(":")[0] not in history]
+        return from_ns[~np.isin(from_ns, np.concatenate(present))] if present else from_ns
+
 
 class Agenda:
     """The evaluator's state: dirty windows of all points, and how far each stream is.
 
     rules: by plant and point; what concerns other points is passed over.
     intervals_ns: by plant and sensor, how much time a value stands for; 0 where it is not known.
+    history: gateways that send the past. A stream is named "gateway:epoch".
     """
 
     def __init__(
-        self, rules: Mapping[PointKey, PointRules], intervals_ns: Mapping[tuple[str, str], int], dumped: bytes = b""
-    ) -> None:
+        self, rules: Mapping[PointKey, PointRules], intervals_ns: Mapping[tuple[str, str], int],
+        dumped: bytes = b"", *, history: Collection[str] = (),
+    ) -> None:  # fmt: skip
         self._rules = rules
         self._intervals = intervals_ns
+        self._history = frozenset(history)
         self._kinds = {key: tuple(k for k in r.built if k in ONLINE) for key, r in rules.items()}
         self._points = list(rules)
         self._numbers = {key: number for number, key in enumerate(self._points)}
@@ -148,6 +158,7 @@ class Agenda:
         left = WINDOWS_MAX
         for key in self._points:
             found: dict[str, tuple[Int64, Int64]] = {}
+            past: set[tuple[str, int]] = set()
             for kind in self._kinds[key]:
                 dirty = self._dirty.get((key, kind))
                 if dirty is None or dirty.first_end_ns > now_ns - GRACE_NS or not left:
@@ -156,10 +167,11 @@ class Agenda:
                 if len(starts):
                     found[kind] = (starts[:left], ends[:left])
                     left -= len(found[kind][0])
+                    past.update((kind, start) for start in dirty.past(self._history, found[kind][0]).tolist())
                     dirty.remove(found[kind][0])
                     if not dirty.spans:
                         del self._dirty[key, kind]
-            tasks += self._tasks(key, found)
+            tasks += self._tasks(key, found, frozenset(past))
         self._forget(now_ns)
         return tasks
 
@@ -219,7 +231,9 @@ class Agenda:
             if not progress:
                 del self._progress[stream]
 
-    def _tasks(self, key: PointKey, found: Mapping[str, tuple[Int64, Int64]]) -> Iterator[Task]:
+    def _tasks(
+        self, key: PointKey, found: Mapping[str, tuple[Int64, Int64]], past: frozenset[tuple[str, int]]
+    ) -> Iterator[Task]:
         """The due windows of a point, in groups that lie together in time."""
         for from_ns, to_ns in _joined(found.values()):
             windows = {}
@@ -228,7 +242,7 @@ class Agenda:
                 if len(near):
                     laid = self._rules[key].windows(kind, int(near[0]), int(near[-1]) + 1)
                     windows[kind] = laid.take(np.isin(laid.from_ns, near))
-            yield Task(plant=key[0], point=key[1], from_ns=from_ns, to_ns=to_ns, windows=windows)
+            yield Task(plant=key[0], point=key[1], from_ns=from_ns, to_ns=to_ns, windows=windows, past=past)
 
     # --- from process to process -------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 
@@ -48,7 +48,8 @@ class Evaluator:
     def __init__(self, journal: JournalReader, book: Book, sites: Sequence[Site]) -> None:
         """Read rules and profiles of all sites; raises FaultyFiles where they do not fit together."""
         rules, intervals = site_rules(sites)
-        self._line = Line(journal, book, rules, intervals)
+        history = {gateway.id for site in sites for gateway in site.gateways if gateway.history}
+        self._line = Line(journal, book, rules, intervals, history=history)
         self._journal = journal
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
@@ -106,8 +107,10 @@ class Line:
     """The way from journal entries to the book, entry by entry; no thread of its own."""
 
     def __init__(
-        self, journal: JournalReader, book: Book, rules: Mapping[PointKey, PointRules], intervals: Intervals
-    ) -> None:
+        self, journal: JournalReader, book: Book, rules: Mapping[PointKey, PointRules], intervals: Intervals,
+        *, history: Collection[str] = (),
+    ) -> None:  # fmt: skip
+        self._history = history
         self._journal = journal
         self._book = book
         self._rules = rules
@@ -118,7 +121,7 @@ class Line:
         """Take up the state of the last commit."""
         self.position, dumped = self._book.state()
         self._committed = self.position
-        self._agenda = Agenda(self._rules, self._intervals, dumped)
+        self._agenda = Agenda(self._rules, self._intervals, dumped, history=self._history)
         self._recent = Recent(self._intervals, virgin=self.position == 0)
         self.overdue = 0
 
@@ -154,7 +157,7 @@ class Line:
             self._recent.load(from_ns, to_ns, [c for c in map(measurements, entries) if c is not None])
         signals = self._recent.signals(task.plant, task.point, task.from_ns, task.to_ns)
         derived = derive(self._rules[task.plant, task.point], signals, task.windows)
-        return settle(derived, *self._known(task), now_ns=tick.received_ns)
+        return settle(derived, *self._known(task), now_ns=tick.received_ns, past=task.past)
 
     def _known(self, task: Task) -> tuple[dict[tuple[str, str, int], Average], dict[tuple[str, str, int], Exceedance]]:
         """What the book has of the windows of a task."""

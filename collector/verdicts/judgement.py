@@ -8,7 +8,7 @@ withdrawn, and nothing is ever taken back in silence. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import groupby
@@ -133,10 +133,12 @@ def settle(
     known_exceedances: Mapping[ExceedanceKey, Exceedance],
     *,
     now_ns: int,
+    past: Collection[tuple[str, int]] = (),
 ) -> Derived:
     """What is new in what was derived, with its versions.
 
     known: the newest versions in the book of exactly the windows derived. now_ns: when they were derived.
+    past: (window, from_ns) of those that only a history brought up: they reach people as late whenever they come.
     """
     new_averages = []
     versions: dict[AverageKey, Average] = {}
@@ -156,7 +158,7 @@ def settle(
         average = versions[found.parameter, found.window, found.from_ns]
         proof = {**found.evidence, "average": average_evidence(average)}
         known = left.pop((found.pack, found.clause, found.from_ns), None)
-        late = now_ns - found.to_ns > LATE_NS
+        late = now_ns - found.to_ns > LATE_NS or (found.window, found.from_ns) in past
         if change := _following(replace(found, evidence=proof, late=late), known):
             new_exceedances.append(change)
     new_exceedances += [

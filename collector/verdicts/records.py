@@ -67,7 +67,7 @@ class Exceedance:
 
     pack, clause: as `gb12348-2008` and `night-level`; key = "pack/clause". cite: the clause of the standard.
     value: what was compared with the limit (evaluated where the clause says so). low: lower limit of a
-    two-sided clause, else None. late: derived from data that arrived more than an hour after the window's end.
+    two-sided clause, else None. late: derived more than an hour after the window's end, or from a history alone.
     evidence: everything that went in (collector/verdicts/evidence.py).
     """
 
