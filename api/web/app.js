@@ -11,6 +11,7 @@ import { Overview } from "./overview.js";
 
 const RELOAD_MS = 60_000; // states change without an event too: silence, limits that hang on conditions
 const SETTLE_MS = 20_000; // averages of a minute are in the book some seconds after it
+const REDRAW_MS = 600_000; // judged values come by the hour
 const QUIET_MS = 700; // changes come in bursts; one load answers a burst
 
 const $ = (id) => document.getElementById(id);
@@ -155,7 +156,7 @@ function onEvent(name, data) {
     loadSoon();
   } else if (name === "reload") {
     loadSoon();
-    focus.load();
+    focus.redraw();
   }
 }
 
@@ -164,7 +165,7 @@ function onLink(link) {
   $("link").dataset.state = link;
   writeLink();
   // Whatever happened while the line was down is asked for again.
-  if (link === "live" && before === "waiting" && newest) { loadSoon(); focus.load(); }
+  if (link === "live" && before === "waiting" && newest) { loadSoon(); focus.redraw(); }
 }
 
 function writeLink() {
@@ -205,6 +206,7 @@ async function start() {
   view("overview");
   setInterval(loadPoints, RELOAD_MS);
   setInterval(() => focus.settle().catch(() => {}), SETTLE_MS);
+  setInterval(() => focus.redraw(), REDRAW_MS);
   setInterval(writeLink, 1000);
   follow(onEvent, onLink);
 }

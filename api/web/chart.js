@@ -108,7 +108,7 @@ export class Chart {
     };
     return {
       ...this.#size(),
-      padding: [14, 8, 0, 0],
+      padding: [14, scene.following ? 8 : 28, 0, 0],
       legend: { show: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), scene.zone),
       cursor: {

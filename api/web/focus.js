@@ -208,6 +208,11 @@ export class Focus {
     if (!this.chart.plot?.cursor.left || this.chart.plot.cursor.left < 0) this.#read(null);
   }
 
+  /** Load again what is followed, for new judged values; a zoomed part stays as it is. */
+  redraw() {
+    if (this.chart?.scene && !this.zoomed) this.load();
+  }
+
   /** New averages are in the book: take those of the last minutes. */
   async settle() {
     if (!this.chart?.scene || this.zoomed || RANGES[this.range] <= RAW_UP_TO_S) return;

@@ -31,7 +31,10 @@ def site_on(folder: Path, port: int) -> Path:
 
     path = small_site(folder)
     tree = tomllib.loads(path.read_text("utf-8"))
-    tree["broker"] = {"url": f"mqtt://127.0.0.1:{free_port()}"}
+    (folder / "broker.password").write_text("secret")
+    tree["broker"] = {
+        "url": f"mqtt://127.0.0.1:{free_port()}", "user": "collector", "password_file": "broker.password",
+    }  # fmt: skip
     tree["api"] = {"port": port}
     path.write_text(tomli_w.dumps(tree), "utf-8")
     return path
@@ -76,7 +79,8 @@ def test_it_makes_a_token_asks_for_it_and_ends_in_order(site: Path) -> None:
         assert httpx.get(url + "metrics").status_code == 401
         assert httpx.get(url).status_code == 200
         token = {"Authorization": f"Bearer {file.read_text().strip()}"}
-        assert [plant["state"] for plant in httpx.get(url + "api/v1/plants", headers=token).json()["items"]] == ["no_data"]
+        plants = httpx.get(url + "api/v1/plants", headers=token).json()["items"]
+        assert [plant["state"] for plant in plants] == ["no_data"]
         health = httpx.get(url + "api/v1/health", headers=token).json()
         assert any("broker" in problem for problem in health["problems"])
         assert not health["ok"]

@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
-from tests.api.line import Line
+from tests.api.line import Line, wait_until
+from tests.api.test_run_all import address as address_of
+from tests.api.test_run_all import answers, free_port, running, site_on
 
 pytestmark = pytest.mark.system
 
@@ -230,6 +233,54 @@ def test_acknowledging(browser: Browser, address: str, trouble: list[str]) -> No
     done = page.locator(f'.incident[data-incident="{id}"]')
     expect(done).to_contain_text("Acknowledged by Li Wei", timeout=WAIT_MS)
     expect(done).to_contain_text("fan 3 is switched off")
+    context.close()
+    assert trouble == []
+
+
+def test_the_token_is_asked_for_once(browser: Browser, trouble: list[str], tmp_path: Path) -> None:
+    """Against `run all` as it is outside the demo, with nothing measured yet."""
+    site = site_on(tmp_path, free_port())
+    with running(site):
+        url = address_of(site)
+        wait_until(lambda: answers(url), 20, "does not answer")
+        token = (tmp_path / "data" / "collector" / "api.token").read_text("utf-8").strip()
+        page = browser.new_page(locale="en-GB")
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.goto(url)
+        field = page.get_by_label("Access token")
+        field.fill("not the token")
+        page.keyboard.press("Enter")
+        expect(page.locator("#ask")).to_contain_text("refused")
+        field.fill(token)
+        page.keyboard.press("Enter")
+        expect(page.locator(".card .state").first).to_have_text("No data")
+        expect(page.locator("#incidents")).to_contain_text("No incidents")
+        page.reload()
+        expect(page.locator(".card").first).to_be_visible()
+        expect(page.locator("#ask")).to_be_hidden()
+        page.close()
+    assert trouble == []
+
+
+def test_a_part_of_the_chart_can_be_seen_closer(browser: Browser, address: str, trouble: list[str]) -> None:
+    context, page = opened(browser, address, trouble, **DESKTOP)
+    expect(page.locator(".uplot canvas")).to_be_visible()
+    box = page.locator(".u-over").first.bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.4, middle)
+    before = page.locator(".readout").inner_text()
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.45, middle, steps=5)
+    page.mouse.up()
+    back = page.get_by_role("button", name="Show the whole range")
+    expect(back).to_be_visible()
+    expect(page.locator(".legend")).to_contain_text("Measured, every")
+    page.mouse.move(box["x"] + box["width"] * 0.7, middle)
+    assert page.locator(".readout").inner_text() != before
+    back.click()
+    expect(back).to_be_hidden()
     context.close()
     assert trouble == []
 
