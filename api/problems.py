@@ -1,7 +1,7 @@
 """Errors as people and scripts get them: RFC 9457 problem documents. Pure.
 
-    Problem
-    `-- raised by whoever answers a request; becomes the answer
+Problem
+`-- raised by whoever answers a request; becomes the answer
 """
 
 from __future__ import annotations
