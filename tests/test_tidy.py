@@ -21,9 +21,9 @@ SHELLS: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
 LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 BANNED_IMPORTS = {
-    "asyncio", "socket", "ssl", "threading", "sqlite3", "time", "subprocess", "urllib.request", "http.client", "http.server", "pymodbus",
-    "paho", "aiomqtt", "amqtt", "duckdb", "influxdb_client", "fastapi", "httpx", "uvicorn", "smtplib", "structlog",
-    "logging", "rich", "typer", "random", "secrets", "tempfile", "shutil", "os",
+    "asyncio", "socket", "ssl", "threading", "sqlite3", "time", "subprocess", "urllib.request", "http.client",
+    "http.server", "pymodbus", "paho", "aiomqtt", "amqtt", "duckdb", "influxdb_client", "fastapi", "httpx", "uvicorn",
+    "smtplib", "structlog", "logging", "rich", "typer", "random", "secrets", "tempfile", "shutil", "os",
 }  # fmt: skip
 BANNED_CALLS = {
     "time.time", "time.time_ns", "time.monotonic", "datetime.now", "datetime.utcnow", "datetime.today", "date.today",
