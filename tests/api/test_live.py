@@ -33,7 +33,8 @@ def test_new_measurements_are_pushed(line: Line) -> None:
         found = events(answer)
         assert next(found)[0] == "hello"
         time.sleep(1.2)  # the thread looks for listeners once a second
-        now_ns = time.time_ns() // (60 * SECOND_NS) * 60 * SECOND_NS
+        # The first instant after the line's past at which every sensor measures.
+        now_ns = (line.now_ns // (60 * SECOND_NS) + 1) * 60 * SECOND_NS
         columns = concatenate([line._measured(sensor, now_ns, now_ns + SECOND_NS) for sensor in line.sensors])
         line.deliver(columns, received_ns=time.time_ns())
         _, data = next(event for event in found if event[0] == "measurements")
