@@ -153,7 +153,7 @@ def test_evidence_of_a_night_is_drawn_by_the_minute(client: httpx.Client) -> Non
 
 def test_acknowledging_is_seen_at_once(client: httpx.Client) -> None:
     incident = next(item for item in items(client, "incidents") if item["clause"] == "night-peak")
-    answer = client.post(f"incidents/{incident['id']}/acknowledge", json={"who": " Li Wei ", "note": "fan 3 is off"})
+    answer = client.post(f"incidents/{incident['id']}/acknowledge", json={"who": " Officer 7 ", "note": "fan 3 is off"})
     assert answer.status_code == 202
 
     def acknowledged() -> bool:
@@ -161,7 +161,7 @@ def test_acknowledging_is_seen_at_once(client: httpx.Client) -> None:
 
     wait_until(acknowledged, 5, "not acknowledged")
     file = schemas.IncidentFile.model_validate_json(client.get(f"incidents/{incident['id']}").content)
-    assert (file.acknowledged_by, file.note) == ("Li Wei", "fan 3 is off")
+    assert (file.acknowledged_by, file.note) == ("Officer 7", "fan 3 is off")
     assert "acknowledged" in [event.kind for event in file.events]
     assert len(file.members) == incident["count"]
 

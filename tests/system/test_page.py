@@ -227,11 +227,11 @@ def test_acknowledging(browser: Browser, address: str, trouble: list[str]) -> No
     expect(open_ones.first).to_be_visible()
     id = open_ones.last.get_attribute("data-incident")
     open_ones.last.get_by_role("button", name="Acknowledge").click()
-    page.get_by_label("Your name").fill("Li Wei")
+    page.get_by_label("Your name").fill("Officer 7")
     page.get_by_label("Note").fill("fan 3 is switched off")
     page.locator("#ask").get_by_role("button", name="Acknowledge").click()
     done = page.locator(f'.incident[data-incident="{id}"]')
-    expect(done).to_contain_text("Acknowledged by Li Wei", timeout=WAIT_MS)
+    expect(done).to_contain_text("Acknowledged by Officer 7", timeout=WAIT_MS)
     expect(done).to_contain_text("fan 3 is switched off")
     context.close()
     assert trouble == []
