@@ -129,6 +129,8 @@ class Agenda:
         self._progress: dict[str, dict[Series, _Progress]] = {}
         self._dirty: dict[tuple[PointKey, str], _Dirty] = {}
         self._touched: dict[str, list[Int64]] = {}  # since the last tick: point number and minute, by stream
+        # Minutes marked at the last tick and dirty ever since: marking them again would change nothing.
+        self._marked: dict[PointKey, dict[str, Int64]] = {}
         if dumped:
             self._load(dumped)
 
@@ -171,7 +173,9 @@ class Agenda:
                     dirty.remove(found[kind][0])
                     if not dirty.spans:
                         del self._dirty[key, kind]
-            tasks += self._tasks(key, found, frozenset(past))
+            if found:
+                self._marked.pop(key, None)
+                tasks += self._tasks(key, found, frozenset(past))
         self._forget(now_ns)
         return tasks
 
@@ -203,6 +207,10 @@ class Agenda:
         self._touched.clear()
 
     def _mark_point(self, key: PointKey, stream: str, minutes: Int64) -> None:
+        marked = self._marked.setdefault(key, {})
+        if stream in marked and np.isin(minutes, marked[stream]).all():
+            return
+        marked[stream] = minutes
         for kind in self._kinds[key]:
             for some in _near(minutes):
                 windows = self._rules[key].windows(kind, int(some[0]), int(some[-1]) + MINUTE_NS)
@@ -230,6 +238,8 @@ class Agenda:
                 del progress[series]
             if not progress:
                 del self._progress[stream]
+                for marked in self._marked.values():
+                    marked.pop(stream, None)
 
     def _tasks(
         self, key: PointKey, found: Mapping[str, tuple[Int64, Int64]], past: frozenset[tuple[str, int]]
@@ -283,6 +293,8 @@ _TABLES_MAX = 1000
 
 def _near(minutes: Int64) -> Sequence[Int64]:
     """Rising instants in runs that lie close together."""
+    if minutes[-1] - minutes[0] <= _APART_NS:
+        return [minutes]
     return np.split(minutes, np.flatnonzero(np.diff(minutes) > _APART_NS) + 1)
 
 
