@@ -101,7 +101,11 @@ class Journal:
             raise
 
     def _open(self) -> None:
-        self._segments = [_Segment(path) for path in sorted(self._folder.glob("[0-9]*-[0-9][0-9].db"))]
+        found = [_Segment(path) for path in sorted(self._folder.glob("[0-9]*-[0-9][0-9].db"))]
+        self._segments = [segment for segment in found if segment.made]
+        for segment in found:
+            if not segment.made:  # a month that was only begun: it holds nothing, and begins again when it comes
+                segment.close()
         self.last, self._received_ns = self._segments[-1].end() if self._segments else (0, 0)
         self._meta = {k: v for s in self._segments[-1:] for k, v in s.meta().items() if k != "first"}
         # Each start counts, so that acknowledgements never repeat a number of an earlier one.
@@ -154,11 +158,12 @@ class Journal:
         if self._segments and self._segments[-1].path.stem >= month:
             return self._segments[-1]
         streams = self.streams()
-        segment = _Segment(self._folder / f"{month}.db", first=self.last + 1)
-        with segment.transaction() as connection:
-            _put_meta(connection, self._meta)
-            for used, (stream, ranges) in enumerate(streams.items(), -len(streams)):
-                _put_streams(connection, {stream: ranges}, used)
+        segment = _Segment(self._folder / f"{month}.db")
+        try:
+            segment.make(self.last + 1, self._meta, streams)
+        except BaseException:
+            segment.close()
+            raise
         sync_folder(self._folder)
         if self._segments:
             self._segments[-1].seal()
@@ -221,28 +226,38 @@ class Journal:
 
 
 class _Segment:
-    """One month's file: a connection that writes and one that reads, each under its lock."""
+    """One month's file: a connection that writes and one that reads, each under its lock.
 
-    def __init__(self, path: Path, first: int = 0) -> None:
+    made: whether it is one already (see `make`). first: its first position.
+    """
+
+    def __init__(self, path: Path) -> None:
         self.path = path
         self._reading = threading.Lock()
-        new = not path.exists()
         with _errors(path):
             self._writer = _connect(path)
             self._reader = _connect(path)
             self._reader.execute("PRAGMA query_only = ON")
-            if new or not self._writer.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-                self._writer.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-                with self.transaction() as connection:
-                    _put_meta(connection, {"first": first})
-            self.first = int(self.meta()["first"])
+            self.made = bool(self._writer.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+        self.first = int(self.meta()["first"]) if self.made else 0
+
+    def make(self, first: int, meta: Mapping[str, Any], streams: Mapping[Stream, Ranges]) -> None:
+        """Tables and all that is carried over from the month before, in one transaction: a half-made file knows less.
+
+        first: its first position. streams: the one used last stands last.
+        """
+        with self.transaction(_SCHEMA) as connection:
+            _put_meta(connection, {**meta, "first": first})
+            for used, (stream, ranges) in enumerate(streams.items(), -len(streams)):
+                _put_streams(connection, {stream: ranges}, used)
+        self.made, self.first = True, first
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Everything in it is on the disk at its end, or nothing."""
+    def transaction(self, schema: str = "") -> Iterator[sqlite3.Connection]:
+        """Everything in it is on the disk at its end, or nothing. schema: statements it begins with."""
         with _errors(self.path):
-            self._writer.execute("BEGIN IMMEDIATE")
             try:
+                self._writer.executescript(f"BEGIN IMMEDIATE; {schema}")
                 yield self._writer
                 self._writer.execute("COMMIT")
             except BaseException:

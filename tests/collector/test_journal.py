@@ -96,6 +96,39 @@ def test_a_clock_that_falls_back_does_not_reopen_a_month(tmp_path: Path) -> None
     journal.close()
 
 
+def test_a_month_that_could_not_begin_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal, streams = Journal(tmp_path), {("gw", EPOCH): Ranges(1)}
+    journal.append([batch(1)], streams)
+    generation = journal.generation
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("collector.intake.journal._put_streams", full)
+        with pytest.raises(JournalError, match="full"):
+            journal.append([batch(2, received_ns=START_NS + MONTH_NS)])
+    journal = reopened(journal, tmp_path)
+    assert (journal.last, journal.generation, journal.streams()) == (1, generation, streams)
+    assert journal.append([tick(START_NS)]) == 2
+    assert journal.append([tick(START_NS + MONTH_NS)]) == 3
+    journal = reopened(journal, tmp_path)
+    assert [entry.received_ns for entry in journal.read(0, 9)] == [START_NS, START_NS, START_NS + MONTH_NS]
+    assert (journal.generation, journal.streams()) == (generation, streams)
+    journal.close()
+
+
+def test_a_file_that_was_only_begun_is_taken_up(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.append([batch(1)])
+    journal.close()
+    (tmp_path / "2026-12.db").touch()
+    journal = Journal(tmp_path)
+    assert journal.append([tick(START_NS + MONTH_NS)]) == 2
+    assert [path.name for path in sorted(tmp_path.glob("*.db"))] == ["2026-11.db", "2026-12.db"]
+    journal.close()
+
+
 @settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 2000), st.integers(0, 2000)), max_size=30),
