@@ -83,7 +83,8 @@ def _sites(path: str, faults: list[Fault]) -> tuple[list[Site], list[Document]]:
         else:
             refused.append(parse_document(text, file)[0])
     try:
-        catalogue.load_sites(path)
+        # Only so does each site have what another file says for all of them.
+        return list(catalogue.load_sites(path)), []
     except FaultyFiles as error:
         faults += error.faults
     return sites, refused

@@ -92,6 +92,18 @@ def test_plants_of_a_folder_must_agree_about_the_interface(tmp_path: Path) -> No
     assert [fault for fault in wrong if fault.path.startswith("api")]
 
 
+def test_what_one_file_says_for_all_plants_holds_for_each(tmp_path: Path) -> None:
+    key = "a" * 64
+    site(tmp_path, ('data_dir = "data"\n', ""), name="a.toml")
+    site(tmp_path, ('id = "riverside"\n', 'id = "other"\n'), ('id = "riverside-gw"', 'id = "other-gw"'),
+         ('data_dir = "data"', 'data_dir = "kept"'),
+         ("[[gateway]]", f'[collector]\npublic_key = "{key}"\n\n[[gateway]]'), name="b.toml")  # fmt: skip
+    found, wrong = examine(str(tmp_path))
+    assert not wrong
+    assert {one.data_dir for one in found} == {str(tmp_path / "kept")}
+    assert {one.collector_key for one in found} == {key}
+
+
 def test_a_profile_of_the_sites_own_folder_is_checked_too(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "mine.toml").write_text('name = "mine"\n', "utf-8")
