@@ -27,8 +27,8 @@ from collector.intake.projector import Projector
 from collector.intake.recorder import QUEUE_SIZE, Counts, Deliveries, Recorder
 from collector.intake.subscriber import Subscriber
 from collector.settings import parse_collector
+from collector.store import StoreError
 from collector.stores.duckdb import DuckdbStore
-from collector.stores.errors import StoreError
 from collector.verdicts.book import Book, BookError
 from collector.verdicts.evaluator import Evaluator
 from gateway.connection import BrokerError
@@ -78,6 +78,10 @@ class Collector:
         stack.callback(self.store.close)
         self.verdicts = Book(folder / "verdicts.db")
         stack.callback(self.verdicts.close)
+        for file, position in (
+            (self._settings.store_path, self.store.cursor()), (folder / "verdicts.db", self.verdicts.cursor()),
+        ):  # fmt: skip
+            _require_followed(self.journal, file, position)
         self.evaluator = Evaluator(self.journal, self.verdicts, sites)
         self.projector = Projector(self.journal, self.store)
         deliveries: Deliveries = Queue(QUEUE_SIZE)
@@ -174,6 +178,15 @@ class Collector:
             *self._keys,
         ]
         return [problem for problem in problems if problem]
+
+
+def _require_followed(journal: Journal, file: str | Path, position: int) -> None:
+    """Raise CollectorError for a file that is ahead of the journal: what the journal takes in next would be missed."""
+    if position > journal.last:
+        raise CollectorError(
+            f"{file}: it holds what the journal had up to position {position}, but the journal ends at {journal.last}: "
+            "it follows another journal; put that one back, or move it away to have it made from this one"
+        )
 
 
 def _broker(site: Site) -> Broker:

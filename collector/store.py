@@ -87,11 +87,14 @@ class Slice:
     status: UInt8
 
 
-class Store(Protocol):
-    """A time-series store: measurements, and copies of averages for charts. Safe to call from any thread.
+class StoreError(Exception):
+    """The store's file or server refuses; the text says which and what to do. Nothing was changed then."""
 
-    Raises StoreError (of its own module) when the server or file refuses; nothing is lost then,
-    since the cursor did not move.
+
+class Store(Protocol):
+    """A time-series store of measurements. Safe to call from any thread.
+
+    Raises StoreError when the server or file refuses; nothing is lost then, since the cursor did not move.
     """
 
     def append(self, rows: Rows, position: int) -> None:

@@ -3,8 +3,8 @@
 Rules of this file, in the order of examination:
 
 - too large, or above the quota of its gateway for bad messages: not kept at all;
-- unknown gateway or bad signature: quarantined under no number, since its number cannot be trusted,
-  and so never acknowledged;
+- unknown gateway, bad signature, or signed and without a number that can be read: quarantined under no
+  number, and so never acknowledged;
 - signed by the gateway but not readable, not of its plant, or of a version unknown here: quarantined
   under its number and acknowledged, so that it is kept for later and never blocks the stream;
 - everything else is a batch.
@@ -89,15 +89,23 @@ class Gate:
         try:
             body = seal.verify(payload, owner.key)
         except seal.UnknownVersion as error:
-            return _poison(gateway, payload, payload[1 + seal.SIGNATURE_BYTES :], str(error), received_ns)
+            body, fault = payload[1 + seal.SIGNATURE_BYTES :], str(error)
+            return self._poison(gateway, payload, body, fault, received_ns, now_ns)
         except seal.SealError as error:
             return self._distrust(gateway, payload, str(error), received_ns, now_ns)
         try:
             batch = wire.decode(body)
             _belongs(batch, gateway, owner.plant)
         except wire.WireError as error:
-            return _poison(gateway, payload, body, str(error), received_ns)
+            return self._poison(gateway, payload, body, str(error), received_ns, now_ns)
         return _accept(batch, payload, received_ns)
+
+    def _poison(self, gateway: str, payload: bytes, body: bytes, fault: str, received_ns: int, now_ns: int) -> Examined:
+        epoch, seq = _number(body)
+        if not seq:  # it comes again and again, since nothing can acknowledge it
+            return self._distrust(gateway, payload, fault, received_ns, now_ns)
+        entry = Entry(0, received_ns, EntryKind.QUARANTINE, gateway, epoch, seq, payload)
+        return Examined(entry, seal.digest(payload), False, fault)
 
     def _distrust(self, gateway: str, payload: bytes, fault: str, received_ns: int, now_ns: int) -> Examined:
         key = gateway if gateway in self._trusted else _UNKNOWN
@@ -121,12 +129,6 @@ def _accept(batch: wire.Batch, payload: bytes, received_ns: int) -> Examined:
     first_ns, last_ns = (int(time_ns.min()), int(time_ns.max())) if len(time_ns) else (0, 0)
     entry = Entry(0, received_ns, EntryKind.BATCH, header.gw, header.ep, header.seq, payload, first_ns, last_ns)
     return Examined(entry, seal.digest(payload), header.kind == "hello", "")
-
-
-def _poison(gateway: str, payload: bytes, body: bytes, fault: str, received_ns: int) -> Examined:
-    epoch, seq = _number(body)
-    entry = Entry(0, received_ns, EntryKind.QUARANTINE, gateway, epoch, seq, payload)
-    return Examined(entry, seal.digest(payload), False, fault)
 
 
 def _number(body: bytes) -> tuple[bytes, int]:

@@ -17,8 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import structlog
 
-from collector.store import Entry, EntryKind, JournalReader, Rows, Store
-from collector.stores.errors import StoreError
+from collector.store import Entry, EntryKind, JournalReader, Rows, Store, StoreError
 from gateway import seal, wire
 from gateway.measurement import concatenate
 

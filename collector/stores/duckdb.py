@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,8 +24,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from collector.store import Rows, Slice
-from collector.stores.errors import StoreError
+from collector.store import Rows, Slice, StoreError
 from gateway.measurement import Columns, Float64, Series
 
 Stream: TypeAlias = tuple[str, bytes]
@@ -98,7 +97,8 @@ class DuckdbStore:
                 self._writer.execute("UPDATE state SET position = ?", [position])
                 self._writer.execute("COMMIT")
             except BaseException:
-                self._writer.execute("ROLLBACK")
+                with suppress(duckdb.Error):  # a COMMIT that failed has rolled back already
+                    self._writer.execute("ROLLBACK")
                 self._load()
                 raise
             self._position = position

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from collector.__main__ import Collector, CollectorError
+from collector.verdicts.book import Book
 from gateway.document import FaultyFiles
 from gateway.identity import load_or_create_key, public_hex
 from gateway.measurement import SECOND_NS, Columns, Series
@@ -200,6 +202,25 @@ def test_what_hinders_the_start_is_told_and_nothing_stays_open(brokerless: Plant
     key = brokerless.folder / "data" / "collector" / "key"
     key.chmod(0o644)
     assert "chmod 600" in cannot(site)
+
+
+def test_what_follows_another_journal_is_refused(brokerless: Plant) -> None:
+    site, folder = brokerless.site(), brokerless.folder / "data" / "collector"
+    collector = Collector([site], demo=True)
+    collector.start()
+    eventually(lambda: collector.journal.last > 0)
+    eventually(lambda: collector.store.cursor() > 0)
+    collector.stop()
+    (folder / "journal").rename(folder / "lost")
+    said = cannot(site)
+    assert "store.duckdb: it holds what the journal had up to position" in said
+    assert "move it away" in said
+    (folder / "store.duckdb").unlink()
+    with closing(Book(folder / "verdicts.db")) as book:
+        book.commit([], [], derived_ns=1, state=b"", position=7)
+    assert "verdicts.db: it holds what the journal had up to position 7" in cannot(site)
+    (folder / "verdicts.db").unlink()
+    Collector([site], demo=True).stop()
 
 
 def test_wrong_settings_are_all_told(brokerless: Plant) -> None:

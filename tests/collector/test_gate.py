@@ -112,6 +112,14 @@ def test_a_signed_message_without_a_number_is_kept_under_none(body: bytes) -> No
     assert (examined.entry.kind, examined.entry.seq) == (EntryKind.QUARANTINE, 0)
 
 
+def test_signed_messages_without_a_number_are_kept_up_to_the_quota() -> None:
+    gateway = FakeGateway()
+    door, payload = gate(gateway), seal.seal(b"x", gateway.key)
+    found = [door.examine(gateway.id, payload, received_ns=NOW_NS, now_ns=0) for _ in range(50)]
+    assert sum(one.entry is not None for one in found) == QUARANTINE_COUNT
+    assert all(one.fault for one in found)
+
+
 def test_values_of_another_plant_do_not_come_in() -> None:
     gateway = FakeGateway()
     gateway.seq = 1

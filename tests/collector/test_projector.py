@@ -12,8 +12,7 @@ import pytest
 from collector.intake import projector as projector_module
 from collector.intake.journal import Journal
 from collector.intake.projector import Projector, rows
-from collector.store import Entry, EntryKind, Rows
-from collector.stores.errors import StoreError
+from collector.store import Entry, EntryKind, Rows, StoreError
 from collector.stores.memory import MemoryStore
 from gateway import seal, wire
 from tests.collector.batches import SERIES, START_NS, FakeGateway, columns

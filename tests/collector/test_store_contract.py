@@ -7,16 +7,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.store import Rows, Store
+from collector.store import Rows, Store, StoreError
 from collector.stores import duckdb as duckdb_module
 from collector.stores.duckdb import DuckdbStore
-from collector.stores.errors import StoreError
 from collector.stores.memory import MemoryStore
 from gateway.measurement import Columns, Series, Status, empty_columns
 from tests.effort import examples
@@ -217,6 +217,39 @@ def test_a_failed_append_changes_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     store.append(rows((ACID, 99, 1.0, C, 7, 0), (LEVEL, 98, 1.0, A, 2, 0)), 2)
     assert len(store.keys()) == 3
     assert store.latest() == [(ACID, 99, 1.0, 0), (LEVEL, 98, 1.0, 0)]
+    store.close()
+
+
+class _Failing:
+    """A connection whose next COMMIT fails, which ends the transaction as DuckDB itself does."""
+
+    def __init__(self, real: Any) -> None:
+        self.real, self.fails = real, True
+
+    def execute(self, sql: str, *values: Any) -> Any:
+        if sql == "COMMIT" and self.fails:
+            self.fails = False
+            self.real.execute("ROLLBACK")
+            raise duckdb_module.duckdb.IOException("disk full")
+        return self.real.execute(sql, *values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+def test_a_failed_commit_changes_nothing(tmp_path: Path) -> None:
+    store = DuckdbStore(tmp_path / "store.duckdb")
+    store._writer = _Failing(store._writer)  # type: ignore[assignment]
+    added = rows((ACID, 99, 1.0, C, 7, 0), (LEVEL, 98, 1.0, A, 2, 0))
+    with pytest.raises(StoreError, match="disk full"):
+        store.append(added, 2)
+    assert (store.cursor(), store.series(), store.latest()) == (0, [], [])
+    store.append(rows((OXYGEN, 7, 21.0, A, 1, 0)), 1)
+    store.append(added, 2)
+    held = (content(store), store.latest())
+    store.close()
+    store = DuckdbStore(tmp_path / "store.duckdb")
+    assert (content(store), store.latest()) == held
     store.close()
 
 
