@@ -56,7 +56,7 @@ def post(
     host, tls = parts.hostname or "", parts.scheme == "https"
     port = parts.port or (443 if tls else 80)
     if not tls and not allow_private:
-        raise Refused(f"{url}: http is not encrypted; use https", again=False)
+        raise Refused(f"{host}: http is not encrypted; use https", again=False)
     connection = _connect(host, _resolve(host, port, allow_private=allow_private), tls=tls, deadline=deadline)
     with connection:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

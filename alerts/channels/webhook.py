@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from alerts import egress
 from alerts.egress import NotSent
@@ -46,7 +47,8 @@ class WebhookChannel:
         if 200 <= status < 300:
             return f"answered {status}"
         again = status in _AGAIN or status >= 500
-        raise NotSent(f"{self._channel.url} answers {status}", again=again)
+        # Of the address the host alone: many receivers have their secret in the rest.
+        raise NotSent(f"{urlsplit(self._channel.url).hostname} answers {status}", again=again)
 
 
 def signature(secret: bytes, timestamp: str, body: bytes) -> str:

@@ -23,7 +23,7 @@ from alerts.channels.build import build
 from alerts.channels.console import ConsoleChannel
 from alerts.channels.email import EmailChannel
 from alerts.channels.webhook import WebhookChannel, signature
-from alerts.egress import NotSent, Refused, Unclear
+from alerts.egress import NotSent, Refused, Unclear, post
 from alerts.messages import Names, render
 from alerts.records import Notice, NoticeState, Reason
 from alerts.settings import Channel, Recipient
@@ -204,6 +204,14 @@ def test_what_the_receiver_did_not_take(status: int, again: bool) -> None:
     with serving(HookSink(status)) as sink, pytest.raises(NotSent, match=f"answers {status}") as caught:
         hook_channel(sink).send(notice(), DUTY)
     assert caught.value.again == again
+
+
+def test_an_address_with_a_secret_in_it_is_not_told() -> None:
+    with serving(HookSink(500)) as sink, pytest.raises(NotSent, match="answers 500") as told:
+        hook_channel(sink, url=f"http://{sink.address}/n?key=s3cret").send(notice(), DUTY)
+    with pytest.raises(Refused, match="not encrypted") as refused:
+        post("http://example.com/n?key=s3cret", b"", {})
+    assert "s3cret" not in f"{told.value}{refused.value}"
 
 
 def test_a_private_address_needs_to_be_allowed() -> None:
