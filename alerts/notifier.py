@@ -5,9 +5,11 @@ all notices it wants to the ledger. One thread a channel sends them, so that a m
 keeps nobody from the console. What was certainly not taken is tried again after the delays of
 RETRY_S, then every RETRY_LAST_S, for a day; see ledger.py for what a crash in between means.
 
-Whether an incident is over is read from the hourly averages of its parameter: valid ones only, so that
-silence never closes anything. Exceedances derived more than a day ago are told as late ones: they are
-found when a ledger is lost or the process was long down, and nobody is woken for history.
+Whether an incident is over is read from the hourly averages of its parameter, or the daily ones of an
+instrument too slow for hours: valid ones only, so that silence never closes anything. Exceedances
+derived more than a day ago are told as late ones: they are found when a ledger is lost or the process
+was long down, and nobody is woken for history. A book that was made anew is read from its start: what
+the ledger knows already changes nothing.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ IDLE_S = 0.5  # how often commands are looked for when nothing else happens
 CHECK_S = 10.0  # how often it is asked whether incidents are over
 HISTORY_NS = 24 * 3600 * 1_000_000_000
 HOUR_NS = 3600 * 1_000_000_000
+WATCHED_NS = {"1h": HOUR_NS, "24h": 24 * HOUR_NS}  # averages that show whether it is over; the first kind there is
 RETRY_S = (5, 15, 60, 300)  # a restart of the other side takes seconds to minutes
 RETRY_LAST_S = 900
 GIVE_UP_NS = 24 * 3600 * 1_000_000_000  # after a day the page tells more than a notice
@@ -85,6 +88,12 @@ class Alerts:
             log.error("a notice may or may not have arrived: the process ended while it was sent", **_fields(notice))
         for notice in self.ledger.abandon(list(self._senders), self._now_ns()):
             log.error("a notice cannot be sent: its channel is no longer in the site file", **_fields(notice))
+        exceedance, command = self.ledger.cursors()
+        if exceedance > self._book.latest_id():
+            log.warning("the book of verdicts was made anew and is read from its start", known_upto=exceedance)
+            self.ledger.commit(
+                Step(cases=(), events=(), calls=()), [], exceedance=0, command=command, now_ns=self._now_ns()
+            )
         self._threads = [threading.Thread(target=self._supervised, args=(self._follow,), name="alerts", daemon=True)]
         for channel in self._senders:
             name = f"alerts-{channel}"
@@ -187,14 +196,16 @@ class Alerts:
             return step
 
     def _judged_upto(self, watches: Mapping[Watch, int]) -> dict[Watch, int]:
-        """The end of the newest valid hour of each parameter and point. [ns]"""
+        """The end of the newest valid hour (or day, see WATCHED_NS) of each parameter and point. [ns]"""
         for watch, from_ns in watches.items():
             plant, point, parameter = watch
             begin = max(from_ns, self._judged.get(watch, 0))
-            curve = self._book.curve(plant, point, parameter=parameter, window="1h", from_ns=begin, to_ns=END_NS)
-            good = curve.from_ns[curve.valid & np.isfinite(curve.value)]
-            if len(good):
-                self._judged[watch] = int(good[-1]) + HOUR_NS
+            for window, length_ns in WATCHED_NS.items():
+                curve = self._book.curve(plant, point, parameter=parameter, window=window, from_ns=begin, to_ns=END_NS)
+                good = curve.from_ns[curve.valid & np.isfinite(curve.value)]
+                if len(good):
+                    self._judged[watch] = int(good[-1]) + length_ns
+                    break
         return dict(self._judged)
 
     def _wanted(self, call: Call) -> list[Wanted]:

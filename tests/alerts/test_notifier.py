@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -264,6 +265,36 @@ def test_a_backlog_is_folded_in_steps_without_closing_too_early(
     assert [(i.count, i.openings, i.state) for i in alerts.incidents()] == [(12, 1, "open")]
     assert len(alerts.notices()) == 1
     alerts.ledger.close()
+
+
+def test_a_book_that_was_made_anew_is_read_from_its_start(tmp_path: Path, book: Book) -> None:
+    taker = Taker()
+    alerts = one_channel(tmp_path, book, taker)
+    judge(book, exceedance(0), exceedance(1), exceedance(2))
+    alerts.step()
+    with closing(Book(tmp_path / "again.db")) as again:
+        alerts = one_channel(tmp_path, again, taker)
+        alerts.start()
+        try:
+            judge(again, exceedance(0), exceedance(20))
+            until(lambda: alerts.health()["behind"] == 0)
+            assert [one.from_ns for one in alerts.incidents()] == [exceedance(20).from_ns, exceedance(0).from_ns]
+            assert alerts.incident(1).count == 3, "what is known already changes nothing"
+        finally:
+            alerts.stop()
+
+
+@pytest.mark.parametrize("window", ["1h", "24h"])
+def test_it_is_over_for_slow_instruments_too(tmp_path: Path, book: Book, window: str) -> None:
+    alerts = one_channel(tmp_path, book, Taker())
+    judge(book, exceedance(0))
+    alerts.step()
+    (before,) = alerts.incidents()
+    calm = average(24, window=window, to_ns=average(48).from_ns)
+    judge(book, averages=(calm,))
+    alerts.step()
+    (after,) = alerts.incidents()
+    assert (before.state, after.state) == ("open", "closed")
 
 
 def test_a_faulty_site_does_not_start(tmp_path: Path, book: Book) -> None:
