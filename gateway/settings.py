@@ -252,6 +252,8 @@ def _broker(table: Table) -> Broker:
 
 def _broker_url(url: str) -> str:
     parts = urlsplit(url)
+    if parts.username is not None:  # not shown: it may hold a password
+        raise ValueError("user and password do not belong into the address; see user and password_file")
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.port == 0:
         raise ValueError(f"{url!r} is not a broker address")
     return url

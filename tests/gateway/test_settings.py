@@ -152,6 +152,10 @@ def test_wrong_links_are_refused(text: str) -> None:
         parse_link(text)
 
 
+def test_a_password_in_the_brokers_address_is_a_fault() -> None:
+    assert paths(SITE.replace("mqtts://broker.example", "mqtts://gw:s3cret@broker.example")) == ["broker.url"]
+
+
 def test_a_broker_address_that_is_no_url_is_a_fault() -> None:
     assert paths(SITE.replace("mqtts://broker.example", "mqtt://[::1")) == ["broker.url"]
 
