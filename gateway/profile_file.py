@@ -193,7 +193,8 @@ def _rule(table: Table, names: Sequence[str]) -> StatusRule | None:
 
 def _condition(table: Table, *, bits: bool) -> tuple[int, tuple[int, ...], bool]:
     """mask, values and negation of a status rule."""
-    when = table.integer("when", 1, low=0, high=1)
+    given = table.integer("when", 1, low=0, high=1)
+    when = 1 if given is None else given
     if bits:
         return 1, (when,), False
     if "bit" in table:

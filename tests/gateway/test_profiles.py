@@ -140,6 +140,7 @@ def test_every_key_of_a_profile_is_documented() -> None:
         ('manual = "page 1"', "", ["register[0].manual"]),
         ("fc = 3\naddress = 2", "fc = 5\naddress = 2", ["status[0].fc"]),
         ("bit = 0", "bit = 16", ["status[0].bit"]),
+        ("bit = 0", "bit = 0\nwhen = 2", ["status[0].when"]),
         ("bit = 0", "", ["status[0].unless"]),
         ("bit = 0", "equals = []", ["status[0].equals"]),
         ("bit = 0", "mask = 3\nequals = [4]", ["status[0].equals"]),
