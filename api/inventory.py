@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from api.times import format_time
 from api.views import STATUS_NAMES, Item, names, number
-from collector.verdicts.limits import Clause, night_hours, resolve
+from collector.verdicts.limits import Clause, night_hours, read_settings, resolve
 from collector.verdicts.pack import RulePack
 from collector.verdicts.records import Average
 from collector.verdicts.windows import windows
@@ -90,9 +90,10 @@ def take_inventory(
     for site in sites:
         for point in site.points:
             rules = [packs[rule] for rule in point.rules if rule in packs]
-            clauses = [clause for pack in rules for clause in resolve(pack, point.settings, on)[0]]
+            settings, _ = read_settings(point.kind, rules, point.settings)
+            clauses = [clause for pack in rules for clause in resolve(pack, settings, on)[0]]
             key = (site.plant.id, point.id)
-            night = night_hours(rules, point.settings)
+            night = night_hours(rules, settings)
             places[key] = Place(site, point, tuple(by_point.get(key, ())), tuple(clauses), night)
     return Inventory(tuple(sites), places, parameters, packs)
 
