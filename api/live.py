@@ -62,6 +62,8 @@ class Live:
     def __init__(self, journal: JournalReader, changes: Changes) -> None:
         self._journal = journal
         self._changes = changes
+        self._position: int | None = None  # None: from wherever the journal ends when the thread begins
+        self._seen: dict[str, int] = {}
         self._listeners: set[Listener] = set()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -101,19 +103,28 @@ class Live:
         return len(self._listeners)
 
     def _run(self) -> None:
-        position = self._journal.wait(0, 0.0)
-        seen = self._changes()
+        """Follow until told to stop; an unforeseen error is logged, and it goes on after the entry at hand."""
         while not self._stopped.is_set():
-            end = self._journal.wait(position, WAIT_S)
+            try:
+                self._follow()
+            except Exception:
+                log.exception("Pages are not told what is new for a moment.")
+                self._stopped.wait(WAIT_S)
+
+    def _follow(self) -> None:
+        if self._position is None:
+            self._position, self._seen = self._journal.wait(0, 0.0), self._changes()
+        while not self._stopped.is_set():
+            end = self._journal.wait(self._position, WAIT_S)
             if not self._listeners:
-                position = end
+                self._position = end
                 continue
-            for entry in self._journal.read(position, READ_LIMIT):
-                position = entry.position
+            for entry in self._journal.read(self._position, READ_LIMIT):
+                self._position = entry.position
                 self._forward(entry)
             now = self._changes()
-            if now != seen:
-                seen = now
+            if now != self._seen:
+                self._seen = now
                 self._send(("changed", msgspec.json.encode(now)))
 
     def _forward(self, entry: Entry) -> None:

@@ -131,25 +131,37 @@ def _live_route(app: FastAPI, live: Live) -> None:
             listener = live.join()
         except TooManyListeners as error:
             raise Problem(503, str(error), "close one, and try again") from error
+        return LiveAnswer(live, listener)
+
+
+class LiveAnswer(StreamingResponse):
+    """The stream of one listener, whose place is given back however it ends, be it before the first event."""
+
+    def __init__(self, live: Live, listener: Listener) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_events(live, listener), media_type="text/event-stream", headers=headers)
+        super().__init__(_events(listener), media_type="text/event-stream", headers=headers)
+        self._live, self._listener = live, listener
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream until the page leaves or the server ends."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._live.leave(self._listener)
 
 
-async def _events(live: Live, listener: Listener) -> AsyncIterator[bytes]:
-    try:
-        yield b"event: hello\ndata: {}\n\n"
-        while True:
-            try:
-                event = await asyncio.wait_for(listener.events.get(), HEARTBEAT_S)
-            except TimeoutError:
-                yield b": still here\n\n"
-                continue
-            if event is None:
-                return
-            name, data = event
-            yield b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
-    finally:
-        live.leave(listener)
+async def _events(listener: Listener) -> AsyncIterator[bytes]:
+    yield b"event: hello\ndata: {}\n\n"
+    while True:
+        try:
+            event = await asyncio.wait_for(listener.events.get(), HEARTBEAT_S)
+        except TimeoutError:
+            yield b": still here\n\n"
+            continue
+        if event is None:
+            return
+        name, data = event
+        yield b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
 
 
 def _health_routes(app: FastAPI, sources: Sources, live: Live, version: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from api.live import FRESH_NS, MAX_LISTENERS, MAX_WAITING, Listener, Live, TooManyListeners
+from api.server import LiveAnswer
 from collector.store import Entry, EntryKind
 from gateway.measurement import SECOND_NS, concatenate
 from tests.api.line import Line
@@ -106,6 +108,42 @@ def test_there_is_a_last_place() -> None:
         live.join()
 
     asyncio.run(fill())
+
+
+def test_a_place_is_given_back_by_a_page_that_left_before_its_first_event() -> None:
+    async def leave_early() -> int:
+        live = Live(Journal(), dict)
+        answer = LiveAnswer(live, live.join())
+
+        async def gone(_: object) -> None:
+            raise OSError("the page has left")
+
+        with contextlib.suppress(Exception):
+            await answer({"type": "http", "asgi": {"spec_version": "2.4"}}, asyncio.Event().wait, gone)
+        return live.count()
+
+    assert asyncio.run(leave_early()) == 0
+
+
+def test_an_error_nobody_foresaw_does_not_end_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.live.WAIT_S", 0.01)
+    answers: list[Any] = [{"incidents": 1}, OSError("the disk"), {"incidents": 2}]
+
+    def changes() -> dict[str, int]:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, OSError):
+            raise answer
+        return dict(answer)
+
+    async def listen() -> Any:
+        live = Live(Journal(), changes)
+        listener = live.join()
+        live.start()
+        got = await asyncio.wait_for(listener.events.get(), 3)
+        await asyncio.to_thread(live.stop)
+        return got
+
+    assert asyncio.run(listen()) == ("changed", b'{"incidents":2}')
 
 
 def test_changes_and_the_end_reach_every_listener() -> None:
