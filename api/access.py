@@ -21,9 +21,15 @@ def token_fits(authorization: str, token: str) -> bool:
 
 def host_is_local(host: str) -> bool:
     """Whether a Host header names this machine by its loopback name or address."""
-    return (urlsplit(f"//{host}").hostname or "") in LOOPBACK
+    try:
+        return (urlsplit(f"//{host}").hostname or "") in LOOPBACK
+    except ValueError:
+        return False
 
 
 def origin_fits(origin: str, host: str) -> bool:
     """Whether a request that changes something comes from our own page, or from no page at all."""
-    return not origin or urlsplit(origin).netloc == host
+    try:
+        return not origin or urlsplit(origin).netloc == host
+    except ValueError:
+        return False

@@ -19,6 +19,7 @@ from gateway.measurement import SECOND_NS, Float64, Int64, Series, UInt8
 
 DAY_NS = 86_400 * SECOND_NS
 LIMIT = 10_000  # items of one answer, as the interface promises
+MAX_ID = 2**63 - 1  # what SQLite counts to
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def read_cursor(text: str) -> int:
     """The number in a cursor, 0 where none is given; raises Problem on one that we did not make."""
     if not text:
         return 0
-    if not text.isascii() or not text.isdigit() or len(text) > 19:
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > MAX_ID:
         raise Problem(422, f"cursor {text!r} is not one of ours", "send what `next` said, or leave it out")
     return int(text)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from alerts.ledger import UnknownIncident
 from api import schemas, views
 from api.inventory import Judged, Latest, Place, judging_span, latest_by_parameter, plant_item, point_item, states
 from api.problems import Problem
-from api.queries import LIMIT, find_place, raw_page, read_cursor, read_span
+from api.queries import DAY_NS, LIMIT, MAX_ID, describe, find_place, raw_page, read_cursor, read_span
 from api.sources import Sources
 from api.trail import trail
 from collector.verdicts.records import Average
@@ -27,6 +27,7 @@ To = Annotated[str, Query(description="RFC 3339, exclusive; now if absent")]
 Cursor = Annotated[str, Query(description="`next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=LIMIT, description="items of one answer at most")]
 Text = Annotated[str, Query(max_length=64)]
+Id = Annotated[int, Path(le=MAX_ID)]
 INTERVALS = {"1m": "1m", "1h": "1h", "1d": "24h"}
 
 
@@ -108,8 +109,10 @@ def _plant_routes(router: APIRouter, sources: Sources) -> None:
         """The nights (or days) of a point that overlap a span, as its rules count them."""
         place = find_place(inventory, plant, point)
         span = read_span(from_, to, sources.now_ns())
+        if span.to_ns - span.from_ns > (LIMIT - 2) * DAY_NS:  # there may be one more at each end
+            raise Problem(422, f"{describe(span)} has more than {LIMIT} of them", "ask for a shorter span")
         found = windows(period, place.site.plant.timezone, span.from_ns, span.to_ns, place.night)
-        pairs = zip(found.from_ns[:LIMIT].tolist(), found.to_ns[:LIMIT].tolist(), strict=True)
+        pairs = zip(found.from_ns.tolist(), found.to_ns.tolist(), strict=True)
         return Json(views.page_of(views.period_item(period, begin, end) for begin, end in pairs))
 
 
@@ -196,7 +199,7 @@ def _verdict_routes(router: APIRouter, sources: Sources) -> None:
         )
 
     @router.get("/evidence/{exceedance}", response_model=schemas.Trail)
-    def evidence(exceedance: int) -> Json:
+    def evidence(exceedance: Id) -> Json:
         """What an exceedance stands on, walked backwards: notices, clause, average, measurements, registers, manual."""
         row = sources.book.exceedance(exceedance) if exceedance > 0 else None
         if row is None:
@@ -220,7 +223,7 @@ def _incident_routes(router: APIRouter, sources: Sources) -> None:
         return Json(views.page_of(map(views.incident_item, found), str(found[-1].id) if len(found) == limit else None))
 
     @router.get("/incidents/{id}", response_model=schemas.IncidentFile)
-    def incident(id: int) -> Json:
+    def incident(id: Id) -> Json:
         """One incident with its exceedances and its history."""
         found = sources.alerts.incident(id)
         if found is None:
@@ -234,7 +237,7 @@ def _incident_routes(router: APIRouter, sources: Sources) -> None:
         )
 
     @router.post("/incidents/{id}/acknowledge", status_code=202, response_model=schemas.Accepted)
-    def acknowledge(id: int, word: schemas.Acknowledgement) -> Json:
+    def acknowledge(id: Id, word: schemas.Acknowledgement) -> Json:
         """Say that somebody takes care of an incident."""
         try:
             command = sources.alerts.acknowledge(id, word.who.strip(), word.note.strip())
@@ -244,7 +247,9 @@ def _incident_routes(router: APIRouter, sources: Sources) -> None:
 
     @router.get("/notices", response_model=schemas.Page[schemas.Notice])
     def notices(
-        incident: int | None = None, cursor: Cursor = "", limit: Annotated[int, Query(ge=1, le=1000)] = 1000
+        incident: Annotated[int | None, Query(le=MAX_ID)] = None,
+        cursor: Cursor = "",
+        limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
     ) -> Json:
         """Notices in the order they were written, each with what became of it."""
         found = sources.alerts.notices(incident, after=read_cursor(cursor), limit=limit)

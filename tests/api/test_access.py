@@ -24,7 +24,7 @@ def test_token(header: str, fits: bool) -> None:
     ("host", "local"),
     [
         ("127.0.0.1:8080", True), ("localhost", True), ("[::1]:8080", True), ("evil.example:8080", False),
-        ("127.0.0.1.evil.example", False), ("", False), ("10.0.0.1", False),
+        ("127.0.0.1.evil.example", False), ("", False), ("[", False), ("10.0.0.1", False),
     ],
 )  # fmt: skip
 def test_host(host: str, local: bool) -> None:
@@ -36,6 +36,7 @@ def test_origin() -> None:
     assert origin_fits("http://127.0.0.1:8080", "127.0.0.1:8080")
     assert not origin_fits("http://evil.example", "127.0.0.1:8080")
     assert not origin_fits("null", "127.0.0.1:8080")
+    assert not origin_fits("http://[", "127.0.0.1:8080")
 
 
 def test_a_token_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:

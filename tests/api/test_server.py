@@ -184,6 +184,16 @@ def test_acknowledging_is_seen_at_once(client: httpx.Client) -> None:
         ("evidence/0", 404, "no exceedance 0"),
         ("incidents/999999", 404, "no incident 999999"),
         ("incidents?state=solved", 422, "state"),
+        (
+            "periods?plant=riverside&point=fence-north&from=1700-01-01T00:00:00Z&to=2200-01-01T00:00:00Z",
+            422,
+            "more than 10000",
+        ),
+        (f"evidence/{2**63}", 422, "exceedance"),
+        (f"incidents/{2**63}", 422, "id"),
+        (f"notices?incident={2**63}", 422, "incident"),
+        (f"notices?cursor={2**63}", 422, "not one of ours"),
+        (f"incidents?cursor={10**19 - 1}", 422, "not one of ours"),
     ],
 )
 def test_what_is_wrong_is_a_problem_document(client: httpx.Client, path: str, status: int, says: str) -> None:
@@ -203,6 +213,7 @@ def test_a_word_without_a_person_is_refused(client: httpx.Client, body: Any) -> 
 def test_acknowledging_nothing_is_a_problem(client: httpx.Client) -> None:
     answer = client.post("incidents/999999/acknowledge", json={"who": "Li"})
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert client.post(f"incidents/{2**63}/acknowledge", json={"who": "Li"}).status_code == 422
 
 
 def test_large_answers_are_packed(client: httpx.Client, line: Line) -> None:
