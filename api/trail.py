@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from alerts.records import Incident
-from api.queries import merge
+from api.queries import LIMIT, merge
 from api.sources import Sources
 from api.times import format_time
 from api.views import (
@@ -31,7 +31,7 @@ from collector.verdicts.book import ExceedanceRow
 from collector.verdicts.records import Exceedance
 from gateway.measurement import SECOND_NS
 
-RAW_SPAN_NS = 2 * 3600 * SECOND_NS  # a longer window is drawn by its minutes
+RAW_SPAN_NS = 2 * 3600 * SECOND_NS  # a longer window is drawn by its minutes, where the instrument has any
 MOST_COUNTED = 200_000  # values of a window that are counted by status: two days of seconds
 
 
@@ -105,9 +105,11 @@ def _measurements(sources: Sources, found: Exceedance) -> Item:
     item["statuses"] = {
         STATUS_NAMES.get(code, str(code)): n for code, n in zip(codes.tolist(), counts.tolist(), strict=True)
     }
-    if found.to_ns - found.from_ns <= RAW_SPAN_NS:
-        return item | {"items": measurement_items(Slice(series[0], time_ns, value, status))}
-    curve = sources.book.curve(
-        found.plant, found.point, parameter=found.parameter, window="1m", from_ns=found.from_ns, to_ns=found.to_ns
-    )
-    return item | {"interval": "1m", "items": curve_items(series[0], curve)}
+    if found.to_ns - found.from_ns > RAW_SPAN_NS:
+        curve = sources.book.curve(
+            found.plant, found.point, parameter=found.parameter, window="1m", from_ns=found.from_ns, to_ns=found.to_ns
+        )
+        if len(curve.from_ns):
+            return item | {"interval": "1m", "items": curve_items(series[0], curve)}
+    raw = Slice(series[0], time_ns[:LIMIT], value[:LIMIT], status[:LIMIT])
+    return item | {"items": measurement_items(raw)}

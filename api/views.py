@@ -73,7 +73,7 @@ def _measurement(series: Series, time: str, value: float | None, status: int) ->
 
 
 def curve_items(series: Series, curve: Curve) -> list[Item]:
-    """Averages of one series in the shape of measurements, for charts; not valid ones carry no status ok."""
+    """Averages of one series in the shape of measurements, for charts; `valid` says whether enough was there."""
     rows = zip(
         format_times(curve.from_ns), numbers(curve.value), numbers(curve.maximum), numbers(curve.evaluated),
         curve.valid.tolist(), strict=True,

@@ -119,7 +119,7 @@ export class Evidence {
         average.evaluated !== null ? [t("evaluated"), h("b.key", {}, `${plainNumber(Math.round(average.evaluated * 1000) / 1000)} ${unit(average.unit)}`)] : null,
         average.maximum !== null ? [t("maximum_in"), figure(average.maximum)] : null,
         [t("coverage"), `${(average.coverage * 100).toFixed(1)} %`],
-        average.parts ? [t("validity"), `${t("parts", plainNumber(Math.round(average.parts.valid)), needed(average.parts))} · ${average.parts.cite}`] : null,
+        average.parts ? [t("validity"), `${t("parts_needed", plainNumber(Math.round(average.parts.valid)), needed(average.parts))} · ${average.parts.cite}`] : null,
       ]),
       levels.length ? h("ul.levels", {}, levels.map(([name, level]) => h("li", {}, symbol(`LA${name.slice(1)}`), h("b", {}, value(level, average.unit))))) : null,
       average.corrections?.length ? this.#corrections(average) : null,

@@ -115,13 +115,18 @@ export class Focus {
     this.message.textContent = this.chart.scene ? "" : t("loading");
     const to = this.zoomed?.to ?? Date.now() / 1000;
     const from = this.zoomed?.from ?? to - RANGES[this.range];
-    const raw = to - from <= RAW_UP_TO_S;
+    const raw = this.#raw(to - from);
     try {
       const parts = await this.#fetch(from, to, raw);
       if (generation === this.generation) this.#draw(parts, { from, to, raw });
     } catch (problem) {
       if (generation === this.generation) this.message.textContent = t("failed", problem.message);
     }
+  }
+
+  /** Whether a range is shown as measured: a short one, or that of an instrument slower than the minutes. */
+  #raw(seconds) {
+    return seconds <= RAW_UP_TO_S || this.parameter.interval_s > MINUTE_S;
   }
 
   async #fetch(from, to, raw) {
@@ -215,7 +220,7 @@ export class Focus {
 
   /** New averages are in the book: take those of the last minutes. */
   async settle() {
-    if (!this.chart?.scene || this.zoomed || RANGES[this.range] <= RAW_UP_TO_S) return;
+    if (!this.chart?.scene || this.zoomed || this.#raw(RANGES[this.range])) return;
     const generation = this.generation;
     const from = this.settled - 2 * MINUTE_S;
     const { plant, id: point } = this.point;

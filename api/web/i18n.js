@@ -83,12 +83,3 @@ export function span(from, to, zone) {
   const short = new Date(to) - new Date(from) <= 86_400_000;
   return `${moment(from, zone)} – ${short ? clock(to, zone) : moment(to, zone)}`;
 }
-
-/** How long ago something was, in one unit. */
-export function ago(time, now = Date.now()) {
-  const seconds = Math.max(0, Math.round((now - new Date(time)) / 1000));
-  if (seconds < 90) return t("ago_s", seconds);
-  if (seconds < 5400) return t("ago_min", Math.round(seconds / 60));
-  if (seconds < 129_600) return t("ago_h", Math.round(seconds / 3600));
-  return t("ago_d", Math.round(seconds / 86_400));
-}

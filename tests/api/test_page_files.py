@@ -10,6 +10,7 @@ import pytest
 
 import api.web
 from api.assets import load_assets
+from collector.verdicts.windows import KINDS
 from tests.api.line import Line
 
 WEB = Path(api.web.__file__).parent
@@ -42,6 +43,12 @@ def test_every_word_of_the_page_is_known() -> None:
         used |= set(re.findall(r'\bt\("([a-z_ ]+)"', text)) | set(re.findall(r'data-(?:text|label)="([a-z_]+)"', text))
     assert used
     assert used <= words
+    assert {f"window_{kind}" for kind in KINDS} <= words
+
+
+def test_no_word_is_said_twice() -> None:
+    said = re.findall(r'^\s+"?([\w ]+)"?: \[', (WEB / "words.js").read_text("utf-8"), re.MULTILINE)
+    assert [word for word in said if said.count(word) > 1] == []
 
 
 def test_the_page_may_be_kept_but_never_stale(line: Line) -> None:
