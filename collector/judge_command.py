@@ -34,6 +34,7 @@ from gateway.measurement import SECOND_NS
 from gateway.settings import KINDS
 
 ROWS_MAX = 60  # lines of a table on the screen; --json has them all
+YEARS_MAX = 5  # judged at once: every minute of them is a window, and one wrong time must not make millions
 
 Rules = Annotated[str, typer.Option("--rules", help="Id of a rule pack, or a file.", metavar="NAME|FILE")]
 Point = Annotated[str, typer.Option("--point", help=f"Kind of point: {', '.join(KINDS)}.", metavar="KIND")]
@@ -91,6 +92,7 @@ def judge(
     signals, faults = read_csv(_text(csv), str(csv), layout)
     if faults:
         raise FaultyFiles(faults)
+    _require_short(signals, str(csv))
     derived = judged(law, signals)
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(report(pack, law, derived)) + b"\n")
@@ -138,6 +140,15 @@ def _episode(episode: Episode) -> dict[str, Any]:
         "clause": episode.clause, "from": rfc3339(episode.from_ns), "to": rfc3339(episode.to_ns),
         "windows": episode.windows,
     }  # fmt: skip
+
+
+def _require_short(signals: Sequence[Signal], file: str) -> None:
+    """Raise FaultyFiles for a file that reaches over more years than are judged at once."""
+    first, last = (int(end(signal.time_ns[place] for signal in signals)) for end, place in ((min, 0), (max, -1)))
+    if last - first > YEARS_MAX * 366 * 86400 * SECOND_NS:
+        message = f"the times reach from {rfc3339(first)} to {rfc3339(last)}"
+        hint = f"at most {YEARS_MAX} years are judged at once; is one of the times wrong?"
+        raise FaultyFiles([Fault(file, "time", None, message, hint)])
 
 
 # --- options ---------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ STAMPS = ("start", "middle", "end")
 NOTHING = {"", "na", "n/a", "nan", "null", "none", "-", "--", "---"}
 HEADER_WITHIN = 50  # lines in which the header line is looked for
 FAULTS_MAX = 20  # told of a file; one wrong column is wrong in every row
+_FARTHEST_NS = 2**62  # from 1970, some 146 years: twice that is all that 64 bits hold
 _PAIR = re.compile(r",(?=[^,=]+=)")
 
 
@@ -79,7 +80,11 @@ def parse_columns(texts: Sequence[str]) -> dict[str, str]:
 def read_csv(text: str, file: str, layout: Layout) -> tuple[list[Signal], list[Fault]]:
     """The signals in a CSV text, one a parameter, and what is wrong with it."""
     reader = _Reader(file, layout)
-    found = reader.signals(text)
+    try:
+        found = reader.signals(text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"))
+    except csv.Error as error:
+        reader.fault(None, "", f"not readable as CSV: {error}", "is it a table, with one row a line?")
+        found = []
     return ([] if reader.faults else found), reader.faults
 
 
@@ -115,7 +120,7 @@ class _Reader:
         places = self._places(headers)
         if places is None:
             return []
-        rows = list(csv.reader(io.StringIO(text.removeprefix("\ufeff")), delimiter=separator))
+        rows = list(csv.reader(io.StringIO(text), delimiter=separator))
         lines = [(n, row) for n, row in enumerate(rows[head + 1 :], head + 2) if any(cell.strip() for cell in row)]
         if not lines:
             self.fault(None, "", "no rows of measurements", "the line after the headers is the first row")
@@ -130,7 +135,7 @@ class _Reader:
         """Separator, number of the header line, headers: where most of the wanted ones appear."""
         wanted = set(self._layout.columns.values()) or set(OWN)
         best: tuple[int, int, str, int, list[str]] = (-1, 0, ",", 0, [])
-        some = "\n".join(text.removeprefix("\ufeff").splitlines()[:HEADER_WITHIN])
+        some = "\n".join(text.splitlines()[:HEADER_WITHIN])
         for separator in ",;\t":
             for number, row in enumerate(csv.reader(io.StringIO(some), delimiter=separator)):
                 headers = [cell.strip() for cell in row]
@@ -270,7 +275,10 @@ class _Clock:
             self._last = found
             found = found.replace(tzinfo=self._zone, fold=self._fold)
         whole = found.replace(microsecond=0)
-        return round(whole.timestamp()) * SECOND_NS + found.microsecond * 1000
+        time_ns = round(whole.timestamp()) * SECOND_NS + found.microsecond * 1000
+        if abs(time_ns) > _FARTHEST_NS:
+            raise ValueError(f"{text!r} is beyond what can be counted")
+        return time_ns
 
 
 def instant(text: str, timezone: str) -> int:

@@ -300,7 +300,7 @@ def _examples(root: Table) -> tuple[p.Example, ...]:
                     clause=table.text("clause", hint="the id of a clause of this pack") or "",
                     on=day,
                     settings=table.mapping("settings", {}),
-                    given={name: float(number) for name, number in table.mapping("given", {}).items()},
+                    given=_conditions(table.table("given")),
                     value=value or 0.0,
                     compared=table.number("compared", value) or 0.0,
                     limit=_bound(table, "limit"),
@@ -309,6 +309,10 @@ def _examples(root: Table) -> tuple[p.Example, ...]:
                 )
             )
     return tuple(found)
+
+
+def _conditions(table: Table) -> dict[str, float]:
+    return {name: number for name in table.values if (number := table.number(name)) is not None}
 
 
 def _check(root: Table, pack: p.RulePack) -> None:

@@ -223,6 +223,9 @@ def test_a_wrong_option_is_told(
         ("time,value\nyesterday,50\n", nights(), "'yesterday' is not a time"),
         ("time,value,status\n2026-11-20T14:00:00Z,50,fine\n", nights(), "'fine' is not a status"),
         ("time,value,parameter\n2026-11-20T14:00:00Z,50,LAeq\n2026-11-20T14:01:00Z,50,\n", nights(), ""),
+        ("time,value\n9999-12-31T00:00:00Z,50\n", nights(), "'9999-12-31T00:00:00Z' is not a time"),
+        ("time,value\n1970-01-01T00:00:00Z,50\n2026-11-20T14:00:00Z,50\n", nights(), "at most 5 years"),
+        ("time,value\n2026-11-20T14:00:00Z," + "x" * 200_000 + "\n", nights(), "not readable as CSV"),
         ("time,value\n2026-11-20T14:00:00Z,50\n", nights("--set", "area_class=9"), "area_class"),
         ("time,value\n2026-11-20T14:00:00Z,50\n", nights("--set", "colour=blue"), "colour"),
         (
@@ -267,6 +270,7 @@ def read(text: str, **layout: Any) -> Signal:
         "\ufeff time ; value \n2026-01-01T00:00:00Z; 1,5\n2026-01-01T00:01:00Z;2,5\n\n",
         "Meter 7\nserial;42\n\ntime\tvalue\n2026-01-01 00:00:00\t1.5\n2026/1/1 0:01\t2.5\n",
         "value,time\r\n2.5,2026-01-01T08:01:00+08:00\r\n1.5,2026-01-01T08:00:00+08:00\r\n",
+        "time,value\r2026-01-01T00:00:00Z,1.5\r2026-01-01T00:01:00Z,2.5\r",
     ],
 )
 def test_one_table_in_many_dresses(text: str) -> None:

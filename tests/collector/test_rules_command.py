@@ -78,6 +78,16 @@ def test_check_prints_faults_with_their_place_and_exits_1(tmp_path: Path) -> Non
     assert json.loads(output)[0]["path"] == "background.cite"
 
 
+def test_a_condition_of_an_example_that_is_no_number_is_a_fault(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    text = (RULES / "gb18918-2002.toml").read_text()
+    assert "given = { water_temperature = " in text
+    wrong.write_text(text.replace("[[example]]\n", '[[example]]\ngiven = { water_temperature = "warm" }\n', 1))
+    code, output = run("check", str(wrong))
+    assert code == 1
+    assert "example[0].given.water_temperature" in output
+
+
 def test_a_faulty_folder_stops_everything(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("id = 3")
     code, output = run("list", "--rules", str(tmp_path))
