@@ -51,7 +51,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:  # a closed database has no code
             raise SpoolFull(f"{path}: the disk is full; make room, nothing is lost yet") from error
         raise SpoolError(f"{path}: cannot be used: {error}; check disk and permissions") from error
 

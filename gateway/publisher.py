@@ -156,6 +156,9 @@ class Publisher:
             except SpoolError as error:  # the gateway ends on this when it next writes; until then try again
                 _log.error("The outbox cannot be read", gateway=self._gateway, problem=str(error))
                 wait_s = RETRY_S[1]
+            except Exception:  # noqa: BLE001 - the supervisor of this thread
+                _log.exception("The publisher failed; it connects again, the outbox keeps all", gateway=self._gateway)
+                wait_s = RETRY_S[1]
             self.connected = False
             connection.close()
             if not self._stopping:

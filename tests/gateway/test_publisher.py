@@ -277,6 +277,18 @@ def test_a_password_that_is_wrong_is_said_and_a_right_one_opens(mosquitto, outbo
             wait_until(lambda: publisher.connected)
 
 
+def test_an_error_nobody_foresaw_costs_a_connection_and_nothing_else(mqtt_broker, outbox, monkeypatch):
+    monkeypatch.setattr("gateway.publisher.RETRY_S", (0.05, 0.1))
+
+    def fail() -> dict[str, object]:
+        monkeypatch.setattr(publisher, "_state", dict)
+        raise KeyError("links")
+
+    with collecting(mqtt_broker.port), publishing(outbox, mqtt_broker.port, state=lambda: fail()) as publisher:
+        measure(outbox, 10)
+        assert publisher.wait_drained(PATIENCE_S)
+
+
 def test_stop_ends_soon_whatever_the_broker_does(outbox):
     publisher = Publisher(broker(free_port()), None, "riverside-gw", outbox, None)
     publisher.start()

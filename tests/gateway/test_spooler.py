@@ -348,3 +348,10 @@ def test_close_commits_what_waits(tmp_path):
     found.put(columns(9))
     found.close()
     assert [n for _, _, n in read_batches(tmp_path / "outbox.db")] == [0, 9]
+
+
+def test_an_outbox_that_is_closed_is_told_like_a_broken_disk(tmp_path: Path) -> None:
+    outbox = opened(tmp_path)
+    outbox.close()
+    with pytest.raises(SpoolError, match="cannot be used"):
+        outbox.pending(1)
