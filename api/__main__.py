@@ -103,8 +103,15 @@ def _sources(sites: list[Site], collector: Collector, alerts: Alerts) -> Sources
     return Sources(
         inventory=inventory_of(sites), journal=collector.journal, store=collector.store, book=collector.verdicts,
         alerts=alerts, channels={channel.id: channel.kind for channel in alerts.settings.channels.values()},
-        health=lambda: {**collector.health(), "alerts": alerts.health()}, now_ns=time.time_ns,
+        health=lambda: health_of(collector, alerts), now_ns=time.time_ns,
     )  # fmt: skip
+
+
+def health_of(collector: Collector, alerts: Alerts) -> dict[str, Any]:
+    """How the parts are: the collector's answer, with the alerts in it."""
+    told, own = collector.health(), alerts.health()
+    problems = [*told["problems"], *([] if own["running"] else ["nobody is told of incidents: alerts have ended"])]
+    return {**told, "ok": not problems, "problems": problems, "alerts": own}
 
 
 def inventory_of(sites: list[Site]) -> Inventory:

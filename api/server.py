@@ -166,7 +166,8 @@ async def _events(listener: Listener) -> AsyncIterator[bytes]:
 
 def _health_routes(app: FastAPI, sources: Sources, live: Live, version: str) -> None:
     def health_now() -> dict[str, Any]:
-        return {"status": "ok", "version": version, **sources.health(), "pages": live.count()}
+        found = sources.health()
+        return {"status": "ok" if found["ok"] else "problems", "version": version, **found, "pages": live.count()}
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(HealthCollector(health_now))

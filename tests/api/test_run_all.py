@@ -84,6 +84,7 @@ def test_it_makes_a_token_asks_for_it_and_ends_in_order(site: Path) -> None:
         health = httpx.get(url + "api/v1/health", headers=token).json()
         assert any("broker" in problem for problem in health["problems"])
         assert not health["ok"]
+        assert health["status"] == "problems"
         process.send_signal(signal.SIGTERM)
         start = time.monotonic()
         assert process.wait(10) == 0
