@@ -9,7 +9,8 @@ Rules of this file:
 - an empty cell is a value that is not there, and counts as such; a cell that is neither a number nor
   empty is a fault, because nobody can know what it meant;
 - a naive time is local. In the hour that comes twice, the first row is taken for the first of the two,
-  and when the clock goes back from one row to the next, for the second;
+  and when the clock goes back from one row to the next, for the second (a file that begins with its end
+  is read from there);
 - `time` is where the value's interval starts; a Layout may say that it is its middle or its end.
 
 Pure: text in, signals and faults out.
@@ -227,7 +228,10 @@ class _Reader:
             return None
         clock = _Clock(self._layout.timezone)
         times = np.empty(len(lines), np.int64)
-        for row, (line, cells) in enumerate(lines):
+        rows = list(enumerate(lines))
+        if _falls(*(_cell(lines[place][1], places.time) for place in (0, -1))):
+            rows.reverse()  # newest first; the clock is read in the order of time
+        for row, (line, cells) in rows:
             text = _cell(cells, places.time)
             try:
                 times[row] = clock.instant(text)
@@ -284,6 +288,14 @@ class _Clock:
 def instant(text: str, timezone: str) -> int:
     """The instant of an RFC 3339 or naive local time; ValueError where it is none. [ns since 1970 UTC]"""
     return _Clock(timezone).instant(text)
+
+
+def _falls(first: str, last: str) -> bool:
+    """Whether a file whose first and last time are these begins with its end; not where they cannot be compared."""
+    try:
+        return datetime.fromisoformat(_plain(first)) > datetime.fromisoformat(_plain(last))
+    except (ValueError, TypeError):
+        return False
 
 
 _SLASHED = re.compile(r"(\d{4})[/.](\d{1,2})[/.](\d{1,2})(?:[ T]+(\d{1,2}:\d{2}.*))?")

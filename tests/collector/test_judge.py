@@ -291,8 +291,10 @@ def test_an_empty_cell_is_a_value_that_is_not_there() -> None:
     assert found.status.tolist() == [Status.NO_COMM, Status.NO_COMM, Status.OK]
 
 
-def test_the_hour_that_comes_twice_is_read_in_the_order_of_the_rows() -> None:
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_the_hour_that_comes_twice_is_read_in_the_order_of_the_rows(newest_first: bool) -> None:
     rows = [f"2026-10-25 {h:02}:{m:02}" for h in (1, 2, 2, 3) for m in (0, 30)]
+    rows = rows[::-1] if newest_first else rows
     found = read("time,value\n" + "\n".join(f"{row},1" for row in rows), timezone="Europe/Berlin")
     assert set((found.time_ns[1:] - found.time_ns[:-1]).tolist()) == {1800 * SECOND_NS}
     assert len(found) == 8
