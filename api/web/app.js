@@ -76,9 +76,17 @@ function readAddress() {
     return;
   }
   evidence.close();
-  const [plant, point, parameter, range] = hash.split("/").map(decodeURIComponent);
+  const [plant, point, parameter, range] = hash.split("/").map(decoded);
   const same = plant === state.plant && point === state.point && parameter === state.parameter && range === state.range;
   if (!same || !state.point) choose({ plant, point, parameter, range });
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // written by hand; no point has such a name, so the first one is shown
+  }
 }
 
 /** The point that a link to an incident is about, so that the chart behind the evidence shows it. */

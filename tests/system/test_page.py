@@ -188,6 +188,17 @@ def test_what_is_on_show_is_in_the_address(browser: Browser, address: str, troub
     assert trouble == []
 
 
+def test_an_address_that_is_none_shows_the_page_all_the_same(
+    browser: Browser, address: str, trouble: list[str]
+) -> None:
+    context, _ = opened(browser, address, trouble, **DESKTOP)
+    other = context.new_page()
+    other.goto(f"{address}#%/x")
+    expect(other.locator("#link")).to_have_attribute("data-state", "live", timeout=WAIT_MS)
+    expect(other.locator("#point-name")).not_to_be_empty()
+    context.close()
+
+
 def test_keyboard_alone_reaches_the_evidence(browser: Browser, address: str, trouble: list[str]) -> None:
     context, page = opened(browser, address, trouble, **DESKTOP)
     expect(page.locator("[data-evidence]").first).to_be_visible()
