@@ -190,6 +190,12 @@ class Ledger:
         found = self._ledger.rows("SELECT body FROM incident WHERE id = ? ORDER BY version DESC LIMIT 1", id)
         return rows.incident(found[0][0]) if found else None
 
+    def incident_of(self, exceedance: Exceedance) -> Incident | None:
+        """The incident that gathers an exceedance, the newest where there are several; None where there is none."""
+        e = exceedance
+        found = self._ledger.rows(rows.INCIDENT_OF, e.plant, e.point, e.pack, e.clause, e.from_ns)
+        return rows.incident(found[0][0]) if found else None
+
     def members(self, incident: int) -> list[Member]:
         """The exceedances an incident gathers, by time, those withdrawn since included."""
         return list(self._members(incident).values())
@@ -199,10 +205,11 @@ class Ledger:
         sql = "SELECT incident, at_ns, kind, detail, who FROM event WHERE incident = ? ORDER BY id"
         return [rows.event(row) for row in self._ledger.rows(sql, incident)]
 
-    def notices(self, incident: int | None = None, *, after: int = 0, limit: int = LIMIT) -> list[Notice]:
-        """Notices with id > after, oldest first, of one incident or (None) of all."""
+    def notices(self, incident: int | None = None, *, after: int | None = None, limit: int = LIMIT) -> list[Notice]:
+        """Notices with id < after, newest first, of one incident or (None) of all."""
         asked = () if incident is None else (incident,)
-        found = self._ledger.rows(rows.NOTICES_OF if asked else rows.NOTICES, *asked, after, _capped(limit))
+        below = LAST if after is None else after
+        found = self._ledger.rows(rows.NOTICES_OF if asked else rows.NOTICES, *asked, below, _capped(limit))
         return [rows.notice(row) for row in found]
 
     def notice(self, id: int) -> Notice | None:

@@ -93,8 +93,12 @@ MEMBERS = (
     "n.incident = m.incident AND n.from_ns = m.from_ns AND n.version > m.version) ORDER BY from_ns"
 )
 NOTICE = "SELECT * FROM notice_now WHERE id = ?"
-NOTICES = "SELECT * FROM notice_now WHERE id > ? ORDER BY id LIMIT ?"
-NOTICES_OF = "SELECT * FROM notice_now WHERE incident = ? AND id > ? ORDER BY id LIMIT ?"
+NOTICES = "SELECT * FROM notice_now WHERE id < ? ORDER BY id DESC LIMIT ?"
+NOTICES_OF = "SELECT * FROM notice_now WHERE incident = ? AND id < ? ORDER BY id DESC LIMIT ?"
+INCIDENT_OF = (
+    "SELECT i.body FROM incident_now i JOIN member m ON m.incident = i.id"
+    " WHERE i.plant = ? AND i.point = ? AND i.pack = ? AND i.clause = ? AND m.from_ns = ? ORDER BY i.id DESC LIMIT 1"
+)
 COUNTS = "SELECT state, count(*) FROM notice_now GROUP BY state"
 DUE = "SELECT notice FROM pending WHERE channel = ? AND NOT sending AND due_ns <= ? ORDER BY due_ns, notice LIMIT 1"
 PENDING = "SELECT notice, channel FROM pending"

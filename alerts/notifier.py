@@ -34,6 +34,7 @@ from alerts.routes import routes
 from alerts.settings import AlertSettings, parse_alerts
 from collector.catalogue import rule_packs
 from collector.verdicts.book import END_NS, Book, ExceedanceRow
+from collector.verdicts.records import Exceedance
 from gateway.catalogue import parameters
 from gateway.document import FaultyFiles
 from gateway.settings import Site
@@ -126,6 +127,10 @@ class Alerts:
         """The newest version of an incident; None where there is none."""
         return self.ledger.incident(id)
 
+    def incident_of(self, exceedance: Exceedance) -> Incident | None:
+        """The incident that gathers an exceedance; None where there is none."""
+        return self.ledger.incident_of(exceedance)
+
     def members(self, incident: int) -> list[Member]:
         """The exceedances an incident gathers, by time, those withdrawn since included."""
         return self.ledger.members(incident)
@@ -134,8 +139,8 @@ class Alerts:
         """The history of an incident, oldest first."""
         return self.ledger.events(incident)
 
-    def notices(self, incident: int | None = None, *, after: int = 0, limit: int = 1000) -> list[Notice]:
-        """Notices with id > after, oldest first, of one incident or (None) of all."""
+    def notices(self, incident: int | None = None, *, after: int | None = None, limit: int = 1000) -> list[Notice]:
+        """Notices with id < after, newest first, of one incident or (None) of all."""
         return self.ledger.notices(incident, after=after, limit=limit)
 
     def acknowledge(self, incident: int, who: str, note: str = "", now_ns: int | None = None) -> int:

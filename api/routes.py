@@ -251,7 +251,7 @@ def _incident_routes(router: APIRouter, sources: Sources) -> None:
         cursor: Cursor = "",
         limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
     ) -> Json:
-        """Notices in the order they were written, each with what became of it."""
-        found = sources.alerts.notices(incident, after=read_cursor(cursor), limit=limit)
+        """Notices, newest first, each with what became of it."""
+        found = sources.alerts.notices(incident, after=read_cursor(cursor) or None, limit=limit)
         items = (views.notice_item(notice, sources.channels.get(notice.channel, "")) for notice in found)
         return Json(views.page_of(items, str(found[-1].id) if len(found) == limit else None))

@@ -10,6 +10,7 @@ from alerts.records import Event, Incident, Member, Notice
 from api.inventory import Inventory
 from collector.store import JournalReader, Store
 from collector.verdicts.book import Book
+from collector.verdicts.records import Exceedance
 
 
 class AlertsPort(Protocol):
@@ -29,8 +30,11 @@ class AlertsPort(Protocol):
     def events(self, incident: int) -> list[Event]:
         """The history of an incident, oldest first."""
 
-    def notices(self, incident: int | None = None, *, after: int = 0, limit: int = 1000) -> list[Notice]:
-        """Notices with id > after, oldest first."""
+    def incident_of(self, exceedance: Exceedance) -> Incident | None:
+        """The incident that gathers an exceedance."""
+
+    def notices(self, incident: int | None = None, *, after: int | None = None, limit: int = 1000) -> list[Notice]:
+        """Notices with id < after, newest first."""
 
     def acknowledge(self, incident: int, who: str, note: str = "", now_ns: int | None = None) -> int:
         """Write down that a person takes care of an incident. Raises UnknownIncident."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from alerts.records import Incident
 from api.queries import LIMIT, merge
 from api.sources import Sources
 from api.times import format_time
@@ -38,7 +37,7 @@ MOST_COUNTED = 200_000  # values of a window that are counted by status: two day
 def trail(sources: Sources, row: ExceedanceRow) -> Item:
     """Everything behind an exceedance, from what people got to what the instrument said."""
     found = row.exceedance
-    incident = _incident(sources, found)
+    incident = sources.alerts.incident_of(found)
     averages = sources.book.averages(
         plant=found.plant, point=found.point, parameter=found.parameter, window=found.window,
         from_ns=found.from_ns, to_ns=found.from_ns + 1, limit=1,
@@ -49,20 +48,13 @@ def trail(sources: Sources, row: ExceedanceRow) -> Item:
         "incident": incident_item(incident) if incident else None,
         "notices": [
             notice_item(notice, sources.channels.get(notice.channel, ""))
-            for notice in (sources.alerts.notices(incident.id) if incident else [])
+            for notice in reversed(sources.alerts.notices(incident.id) if incident else [])
         ],
         "pack": _pack(sources, found),
         "average": average_item(averages[0]) if averages else None,
         "measurements": _measurements(sources, found),
         "evidence": plain(found.evidence),
     }
-
-
-def _incident(sources: Sources, found: Exceedance) -> Incident | None:
-    for incident in sources.alerts.incidents(plant=found.plant, point=found.point, limit=1000):
-        if incident.key == found.key and incident.from_ns <= found.from_ns and found.to_ns <= incident.to_ns:
-            return incident
-    return None
 
 
 def _title(sources: Sources, found: Exceedance) -> Item:

@@ -65,9 +65,9 @@ def _incidents(folder: Path) -> dict[str, Any]:
         while rows := ledger.incidents(limit=1000, after=before):
             incidents, before = incidents + len(rows), rows[-1].id
         sent: Counter[str] = Counter()
-        after = 0
-        while notices := ledger.notices(after=after):
-            after = notices[-1].id
+        before = None
+        while notices := ledger.notices(after=before):
+            before = notices[-1].id
             sent.update(f"{n.pack}/{n.clause}" for n in notices if n.state is NoticeState.SENT)
         return {"incidents": incidents, "notices": dict(sorted(sent.items()))}
     finally:

@@ -130,8 +130,8 @@ function showPoints() {
 
 function loadVerdicts() {
   return attempt(async () => {
-    const [found, notices] = await Promise.all([get("incidents"), list("notices")]);
-    Object.assign(state, { incidents: found.items, notices: notices.reverse() });
+    const [found, notices] = await Promise.all([get("incidents"), get("notices", { limit: 100 })]);
+    Object.assign(state, { incidents: found.items, notices: notices.items });
     incidents.show(state.incidents, state.notices, state.points);
   });
 }

@@ -158,7 +158,7 @@ def test_a_notice_is_handed_out_once(ledger: Ledger) -> None:
     ledger.end(first, NoticeState.SENT, 6, "250 ok")
     ledger.end(second, NoticeState.FAILED, 6, "550 no")
     states = [(n.state, n.detail, n.attempts) for n in ledger.notices()]
-    assert states == [("sent", "250 ok", 1), ("failed", "550 no", 1)]
+    assert states == [("failed", "550 no", 1), ("sent", "250 ok", 1)]
     assert ledger.begin("mail", 10**18) is None
     counts = ledger.counts()
     assert (counts["sent"], counts["failed"], counts["wanted"]) == (1, 1, 0)
