@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ EXTRAS = {
     },
     "influxdb": {"influxdb_client"},
 }  # fmt: skip
+INTERRUPTED = 130
 OWN_PACKAGES = {"gateway", "collector", "alerts", "api", "simulators", "grafana"}
 
 
@@ -68,7 +70,16 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command of the table; the exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is not None:
+        return _command(list(arguments))
+    code = _command(sys.argv[1:])
+    if code == INTERRUPTED:
+        # A second Ctrl-C must not kill the interpreter while it closes, for the exit code would be lost.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return code
+
+
+def _command(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         _say(usage(), sys.stdout)
         return 0 if words else 2
@@ -95,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         return _missing_library(name, error)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`| head`); the interpreter must not complain about it at exit either.
         sys.stdout = sys.stderr

@@ -24,6 +24,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from collector.intake.recorder import TICK_NS
 from simulators.broker import NoBroker
 from simulators.children import Children, tail
 from simulators.line import DRAIN_S, Line, PortTaken, Setting
@@ -93,7 +94,8 @@ class _Stage:
         self.stopping = False
         self.sealed: dict[str, Any] = {}
         self.timings: dict[str, float] = {}
-        self.goal = 0  # the journal's position when all of the past was in it
+        self.goal = 0  # the journal's position when a tick had come after all of the past
+        self.ticked = 0.0  # when that is, by the monotonic clock; 0 = the past is not delivered yet
 
     def run(self, for_s: float | None, report_file: Path | None) -> int:
         """Show everything; the exit code."""
@@ -211,8 +213,10 @@ class _Stage:
             return False
         if "delivered_s" not in self.timings:
             self._mark("delivered_s")
-            self.goal = last
-        if done < self.goal:
+            self.ticked = time.monotonic() + TICK_NS / 1e9 + 1.0
+        if not self.goal and time.monotonic() >= self.ticked:
+            self.goal = last  # verdicts come at ticks: the one after delivery derives what was left
+        if not self.goal or done < self.goal:
             return False
         self._mark("judged_s")
         return True
@@ -248,11 +252,12 @@ class _Stage:
         return 1 if found["lost"] or found["duplicated"] else 0
 
     def _drained(self) -> bool:
-        """Whether everything received is stored, and everybody who has to be told of what is known was told."""
+        """Whether everything received is stored and judged, and everybody who has to be told was told."""
         health = self.line.ask("health") or {}
         last, alerts = health.get("journal", {}).get("position", 0), health.get("alerts", {})
         quiet = not any(alerts.get(name, 0) for name in ("behind", "wanted", "sending"))
-        return bool(last) and health.get("store", {}).get("position", 0) >= last and quiet
+        done = min(health.get(part, {}).get("position", 0) for part in ("store", "evaluator"))
+        return bool(last) and done >= last and quiet
 
     def _end(self) -> None:
         """End the children in the direction of the data; all of it fits into ten seconds."""
