@@ -41,6 +41,9 @@ class Json(Response):
         return msgspec.json.encode(content)
 
 
+NAMELESS = "token holder"  # who acknowledges, where nobody gives a name
+
+
 def data_routes(sources: Sources) -> APIRouter:
     """Everything that is read or acknowledged."""
     router = APIRouter(default_response_class=Json)
@@ -237,10 +240,11 @@ def _incident_routes(router: APIRouter, sources: Sources) -> None:
         )
 
     @router.post("/incidents/{id}/acknowledge", status_code=202, response_model=schemas.Accepted)
-    def acknowledge(id: Id, word: schemas.Acknowledgement) -> Json:
-        """Say that somebody takes care of an incident."""
+    def acknowledge(id: Id, word: schemas.Acknowledgement | None = None) -> Json:
+        """Say that somebody takes care of an incident; without a body it is the holder of the token."""
+        who, note = (word.who.strip(), word.note.strip()) if word else ("", "")
         try:
-            command = sources.alerts.acknowledge(id, word.who.strip(), word.note.strip())
+            command = sources.alerts.acknowledge(id, who or NAMELESS, note)
         except UnknownIncident as error:
             raise Problem(404, str(error), "`incidents` lists them") from error
         return Json({"command": command, "incident": id}, status_code=202)

@@ -281,7 +281,7 @@ class Acknowledgement(BaseModel):
     """A person's word on an incident."""
 
     model_config = ConfigDict(extra="forbid")
-    who: Annotated[str, Field(min_length=1, max_length=64, description="who says so")]
+    who: Annotated[str, Field(max_length=64, description="who says so; empty = the holder of the token")] = ""
     note: Annotated[str, Field(max_length=1000, description="what is being done about it")] = ""
 
 

@@ -30,8 +30,10 @@ def parse_api(sites: Sequence[Site]) -> tuple[ApiSettings | None, list[Fault]]:
     found: list[tuple[Table, ApiSettings]] = []
     for site in sites:
         if "api" in site.document.tree:
+            noted = len(faults)
             table, settings = _table(site, faults)
-            found.append((table, settings))
+            if len(faults) == noted:
+                found.append((table, settings))
     for table, settings in found[1:]:
         if settings != found[0][1]:
             first = found[0][0].document.file
