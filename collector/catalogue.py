@@ -6,7 +6,7 @@ when it has no fault, and its own examples agree with it; what it says is told b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,10 +16,19 @@ from collector.verdicts.pack import RulePack
 from collector.verdicts.pack_file import parse_rules
 from gateway import catalogue
 from gateway.document import Fault, FaultyFiles
+from gateway.parameters import Parameter
 
 
 def rule_packs(folders: Sequence[str] = ()) -> dict[str, RulePack]:
     """Every rule pack by id: packaged ones, then those of the folders, which may replace them. Raises FaultyFiles."""
+    found, faults = scan_rule_packs(folders)
+    if faults:
+        raise FaultyFiles(faults)
+    return found
+
+
+def scan_rule_packs(folders: Sequence[str] = ()) -> tuple[dict[str, RulePack], list[Fault]]:
+    """The rule packs that can be read, and all faults of the others."""
     found = dict(_packaged())
     faults: list[Fault] = []
     for folder in folders:
@@ -30,9 +39,7 @@ def rule_packs(folders: Sequence[str] = ()) -> dict[str, RulePack]:
             faults += wrong
             if pack:
                 found[pack.id] = pack
-    if faults:
-        raise FaultyFiles(faults)
-    return found
+    return found, faults
 
 
 def check_pack(path: str) -> tuple[RulePack | None, list[Fault]]:
@@ -44,7 +51,7 @@ def check_pack(path: str) -> tuple[RulePack | None, list[Fault]]:
     return _checked(text, path, catalogue.parameters())
 
 
-def _checked(text: str, file: str, parameters: Collection[str]) -> tuple[RulePack | None, list[Fault]]:
+def _checked(text: str, file: str, parameters: Mapping[str, Parameter]) -> tuple[RulePack | None, list[Fault]]:
     pack, faults = parse_rules(text, file, parameters)
     if pack is None:
         return None, faults

@@ -1,11 +1,12 @@
 """`emitwatch judge`: averages, exceedances and episodes of a CSV file, by one rule pack, offline.
 
 The same pure modules judge here and in the running collector (`collector.verdicts.judgement`); this
-file only reads the options and the file, and prints.
+file only reads the options and the file, and prints. What was passed over on the way is told on stderr.
 """
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,6 +28,7 @@ from collector.verdicts.pack import RulePack
 from collector.verdicts.points import PointRules, point_rules
 from collector.verdicts.records import Average, Exceedance
 from collector.verdicts.screening import Signal
+from collector.verdicts.unjudged import unjudged
 from collector.verdicts.windows import FIXED_NS
 from gateway import catalogue
 from gateway.document import Fault, FaultyFiles
@@ -89,11 +91,13 @@ def judge(
         interval_ns=None if interval is None else round(interval * SECOND_NS), parameter=_parameter(pack),
         named=named, unit=lambda code: units.get(code, ""), known=known,
     )  # fmt: skip
-    signals, faults = read_csv(_text(csv), str(csv), layout)
+    signals, faults, notes = read_csv(_text(csv), str(csv), layout)
     if faults:
         raise FaultyFiles(faults)
     _require_short(signals, str(csv))
     derived = judged(law, signals)
+    for note in [*notes, *unjudged(law, [signal.parameter for signal in signals], derived.averages)]:
+        sys.stderr.write(f"note: {csv}: {note}\n")
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(report(pack, law, derived)) + b"\n")
     else:
@@ -222,6 +226,9 @@ def _text(path: Path) -> str:
         raw = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
         raise FaultyFiles([Fault(str(path), "", None, f"not readable: {error.strerror}", "")]) from error
+    if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"\0" in raw[:1000]:
+        message = "not UTF-8, but UTF-16 (a spreadsheet's Unicode text) or no text at all"
+        raise FaultyFiles([Fault(str(path), "", None, message, "save as UTF-8")])
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:

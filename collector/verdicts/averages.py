@@ -2,7 +2,8 @@
 
 Two layers of truth stand side by side in every record: `value`, the plain average of what was
 measured, and `evaluated`, the value an inspector would hold against the limit - converted to
-standard state, dry gas and reference oxygen, and rounded, as far as the clauses in force say so.
+standard state, dry gas and reference oxygen, and rounded, as far as the clauses in force say so. It is
+there where a clause judges the window, and for other windows of what some clause wants converted.
 `inputs` tells how both came about. Windows in which nothing was measured have no record; one in
 which only bad values were has a record without a value. Pure.
 """
@@ -79,18 +80,20 @@ def _levels(table: Table, rows: Booleans) -> Iterator[dict[str, float]]:
 
 
 def _evaluated(rules: PointRules, parameter: str, table: Table) -> Float64:
-    """The value as an inspector would have it, NaN where no clause in force says how."""
+    """The value as it is held against the limit, NaN where no clause in force judges it or a conversion has no result.
+
+    Where several clauses judge one window, the first that rounds has it, then one that converts.
+    """
     result = np.full(len(table.windows), np.nan)
     for rows, clauses in _by_date(rules, table.windows):
         own = [clause for clause in clauses if clause.parameter == parameter]
-        converts = table.converted is not None and any(clause.corrected == "converted" for clause in own)
-        value = table.converted if converts and table.converted is not None else table.value
-        here = (c for c in own if c.window == table.windows.kind and c.statistic == "value")
-        rounding = next((clause for clause in here if clause.rounding != "none"), None)
-        if rounding is not None:
-            result[rows] = limits.rounded(rounding, value[rows])
-        elif converts:
-            result[rows] = value[rows]
+        if table.converted is not None and any(clause.corrected == "converted" for clause in own):
+            result[rows] = table.converted[rows]
+        here = [clause for clause in own if clause.window == table.windows.kind and clause.statistic == "value"]
+        for clause in sorted(here, key=lambda c: (c.rounding == "none", not c.evaluates))[::-1]:
+            value = table.converted if clause.corrected == "converted" else table.value
+            mine = rows[rules.applies(clause, table.windows.from_ns[rows])]
+            result[mine] = np.nan if value is None else limits.rounded(clause, value[mine])
     return result
 
 

@@ -10,10 +10,11 @@ Rules of this file:
   empty is a fault, because nobody can know what it meant;
 - a naive time is local. In the hour that comes twice, the first row is taken for the first of the two,
   and when the clock goes back from one row to the next, for the second (a file that begins with its end
-  is read from there);
+  is read from there). A local time that the clock leaps over is read by the clock of before the leap;
 - `time` is where the value's interval starts; a Layout may say that it is its middle or its end.
 
-Pure: text in, signals and faults out.
+What a reader might miss and nobody forbids (two values of one instant, times that the clock leaps over,
+columns that are not read) is noted. Pure: text in, signals, faults and notes out.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from collector.verdicts.screening import Signal, signal, spacing_ns, status_named
+from collector.verdicts.screening import Signal, disputed, signal, spacing_ns, status_named
 from gateway.document import Fault
 from gateway.measurement import SECOND_NS, Int64, Status
 
@@ -78,15 +79,15 @@ def parse_columns(texts: Sequence[str]) -> dict[str, str]:
     return columns
 
 
-def read_csv(text: str, file: str, layout: Layout) -> tuple[list[Signal], list[Fault]]:
-    """The signals in a CSV text, one a parameter, and what is wrong with it."""
+def read_csv(text: str, file: str, layout: Layout) -> tuple[list[Signal], list[Fault], list[str]]:
+    """The signals in a CSV text, one a parameter, what is wrong with it, and what was passed over in it."""
     reader = _Reader(file, layout)
     try:
         found = reader.signals(text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"))
     except csv.Error as error:
         reader.fault(None, "", f"not readable as CSV: {error}", "is it a table, with one row a line?")
         found = []
-    return ([] if reader.faults else found), reader.faults
+    return ([] if reader.faults else found), reader.faults, reader.notes
 
 
 @dataclass(slots=True)
@@ -104,11 +105,12 @@ class _Places:
 
 
 class _Reader:
-    """One file on its way in; faults gather here."""
+    """One file on its way in; faults and notes gather here."""
 
     def __init__(self, file: str, layout: Layout) -> None:
         self._file, self._layout = file, layout
         self.faults: list[Fault] = []
+        self.notes: list[str] = []
 
     def fault(self, line: int | None, path: str, message: str, hint: str = "") -> None:
         """Note what is wrong; the first FAULTS_MAX are told."""
@@ -154,6 +156,9 @@ class _Reader:
         parameters = {name: header for name, header in named.items() if name not in OWN}
         if not parameters and "value" not in named:
             parameters = {header: header for header in headers if layout.known(header)}
+            unread = [header for header in headers if header and header not in {*parameters, *named.values()}]
+            if parameters and unread:
+                self.notes.append(f"not read, since no parameter of this kind of point is called so: {_listed(unread)}")
         if layout.start_ns is not None:
             named.pop("time", None)
         elif "time" not in named:
@@ -238,6 +243,11 @@ class _Reader:
             except ValueError:
                 self.fault(line, "time", f"{text!r} is not a time", "as 2026-11-21T08:00:00Z or 2026-11-21 16:00:00")
                 times[row] = 0
+        if clock.leapt:
+            self.notes.append(
+                f"local times that {self._layout.timezone} leaps over: {clock.leapt}, the first {clock.leapt_first!r}; "
+                "read as if the clock had not been put forward. Is --timezone right?"
+            )
         return times
 
     def _signal(
@@ -253,19 +263,26 @@ class _Reader:
             time_ns = times[rows]
             interval = layout.interval_ns or spacing_ns(np.unique(time_ns))
         time_ns = time_ns - {"start": 0, "middle": interval // 2, "end": interval}[layout.stamp]
+        value, status = np.array(values, np.float64), np.array(statuses, np.uint8)
+        if twice := disputed(time_ns, value, status):
+            self.notes.append(f"{parameter}: instants with more than one value: {twice}; the last one counts")
         return signal(
-            parameter, layout.unit(parameter), time_ns=time_ns, value=np.array(values, np.float64),
-            status=np.array(statuses, np.uint8), interval_ns=interval,
-        )  # fmt: skip
+            parameter, layout.unit(parameter), time_ns=time_ns, value=value, status=status, interval_ns=interval
+        )
 
 
 class _Clock:
-    """Reads times of one file in their order."""
+    """Reads times of one file in their order.
+
+    leapt: local times read that the clock of the zone leaps over, leapt_first: the first of them, as written.
+    """
 
     def __init__(self, timezone: str) -> None:
         self._zone = ZoneInfo(timezone)
         self._last: datetime | None = None
         self._fold = 0
+        self.leapt = 0
+        self.leapt_first = ""
 
     def instant(self, text: str) -> int:
         """The instant of a time; ValueError where it is none. [ns since 1970 UTC]"""
@@ -278,11 +295,19 @@ class _Clock:
                 self._fold = 0
             self._last = found
             found = found.replace(tzinfo=self._zone, fold=self._fold)
+            if self._leaps(found):
+                self.leapt += 1
+                self.leapt_first = self.leapt_first or text
         whole = found.replace(microsecond=0)
         time_ns = round(whole.timestamp()) * SECOND_NS + found.microsecond * 1000
         if abs(time_ns) > _FARTHEST_NS:
             raise ValueError(f"{text!r} is beyond what can be counted")
         return time_ns
+
+    def _leaps(self, local: datetime) -> bool:
+        """Whether the clock is put forward over a local time: only there it runs ahead by its later reading."""
+        before, after = (self._zone.utcoffset(local.replace(fold=fold)) for fold in (0, 1))
+        return before is not None and after is not None and before < after
 
 
 def instant(text: str, timezone: str) -> int:
@@ -302,8 +327,8 @@ _SLASHED = re.compile(r"(\d{4})[/.](\d{1,2})[/.](\d{1,2})(?:[ T]+(\d{1,2}:\d{2}.
 
 
 def _plain(text: str) -> str:
-    """A time as ISO 8601 has it: `2026/3/1 8:00` is `2026-03-01T08:00`."""
-    text = text.strip()
+    """A time as ISO 8601 has it: `2026/3/1 8:00` is `2026-03-01T08:00`; t and z are T and Z (RFC 3339 5.6)."""
+    text = text.strip().upper()
     if found := _SLASHED.fullmatch(text):
         year, month, day, clock = found.groups()
         text = f"{year}-{int(month):02}-{int(day):02}" + (

@@ -75,7 +75,7 @@ def _exceedances(
         for clause in law.clauses(average):
             conditions = _conditions(clause, average, by_key)
             broken = breach(clause, average, conditions)
-            if broken is not None and law.applies(clause, average):
+            if broken is not None and rules.applies(clause, np.array([average.from_ns])).all():
                 compared, limit = broken
                 told = evidence(
                     rules, clause, average, compared=compared, limit=limit, conditions=conditions, signals=signals,
@@ -108,13 +108,6 @@ class _Law:
             about = (average.parameter, average.window)
             self._clauses[key] = [c for c in self._rules.clauses(day) if (c.parameter, c.window) == about]
         return self._clauses[key]
-
-    def applies(self, clause: Clause, average: Average) -> bool:
-        """Whether a window starts in the part of the day that a clause is about."""
-        if clause.period not in ("day", "night") or average.window == clause.period:
-            return True
-        period = self._rules.windows(clause.period, average.from_ns, average.from_ns + 1)
-        return bool((period.place(np.array([average.from_ns])) >= 0).all())
 
 
 def _conditions(clause: Clause, average: Average, by_key: Mapping[AverageKey, Average]) -> dict[str, float]:

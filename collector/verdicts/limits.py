@@ -176,17 +176,22 @@ def _read(
     faults: list[Fault] = []
     chosen: dict[str, Any] = {}
     table = Table(document or Document("", {}, {}), path, given, faults)
+    wrong: set[str] = set()
     for setting in asked:
         value = table.raw(setting.name, None)
+        if setting.name in wrong:
+            continue  # several packs may ask for it; what is wrong is told once
         if value is None:  # settings read before say so where TOML leaves the key out
             if setting.required:
                 table.fault(setting.name, "missing", f"{setting.title.en}: {_allowed(setting)} ({setting.cite})")
+                wrong.add(setting.name)
             chosen.setdefault(setting.name, None if setting.default is None else setting.read(setting.default))
             continue
         try:
             chosen.setdefault(setting.name, setting.read(value))
         except ValueError as error:
             table.fault(setting.name, str(error), f"{setting.title.en}: {_allowed(setting)} ({setting.cite})")
+            wrong.add(setting.name)
     if strict:
         with table:  # leaving it notes the keys that nobody asked for
             pass
@@ -235,20 +240,6 @@ def rounded(clause: Clause, value: npt.ArrayLike) -> Float64:
     if clause.rounding == "half_up":
         return round_half_up(value, clause.places)
     return np.asarray(value, np.float64)
-
-
-def evaluated(clauses: Sequence[Clause], average: Average, corrected: float | None = None) -> float | None:
-    """The value as an inspector would have it, by the first clause that corrects or rounds this average. [unit]
-
-    corrected: the converted value, where there is one (`corrections.Converted.converted`).
-    None where no clause says how, or the correction has no result.
-    """
-    for clause in clauses:
-        mine = clause.parameter == average.parameter and clause.window == average.window
-        if mine and clause.statistic == "value" and clause.evaluates:
-            value = corrected if clause.corrected == "converted" else average.value
-            return None if value is None or math.isnan(value) else float(rounded(clause, value))
-    return None
 
 
 def breach(clause: Clause, average: Average, conditions: Conditions | None = None) -> tuple[float, float] | None:

@@ -27,7 +27,8 @@ ROUNDINGS = ("none", "half_even", "half_up")
 SETTING_KINDS = ("choice", "boolean", "number", "hours")
 
 _CLOCK = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?")
-_SPAN = re.compile(r"(\d\d:\d\d)\s*(?:-|to|,)\s*(\d\d:\d\d)")
+_SPAN = re.compile(r"(\d\d:\d\d)(?:-|to|,)(\d\d:\d\d)")
+_PAIRING = re.compile(r"[\[\]\"'\s]")
 
 
 def clock_s(text: str) -> int:
@@ -107,7 +108,8 @@ class Setting:
         return number
 
     def _hours(self, value: object) -> tuple[str, str]:
-        found = _SPAN.fullmatch(value.strip(" []")) if isinstance(value, str) else None
+        # A text comes from the command line, where the pair may be written as in a site file.
+        found = _SPAN.fullmatch(_PAIRING.sub("", value)) if isinstance(value, str) else None
         pair = list(found.groups()) if found else value
         if not (isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
             raise ValueError(f'{value!r} is not a pair of clock times as ["22:00", "06:00"]')

@@ -3,7 +3,8 @@
 - a clause without a citation or without an example is a fault, and so is an unknown key;
 - the rows of a clause leave no hole: for every choice of the settings they name there is a row
   (`high = "none"` says that the text sets no limit there), and two rows that hold at once differ in
-  what they ask of other channels.
+  what they ask of other channels;
+- a clause's unit is its parameter's: limits are compared as they stand, and nothing is converted.
 
 The format is told in docs/reference/rule-packs.md. Pure; files are read by `collector.catalogue`.
 """
@@ -11,25 +12,27 @@ The format is told in docs/reference/rule-packs.md. Pure; files are read by `col
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from collector.verdicts import pack as p
 from collector.verdicts.records import Standing
 from gateway.document import REQUIRED, Fault, Table, parse_document
+from gateway.parameters import Parameter
 from gateway.settings import KINDS, label
+from gateway.units import UNITS
 
 CITE_HINT = 'the text and its clause, as cite = "GB 12348-2008 4.1.1, table 1"'
 ROW_HINT = 'limit = [{ when = { area_class = 2 }, high = 50 }, ...]; high = "none" where the text sets none'
 
 
 def parse_rules(
-    text: str, file: str, parameters: Collection[str] | None = None
+    text: str, file: str, parameters: Mapping[str, Parameter] | None = None
 ) -> tuple[p.RulePack | None, list[Fault]]:
     """The rule pack in a TOML text, or None and all its faults.
 
-    parameters: codes that exist; None = not checked.
+    parameters: those that exist, by code; None = neither codes nor whose unit it is are checked.
     """
     document, faults = parse_document(text, file)
     if faults:
@@ -184,7 +187,7 @@ def _validity(root: Table, settings: Mapping[str, p.Setting]) -> tuple[p.Validit
 
 
 def _clauses(
-    root: Table, settings: Mapping[str, p.Setting], parameters: Collection[str] | None
+    root: Table, settings: Mapping[str, p.Setting], parameters: Mapping[str, Parameter] | None
 ) -> tuple[p.ClauseText, ...]:
     found: list[p.ClauseText] = []
     for table in root.tables("clause"):
@@ -192,10 +195,22 @@ def _clauses(
             clause = _clause(table, settings)
             if parameters is not None and clause.parameter not in parameters:
                 table.fault("parameter", f"{clause.parameter!r} is not known", "codes of gateway/parameters.toml")
+            _unit(table, clause, (parameters or {}).get(clause.parameter))
             if any(clause.id == other.id for other in found):
                 table.fault("id", f"{clause.id!r} is used twice", "every clause of a pack has its own id")
             found.append(clause)
     return tuple(found)
+
+
+def _unit(table: Table, clause: p.ClauseText, parameter: Parameter | None) -> None:
+    """Note a unit that is not the parameter's, or none at all."""
+    if not isinstance(table.values.get("unit"), str):
+        return  # told already
+    if parameter is not None and clause.unit != parameter.unit:
+        hint = f'unit = "{parameter.unit}", and the limits as numbers of it (gateway/parameters.toml)'
+        table.fault("unit", f"{clause.unit!r} is not the unit of {parameter.code}", hint)
+    elif clause.unit not in UNITS:
+        table.fault("unit", f"{clause.unit!r} is not a unit", "that of the parameter in gateway/parameters.toml")
 
 
 def _clause(table: Table, settings: Mapping[str, p.Setting]) -> p.ClauseText:

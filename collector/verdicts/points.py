@@ -13,12 +13,16 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+import numpy as np
+
 from collector.verdicts.corrections import StackSettings, stack_settings
 from collector.verdicts.limits import Clause, night_hours, read_settings, resolve, validities
 from collector.verdicts.pack import RulePack
+from collector.verdicts.screening import Booleans
 from collector.verdicts.validity import Validity
 from collector.verdicts.windows import KINDS, Night, Windows, local_date, windows
 from gateway.document import Document, Fault
+from gateway.measurement import Int64
 from gateway.parameters import Parameters
 
 # Built for every point of a kind, whether a pack uses them or not; packs may ask for more.
@@ -66,6 +70,13 @@ class PointRules:
     def windows(self, kind: str, from_ns: int, to_ns: int) -> Windows:
         """All windows of a kind at this point that overlap a span."""
         return windows(kind, self.timezone, from_ns, to_ns, self.night)
+
+    def applies(self, clause: Clause, from_ns: Int64) -> Booleans:
+        """Which of the windows of a clause's kind, by their starts, lie in the part of the day it is about."""
+        if clause.period not in ("day", "night") or clause.window == clause.period or not len(from_ns):
+            return np.ones(len(from_ns), np.bool_)
+        period = self.windows(clause.period, int(from_ns.min()), int(from_ns.max()) + 1)
+        return np.asarray(period.place(from_ns) >= 0)
 
     def method(self, parameter: str) -> str:
         """How values of a parameter become an average: energy, mean, median, flow_weighted, maximum or sum."""

@@ -34,8 +34,9 @@ class Change(StrEnum):
 class Average:
     """A value over a window [from_ns, to_ns).
 
-    value: unrounded, None when nothing went in. evaluated: corrected and rounded as an inspector
-    would, None when no pack in force says how. [unit]
+    value: unrounded, None when nothing went in. evaluated: what is held against the limit, corrected and
+    rounded as far as the clause says so; None when no clause in force judges this parameter and window by its
+    value, or a correction has no result. Shorter and longer windows of what is converted carry it too. [unit]
     coverage: share of the window that valid values cover, 0 to 1. valid: enough of it, by the rule in force.
     count: values that went in. percentiles: level exceeded N % of the time, keys L5 L10 L50 L90 L95 (noise only). [dB]
     maximum: highest single value that went in. [unit]

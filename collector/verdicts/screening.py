@@ -113,6 +113,15 @@ def settled(time_ns: Int64, value: Float64, status: UInt8) -> npt.NDArray[np.int
     return np.asarray(order[last])
 
 
+def disputed(time_ns: Int64, value: Float64, status: UInt8) -> int:
+    """How many instants have more than one usable value, and not the same; `settled` takes the last of each."""
+    good = usable(value, status)
+    times, values = time_ns[good], value[good]
+    order = np.lexsort((values, times))
+    times, values = times[order], values[order]
+    return len(np.unique(times[1:][(times[1:] == times[:-1]) & (values[1:] != values[:-1])]))
+
+
 def by_status(status: UInt8, group: npt.NDArray[np.intp], groups: int) -> Int64:
     """How many values of each status each group has, shape (groups, number of statuses)."""
     cells = group * len(Status) + status

@@ -256,7 +256,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path, capfd: pytest.CaptureF
 
 
 def read(text: str, **layout: Any) -> Signal:
-    signals, faults = read_csv(text, "x.csv", Layout(**{"parameter": "LAeq", "unit": lambda _: "dB(A)", **layout}))
+    signals, faults, _ = read_csv(text, "x.csv", Layout(**{"parameter": "LAeq", "unit": lambda _: "dB(A)", **layout}))
     assert not faults, faults
     (only,) = signals
     return only
@@ -320,6 +320,98 @@ def test_a_spreadsheet_in_gb18030(judge: Judge, tmp_path: Path) -> None:
 
 def test_many_faults_are_told_but_not_all() -> None:
     text = "time,value\n" + "\n".join(f"2026-01-01T00:00:{s:02}Z,x" for s in range(60))
-    _, faults = read_csv(text, "x.csv", Layout(parameter="LAeq"))
+    _, faults, _ = read_csv(text, "x.csv", Layout(parameter="LAeq"))
     assert len(faults) == 20
     assert [fault.line for fault in faults[:2]] == [2, 3]
+
+
+@pytest.mark.parametrize("text", ["2026-01-01t08:00:00z", "2026-01-01T08:00:00z", "2026-01-01t16:00:00.000+08:00"])
+def test_rfc_3339_in_small_letters(text: str) -> None:
+    assert instant(text, "Asia/Tokyo") == instant("2026-01-01T08:00:00Z", "UTC")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_in_utf_16_is_told(encoding: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, "time,value\n2026-01-01T00:00:00Z,50\n", encoding)
+    assert main(["judge", *nights("--csv", str(file))]) == 1
+    assert "save as UTF-8" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("night", ['["23:00","07:00"]', "23:00-07:00", "23:00,07:00"])
+def test_a_night_of_other_hours(judge: Judge, night: str, tmp_path: Path) -> None:
+    rows = [f"2026-11-20T{h:02}:00:00Z,50" for h in range(24)]
+    found = judge(*nights("--set", f"night={night}", "--csv", str(write(tmp_path, "\n".join(["time,value", *rows])))))
+    assert "2026-11-20T23:00:00Z" in {a["from"] for a in found["averages"] if a["window"] == "night"}
+
+
+def test_a_wrong_night_is_told_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, "time,value\n2026-01-01T00:00:00Z,50\n")
+    assert main(["judge", *nights("--set", "night=late", "--csv", str(file))]) == 1
+    assert capfd.readouterr().err.count("'late'") == 1
+
+
+# --- what is passed over is told --------------------------------------------------------------------
+
+
+def noted(capfd: pytest.CaptureFixture[str], *arguments: object) -> list[str]:
+    """The notes on stderr, without the file's name; stdout holds JSON alone."""
+    assert main(["judge", *map(str, arguments), "--json"]) == 0
+    said = capfd.readouterr()
+    assert set(json.loads(said.out)) == {"rules", "timezone", "averages", "exceedances", "episodes"}
+    return [line.split("file.csv: ", 1)[1] for line in said.err.splitlines()]
+
+
+def test_a_good_file_is_judged_without_notes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = [f"2026-01-01T00:{m:02}:00Z,50" for m in range(60)]
+    assert noted(capfd, *nights("--csv", str(write(tmp_path, "\n".join(["time,value", *rows, rows[-1]]))))) == []
+
+
+def test_two_values_of_one_instant_are_noted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    text = "time,value\n2026-01-01T00:00:00Z,50\n2026-01-01T00:01:00Z,50\n2026-01-01T00:00:00Z,90\n"
+    text += "2026-01-01T00:01:00Z,51\n2026-01-01T00:01:00Z,52\n2026-01-01T00:02:00Z,50\n2026-01-01T00:02:00Z,\n"
+    (note,) = noted(capfd, *nights("--csv", str(write(tmp_path, text))))
+    assert note == "LAeq: instants with more than one value: 2; the last one counts"
+
+
+def test_local_times_that_do_not_exist_are_noted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = [f"2026-03-29 {h:02}:{m:02},50" for h in (1, 2, 4) for m in (0, 30)]
+    file = write(tmp_path, "\n".join(["time,value", *rows]))
+    (note,) = noted(capfd, *nights("--csv", str(file), "--timezone", "Europe/Berlin"))
+    assert "Europe/Berlin leaps over: 2, the first '2026-03-29 02:00'" in note
+    assert noted(capfd, *nights("--csv", str(file), "--timezone", "Asia/Shanghai")) == []
+
+
+def test_what_nobody_judges_is_noted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, "time,LAeq,LCpeak,wind\n2026-01-01T00:00:00Z,50,90,3\n")
+    (unread,) = noted(capfd, *nights("--csv", str(file)))
+    assert "'LCpeak', 'wind'" in unread
+    (idle,) = noted(capfd, *nights("--csv", str(file), "--columns", "LAeq=LAeq,gust=wind"))
+    assert idle == "gust: averaged, but judged by no clause of gb12348-2008 in force at this point"
+
+
+def stack_file(folder: Path, columns: dict[str, list[str]]) -> Path:
+    """Two hours of minutes; of each parameter the values of its first and second hour."""
+    rows = [
+        ",".join([f"2026-11-20T{h:02}:{m:02}:00Z", *(hours[h] for hours in columns.values())])
+        for h in range(2) for m in range(60)
+    ]  # fmt: skip
+    return write(folder, "\n".join([",".join(["time", *columns]), *rows]))
+
+
+STACK = ["--rules", "ultra-low-2015", "--point", "stack", "--set", "reference_oxygen=6", "--set", "basis=wet",
+         "--set", "state=actual", "--csv"]  # fmt: skip
+
+
+def test_stack_windows_without_their_gas_conditions_are_noted(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gas = {"O2": ["8", "8"], "temperature": ["100", "100"], "pressure": ["-0.5", "-0.5"], "moisture": ["10", "10"]}
+    assert noted(capfd, *STACK, stack_file(tmp_path, {"NOx": ["30", "30"], **gas})) == []
+    lacking = {"NOx": ["30", "30"], **gas, "O2": ["8", ""]}
+    del lacking["moisture"]
+    (note,) = noted(capfd, *STACK, stack_file(tmp_path, lacking))
+    assert note == (
+        "NOx: not judged by ultra-low-2015/nox-hour for want of a correction, windows: 2; lacking moisture (2), O2 (1)"
+    )
+    (air,) = noted(capfd, *STACK, stack_file(tmp_path, {"NOx": ["30", "30"], **gas, "O2": ["8", "21"]}))
+    assert "windows: 1; lacking values of all conditions at one time, or oxygen below that of air (1)" in air

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -235,3 +236,26 @@ def test_a_point_without_rules_has_averages_too() -> None:
     found = made(law("noise", {}), series("LAeq", np.full(60, 50.0)))
     assert found["LAeq", "1h", 0].valid
     assert found["LAeq", "1h", 0].evaluated is None
+
+
+def test_what_is_judged_as_measured_is_evaluated_as_measured() -> None:
+    found = made(
+        WATER, series("NH3-N", np.full(24, 6.25), step_s=3600), series("conductivity", np.ones(24), step_s=3600)
+    )
+    day = found["NH3-N", "24h", 0]
+    assert (day.value, day.evaluated, day.valid) == (6.25, 6.25, True)
+    others = [a for (name, kind, _), a in found.items() if name == "conductivity" or kind == "day"]
+    assert {a.window for a in others} >= {"1h", "24h"}
+    assert {a.evaluated for a in others} == {None}  # no clause is about them
+
+
+def test_a_peak_is_judged_by_its_maximum_and_not_evaluated() -> None:
+    found = made(NOISE, series("LAFmax", np.full(60, 70.0), step_s=1, start=MIDNIGHT + 23 * HOUR_NS))
+    assert found["LAFmax", "1m", 23 * 60].evaluated is None
+
+
+def test_what_a_clause_about_the_night_judges_is_evaluated_at_night() -> None:
+    text = replace(PACKS["gb12348-2008"].clause("night-level"), window="1h", period="night")
+    rules = replace(NOISE, packs=(replace(PACKS["gb12348-2008"], clauses=(text,)),), _clauses={})
+    found = made(rules, series("LAeq", np.full(120, 50.5), start=MIDNIGHT + 21 * HOUR_NS))
+    assert [found["LAeq", "1h", hour * 60].evaluated for hour in (21, 22)] == [None, 50.0]

@@ -13,7 +13,6 @@ from collector.verdicts.limits import (
     Clause,
     breach,
     breaking,
-    evaluated,
     night_hours,
     read_settings,
     resolve,
@@ -92,8 +91,7 @@ def test_one_and_many_are_judged_alike(values: list[float]) -> None:
 
 def test_a_breach_names_what_was_compared_and_the_limit() -> None:
     night = clause("night-level", {"area_class": 2})
-    loud = average(night, 51.7, evaluated=evaluated([night], average(night, 51.7)))
-    assert breach(night, loud) == (52.0, 50.0)
+    assert breach(night, average(night, 51.7, evaluated=52.0)) == (52.0, 50.0)
     assert breach(night, average(night, 50.5, evaluated=50.0)) is None
     assert breach(night, average(night, 60.0, evaluated=60.0, valid=False)) is None
     assert breach(night, average(night, 60.0)) is None  # nobody evaluated it
@@ -117,20 +115,18 @@ def test_an_average_is_judged_by_clauses_of_its_parameter() -> None:
 
 def test_what_is_compared_may_have_to_be_converted_first() -> None:
     nox = clause("nox-hour", {})
-    raw = average(nox, 45.0)
-    assert evaluated([nox], raw, 51.92) == 51.92
-    assert evaluated([nox], raw) is None
-    assert evaluated([nox], raw, float("nan")) is None
     assert breach(nox, average(nox, 45.0, evaluated=51.92)) == (51.92, 50.0)
     assert breach(nox, average(nox, 55.0, evaluated=None)) is None
 
 
-def test_only_the_clauses_of_an_average_evaluate_it() -> None:
-    night, cod = clause("night-level", {"area_class": 2}), clause("cod-day", {"class": "1A"})
-    assert evaluated([cod, night], average(night, 50.5)) == 50.0
-    assert evaluated([night], average(clause("day-level", {"area_class": 2}), 50.5)) is None
-    assert evaluated([cod], average(cod, 50.5)) is None  # compared as it is
-    assert math.isnan(float(rounded(night, float("nan"))))
+def test_no_value_is_rounded_to_none() -> None:
+    assert math.isnan(float(rounded(clause("night-level", {"area_class": 2}), float("nan"))))
+
+
+@pytest.mark.parametrize("texts", ['["23:00"]', "24:00-08:00", "22:00-07:00"])
+def test_a_wrong_night_is_told_once(texts: str) -> None:
+    _, faults = read_settings("noise", [NOISE], {"area_class": 2, "night": texts})
+    assert [fault.path for fault in faults] == ["settings.night"]
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from collector.verdicts.pack import RulePack, Setting, clock_s, span_h
 from collector.verdicts.pack_file import parse_rules
 from collector.verdicts.records import Standing
+from gateway import catalogue
 from gateway.document import Fault
 from gateway.settings import Label
 from tests.effort import examples
 
+PARAMETERS = catalogue.parameters()
 GOOD = """
 id = "toy-2020"
 kind = "stack"
@@ -61,7 +63,7 @@ source = "toy 4"
 
 
 def parse(text: str) -> tuple[RulePack | None, list[Fault]]:
-    return parse_rules(text, "toy.toml", {"SO2", "O2"})
+    return parse_rules(text, "toy.toml", PARAMETERS)
 
 
 def test_a_good_pack_is_read_whole() -> None:
@@ -199,7 +201,8 @@ def setting(kind: str, **more: object) -> Setting:
         (setting("number"), 3, 3.0),
         (setting("hours", length_h=8.0), ["23:00", "07:00"], ("23:00", "07:00")),
         (setting("hours"), "23:00-07:00", ("23:00", "07:00")),
-        (setting("hours"), '["22:00", "06:00"]', None),
+        (setting("hours"), '["22:00", "06:00"]', ("22:00", "06:00")),
+        (setting("hours"), '["22:00"]', None),
     ],
 )
 def test_a_setting_takes_what_names_its_value(asked: Setting, given: object, got: object) -> None:
@@ -238,3 +241,29 @@ def test_clock_times() -> None:
     assert clock_s("06:00:30") == 21_630
     assert span_h("22:00", "06:00") == 8.0
     assert span_h("00:00", "00:00") == 24.0
+
+
+@pytest.mark.parametrize("unit", ["bananas", "g/m3", "mg/L", "", "MG/M3"])
+def test_limits_are_in_the_unit_of_their_parameter(unit: str) -> None:
+    pack, faults = parse(GOOD.replace('unit = "mg/m3"', f'unit = "{unit}"'))
+    assert pack is None
+    (fault,) = faults
+    assert (fault.path, fault.message) == ("clause[0].unit", f"{unit!r} is not the unit of SO2")
+    assert fault.line is not None
+    assert 'unit = "mg/m3"' in fault.hint
+
+
+def test_a_unit_that_nobody_knows_is_told_with_or_without_parameters() -> None:
+    text = GOOD.replace('unit = "mg/m3"', 'unit = "bananas"')
+    assert [fault.message for fault in parse_rules(text, "toy.toml")[1]] == ["'bananas' is not a unit"]
+    faults = parse(text.replace('parameter = "SO2"', 'parameter = "SO9"'))[1]
+    assert [fault.path for fault in faults] == ["clause[0].parameter", "clause[0].unit"]
+
+
+@pytest.mark.parametrize(
+    "text", ['["23:00","07:00"]', '["23:00", "07:00"]', "['23:00', '07:00']", "23:00-07:00", "23:00,07:00",
+             " 23:00 - 07:00 ", "23:00 to 07:00"],
+)  # fmt: skip
+def test_hours_may_be_written_as_in_a_site_file(text: str) -> None:
+    hours = Setting(name="night", kind="hours", title=Label("", ""), cite="toy", length_h=8.0)
+    assert hours.read(text) == ("23:00", "07:00")

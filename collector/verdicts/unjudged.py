@@ -1,0 +1,90 @@
+"""What a point's measurements came to without being judged, in words.
+
+Rules of this file:
+
+- a parameter that no clause in force judges is told, unless a limit, a correction or a flow weight takes it;
+- a window whose value has to be converted, and whose conversion has no result, is told with the gas
+  conditions it lacks. A condition is there when its own average over the window is valid.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from collector.verdicts.limits import Clause
+from collector.verdicts.points import PointRules
+from collector.verdicts.records import Average
+from collector.verdicts.tables import FLOW
+
+Key = tuple[str, str, int]  # parameter, window, from_ns
+
+
+def unjudged(rules: PointRules, parameters: Sequence[str], averages: Sequence[Average]) -> list[str]:
+    """What nobody judges, one sentence each: parameters as a whole, then windows for want of a correction.
+
+    averages: all of a span of time. parameters: those that have measurements.
+    """
+    # Every day that has measurements has a whole-day average, and clauses hold by the day.
+    clauses = {c.key: c for a in averages if a.window == "24h" for c in rules.on(a.from_ns)}
+    taken = {clause.parameter for clause in clauses.values()} | _taken(rules, list(clauses.values()), parameters)
+    packs = ", ".join(pack.id for pack in rules.packs)
+    idle = [
+        f"{parameter}: averaged, but judged by no clause of {packs} in force at this point"
+        for parameter in parameters
+        if parameter not in taken
+    ]
+    return [*idle, *_unconverted(rules, averages)]
+
+
+def _taken(rules: PointRules, clauses: Sequence[Clause], parameters: Sequence[str]) -> set[str]:
+    """Parameters that are no one's clause, but go into the judgement of others."""
+    taken = {name for clause in clauses for name in clause.conditions}
+    if any(clause.corrected == "converted" for clause in clauses):
+        taken |= set(_needed(rules))
+    if any(rules.method(parameter) == "flow_weighted" for parameter in parameters):
+        taken.add(FLOW)
+    return taken
+
+
+def _needed(rules: PointRules) -> list[str]:
+    """The gas conditions that the corrections of a stack with these settings take."""
+    stack = rules.stack
+    if stack is None:
+        return []
+    needed = ["O2"] if stack.reference_oxygen is not None else []
+    needed += ["temperature", "pressure"] if stack.state == "actual" else []
+    wet = stack.basis == "wet" or (stack.reference_oxygen is not None and stack.oxygen_basis == "wet")
+    return [*needed, *(["moisture"] if wet else [])]
+
+
+def _unconverted(rules: PointRules, averages: Sequence[Average]) -> Iterator[str]:
+    """The windows that a clause wants converted and that could not be, clause by clause."""
+    converted = {(c.parameter, c.window) for pack in rules.packs for c in pack.clauses if c.corrected == "converted"}
+    known: set[Key] = {(a.parameter, a.window, a.from_ns) for a in averages if a.valid and a.value is not None}
+    lacking: dict[tuple[str, str], Counter[str]] = {}
+    windows: Counter[tuple[str, str]] = Counter()
+    for average in averages:
+        if (average.parameter, average.window) not in converted or not average.valid or average.evaluated is not None:
+            continue
+        for clause in rules.on(average.from_ns):
+            if _converts(rules, clause, average):
+                windows[clause.key, average.parameter] += 1
+                missing = [name for name in _needed(rules) if (name, average.window, average.from_ns) not in known]
+                lacking.setdefault((clause.key, average.parameter), Counter()).update(
+                    missing or ["values of all conditions at one time, or oxygen below that of air"]
+                )
+    for (key, parameter), number in windows.items():
+        told = ", ".join(f"{name} ({count})" for name, count in lacking[key, parameter].items())
+        yield f"{parameter}: not judged by {key} for want of a correction, windows: {number}; lacking {told}"
+
+
+def _converts(rules: PointRules, clause: Clause, average: Average) -> bool:
+    """Whether a clause judges an average by its converted value."""
+    about = (clause.parameter, clause.window) == (average.parameter, average.window)
+    converts = clause.corrected == "converted" and clause.statistic == "value"
+    return about and converts and bool(rules.applies(clause, np.array([average.from_ns])).all())
