@@ -29,11 +29,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway import catalogue
 from gateway.clock import UNKNOWN, Discipline
 from gateway.connection import BrokerError
-from gateway.document import Fault, FaultyFiles
+from gateway.document import FaultyFiles
 from gateway.identity import IdentityError, load_or_create_key, public_hex, public_key
 from gateway.poller import Poller
 from gateway.publisher import Publisher
-from gateway.sensors import Sensor, resolve
+from gateway.sensors import Sensor, resolve, unbuilt_links
 from gateway.settings import Broker, Site
 from gateway.spooler import Spooler, SpoolError, SpoolFull, outbox_folder
 
@@ -177,7 +177,7 @@ def _plan(site_path: str, id: str | None, *, demo: bool) -> _Plan:
     profiles = catalogue.profiles([site.path(folder) for folder in site.folders.profiles])
     sensors, faults = resolve(site, profiles, catalogue.parameters())
     mine = tuple(sensor for sensor in sensors if sensor.settings.gateway == gateway)
-    faults += [_unbuilt(site, number) for number, s in enumerate(site.sensors) if s.link.kind != "tcp"]
+    faults += unbuilt_links(site)
     if faults:
         raise FaultyFiles(faults)
     if not mine:
@@ -201,12 +201,6 @@ def _choose(sites: Sequence[Site], id: str | None) -> tuple[Site, str]:
     if id not in known:
         raise CannotStart(f"there is no gateway {id!r}; there is: {', '.join(known)}")
     return known[id], id
-
-
-def _unbuilt(site: Site, number: int) -> Fault:
-    path = f"sensor[{number}].link"
-    hint = "use tcp:// for now; serial links come with commissioning"
-    return Fault(site.document.file, path, site.document.lines.get(path), "this kind of link is not built yet", hint)
 
 
 def _password(site: Site) -> str | None:

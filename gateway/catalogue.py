@@ -20,7 +20,7 @@ from gateway.parameters import Parameters, parse_parameters
 from gateway.profile_file import parse_profile
 from gateway.profiles import Profile
 from gateway.registers import example_faults
-from gateway.settings import Site, parse_site
+from gateway.settings import Site, scan_site
 
 # Tables that all plants of one collector share: each site file of a folder says the same, or only one says it.
 SHARED = (("store",), ("api",), ("collector",), ("broker", "url"), ("plant", "data_dir"))
@@ -38,13 +38,20 @@ def parameters() -> Parameters:
 
 def profiles(folders: Sequence[str] = ()) -> dict[str, Profile]:
     """The device profiles of the product and of further folders, by name; their examples are tried."""
+    found, faults = scan_profiles(folders)
+    if faults:
+        raise FaultyFiles(faults)
+    return found
+
+
+def scan_profiles(folders: Sequence[str] = ()) -> tuple[dict[str, Profile], list[Fault]]:
+    """The device profiles that can be read, and all faults of the others."""
     documents = _packaged_profiles()
     faults: list[Fault] = []
     for folder in folders:
-        try:
-            documents += _folder(Path(folder), empty_ok=True)
-        except FaultyFiles as error:
-            faults += error.faults
+        own, wrong = _folder(Path(folder), empty_ok=True)
+        documents += own
+        faults += wrong
     found: dict[str, Profile] = {}
     for file, text in documents:
         profile, wrong = parse_profile(text, file, parameters())
@@ -58,9 +65,7 @@ def profiles(folders: Sequence[str] = ()) -> dict[str, Profile]:
                 Fault(file, "profile.name", None, f"{profile.name!r} is in {where} too", "choose another name")
             )
         found.setdefault(profile.name, profile)
-    if faults:
-        raise FaultyFiles(faults)
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items())), faults
 
 
 def load_profile(path: str) -> Profile:
@@ -75,23 +80,45 @@ def load_profile(path: str) -> Profile:
 
 def read_documents(path: str) -> list[tuple[str, str]]:
     """(file, text) of a TOML file, or of every `*.toml` right in a folder, by name."""
-    place = Path(path)
-    return _folder(place) if place.is_dir() else [_read(place)]
+    documents, faults = _documents(path)
+    if faults:
+        raise FaultyFiles(faults)
+    return documents
 
 
 def load_sites(path: str) -> tuple[Site, ...]:
     """The plants of a site file, or of a folder of them; what all must agree on is the same in each."""
-    sites, faults = [], []
-    for file, text in read_documents(path):
-        site, wrong = parse_site(text, file)
-        faults += wrong
-        if site:
-            sites.append(site)
-    faults += _repeated(sites)
-    faults += [fault for keys in SHARED for fault in _disagreement(sites, keys)]
+    sites, faults = scan_sites(path)
+    faults += conflicts(sites)
     if faults:
         raise FaultyFiles(faults)
-    return tuple(_completed(site, sites) for site in sites)
+    return sites
+
+
+def scan_sites(path: str) -> tuple[tuple[Site, ...], list[Fault]]:
+    """The plants of all files that can be opened, as far as each can be read, and the faults of each file."""
+    documents, faults = _documents(path)
+    sites = []
+    for file, text in documents:
+        site, wrong = scan_site(text, file)
+        faults += wrong
+        sites.append(site)
+    return tuple(_completed(site, sites) for site in sites), faults
+
+
+def conflicts(sites: Sequence[Site]) -> list[Fault]:
+    """What only shows between the files of a folder: ids used twice, and tables that do not agree."""
+    return _repeated(sites) + [fault for keys in SHARED for fault in _disagreement(sites, keys)]
+
+
+def _documents(path: str) -> tuple[list[tuple[str, str]], list[Fault]]:
+    place = Path(path)
+    if place.is_dir():
+        return _folder(place)
+    try:
+        return [_read(place)], []
+    except FaultyFiles as error:
+        return [], list(error.faults)
 
 
 def _packaged_profiles() -> list[tuple[str, str]]:
@@ -100,9 +127,10 @@ def _packaged_profiles() -> list[tuple[str, str]]:
     return [(f"gateway/profiles/{file.name}", file.read_text("utf-8")) for file in files]
 
 
-def _folder(folder: Path, *, empty_ok: bool = False) -> list[tuple[str, str]]:
+def _folder(folder: Path, *, empty_ok: bool = False) -> tuple[list[tuple[str, str]], list[Fault]]:
+    """(file, text) of each file that can be read, and what is wrong with the others."""
     if not folder.is_dir():
-        raise FaultyFiles([Fault(str(folder), "", None, "there is no such folder", "check the path")])
+        return [], [Fault(str(folder), "", None, "there is no such folder", "check the path")]
     found: list[tuple[str, str]] = []
     faults: list[Fault] = []
     for file in sorted(folder.glob("*.toml")):
@@ -114,9 +142,7 @@ def _folder(folder: Path, *, empty_ok: bool = False) -> list[tuple[str, str]]:
         faults.append(
             Fault(str(folder), "", None, "no *.toml in this folder", "put one site file for each plant there")
         )
-    if faults:
-        raise FaultyFiles(faults)
-    return found
+    return found, faults
 
 
 def _read(file: Path) -> tuple[str, str]:
@@ -138,11 +164,11 @@ def _repeated(sites: Sequence[Site]) -> list[Fault]:
     for site in sites:
         names = [("plant", "plant.id", site.plant.id)]
         names += [("gateway", f"gateway[{n}].id", g.id) for n, g in enumerate(site.gateways)]
-        for kind, path, id in names:
+        for kind, path, id in (name for name in names if name[2]):
             owner = owners.setdefault((kind, id), site.document.file)
             if owner != site.document.file:
                 hint = f"every {kind} of a collector has its own id"
-                faults.append(_fault(site, path, f"{id!r} is the {kind} of {owner} already", hint))
+                faults.append(site.document.fault(path, f"{id!r} is the {kind} of {owner} already", hint))
     return faults
 
 
@@ -150,8 +176,8 @@ def _disagreement(sites: Sequence[Site], keys: Sequence[str]) -> list[Fault]:
     said = [(site, value) for site in sites if (value := _said(site, keys)) is not None]
     path = ".".join(keys)
     return [
-        _fault(
-            site, path, f"{value!r} is not what {said[0][0].document.file} says: {said[0][1]!r}",
+        site.document.fault(
+            path, f"{value!r} is not what {said[0][0].document.file} says: {said[0][1]!r}",
             "one collector serves all plants of a folder: say it once, or the same in each",
         )
         for site, value in said[1:]
@@ -163,7 +189,7 @@ def _said(site: Site, keys: Sequence[str]) -> object:
     """What a site file says under a path of keys; None where it says nothing."""
     value: Any = site.document.tree
     for key in keys:
-        if key not in value:
+        if not isinstance(value, dict) or key not in value:
             return None
         value = value[key]
     return value
@@ -175,8 +201,3 @@ def _completed(site: Site, sites: Sequence[Site]) -> Site:
     keys = [other.collector_key for other in sites if other.collector_key]
     plant = replace(site.plant, data_dir=data_dirs[0]) if data_dirs else site.plant
     return replace(site, plant=plant, collector_key=keys[0] if keys else "")
-
-
-def _fault(site: Site, path: str, message: str, hint: str) -> Fault:
-    lines = site.document.lines
-    return Fault(site.document.file, path, lines.get(path) or lines.get(path.rpartition(".")[0]), message, hint)

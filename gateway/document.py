@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]\]?")
 _KEY = re.compile(r"""^\s*("[^"]+"|'[^']+'|[A-Za-z0-9_-]+)\s*=""")
+DEEPEST = 40  # tables and lists within each other; what is written by people needs five
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -48,10 +49,9 @@ class Fault:
     hint: str
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        field_path = f" {self.path}:" if self.path else ""
-        hint = f"\n    hint: {self.hint}" if self.hint else ""
-        return f"{place}:{field_path} {self.message}{hint}"
+        place = f"{self.file}:{self.line}" if self.file and self.line else self.file
+        said = ": ".join(part for part in (place, self.path, self.message) if part)
+        return f"{said}\n    hint: {self.hint}" if self.hint else said
 
 
 class FaultyFiles(Exception):
@@ -70,16 +70,53 @@ class Document:
     tree: Mapping[str, Any]
     lines: Mapping[str, int]
 
+    def line(self, path: str) -> int | None:
+        """The line of a field, or of the nearest thing around it that has one."""
+        while path:
+            if line := self.lines.get(path):
+                return line
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return None
+
+    def fault(self, path: str, message: str, hint: str) -> Fault:
+        """What is wrong with a field of this document."""
+        return Fault(self.file, path, self.line(path), message, hint)
+
 
 def parse_document(text: str, file: str) -> tuple[Document, list[Fault]]:
-    """The document in a TOML text; on a syntax error an empty document and the fault."""
+    """The document in a TOML text; on a syntax error an empty document and the fault.
+
+    A byte order mark at the start, as some editors write it, is passed over.
+    """
+    text = text.removeprefix("\ufeff")
     try:
-        return Document(file, tomllib.loads(text), _lines(text)), []
+        tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"at line (\d+)", str(error))
         line = int(found.group(1)) if found else None
         hint = "TOML needs quotes around text and one key a line"
         return Document(file, {}, {}), [Fault(file, "", line, f"not readable as TOML: {error}", hint)]
+    except RecursionError:
+        return Document(file, {}, {}), [_too_deep(file)]
+    except ValueError:  # Python reads no whole number of more than 4300 digits
+        message = "not readable as TOML: a number has thousands of digits"
+        return Document(file, {}, {}), [Fault(file, "", None, message, "write a number that a machine can hold")]
+    if _deeper(tree, DEEPEST):
+        return Document(file, {}, {}), [_too_deep(file)]
+    return Document(file, tree, _lines(text)), []
+
+
+def _too_deep(file: str) -> Fault:
+    return Fault(file, "", None, f"tables or lists are nested more than {DEEPEST} deep", "no file needs that")
+
+
+def _deeper(tree: Mapping[str, Any], limit: int) -> bool:
+    """Whether tables and lists are nested deeper than a limit; level by level, as recursion could end the process."""
+    level: list[Any] = [tree]
+    for _ in range(limit):
+        nested = [value.values() if isinstance(value, Mapping) else value for value in level]
+        level = [value for values in nested for value in values if isinstance(value, Mapping | list)]
+    return bool(level)
 
 
 def _lines(text: str) -> dict[str, int]:
@@ -150,9 +187,7 @@ class Table:
 
     def fault(self, key: str, message: str, hint: str = "") -> None:
         """Note what is wrong with a key (empty: with the table itself)."""
-        path = self.place(key)
-        line = self.document.lines.get(path) or self.document.lines.get(self.path)
-        self.faults.append(Fault(self.document.file, path, line, message, hint))
+        self.faults.append(self.document.fault(self.place(key), message, hint))
 
     def skip(self, *keys: str) -> None:
         """Keys that somebody else reads."""
@@ -185,13 +220,14 @@ class Table:
         return value
 
     def identifier(self, key: str, default: Any = REQUIRED) -> Any:
-        """A name made of letters, digits, `_`, `.` and `-`, at most 64 long."""
-        return self.text(
+        """A name made of letters, digits, `_`, `.` and `-`, at most 64 long; "" where it has another form."""
+        value = self.text(
             key,
             default,
             pattern=IDENTIFIER,
             hint="letters, digits, '_', '.' and '-', at most 64, starting with a letter or digit",
         )
+        return value if not isinstance(value, str) or value == default or IDENTIFIER.fullmatch(value) else ""
 
     def choice(self, key: str, choices: Iterable[str], default: Any = REQUIRED) -> Any:
         """One of a few texts."""
@@ -244,7 +280,9 @@ class Table:
     def table(self, key: str, *, required: bool = False, hint: str = "") -> Table:
         """The table under a key; an empty one where it is absent."""
         value = self._typed(key, (dict,), "a table", REQUIRED if required else {}, hint or f"add [{self.place(key)}]")
-        return Table(self.document, self.place(key), value or {}, self.faults)
+        # Of a table that is not there, its absence is the one fault, and not that of each key too.
+        there = isinstance(self.values.get(key), dict) or not (required or key in self)
+        return Table(self.document, self.place(key), value or {}, self.faults if there else [])
 
     def tables(self, key: str) -> Iterator[Table]:
         """Each table of an array of tables `[[key]]`."""

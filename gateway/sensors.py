@@ -36,15 +36,29 @@ class Sensor:
 def resolve(
     site: Site, profiles: Mapping[str, Profile], parameters: Parameters
 ) -> tuple[tuple[Sensor, ...], list[Fault]]:
-    """Every sensor of a site that can be made, in the order of the file, and all faults found."""
+    """Every sensor of a site that can be made, in the order of the file, and all faults found.
+
+    A name that is "" was noted by the site file's reader (`gateway.settings.scan_site`) and is passed over.
+    """
     faults: list[Fault] = []
     found = []
     for number, settings in enumerate(site.sensors):
         note = _Notes(site, f"sensor[{number}]", faults)
         if sensor := _sensor(site, settings, profiles, parameters, note):
             found.append(sensor)
-    _measured_once(site, found, faults)
+    copies = _read_once(site, found, faults)
+    _measured_once(site, [sensor for sensor in found if sensor.settings.id not in copies], faults)
     return tuple(found), faults
+
+
+def unbuilt_links(site: Site) -> list[Fault]:
+    """The links of a site that no gateway can poll yet."""
+    hint = "use tcp:// for now; serial links come with commissioning"
+    return [
+        site.document.fault(f"sensor[{number}].link", "this kind of link is not built yet", hint)
+        for number, settings in enumerate(site.sensors)
+        if settings.link.kind not in ("tcp", "")
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +70,27 @@ class _Notes:
     faults: list[Fault]
 
     def fault(self, key: str, message: str, hint: str) -> None:
-        path = f"{self.path}.{key}"
-        document = self.site.document
-        line = document.lines.get(path) or document.lines.get(self.path)
-        self.faults.append(Fault(document.file, path, line, message, hint))
+        self.faults.append(self.site.document.fault(f"{self.path}.{key}", message, hint))
 
 
 def _sensor(
     site: Site, settings: SensorSettings, profiles: Mapping[str, Profile], parameters: Parameters, notes: _Notes
 ) -> Sensor | None:
     profile = profiles.get(settings.profile)
+    if profile is None and not settings.profile:
+        return None
     if profile is None:
         notes.fault("profile", f"there is no profile {settings.profile!r}", _hint(settings.profile, list(profiles)))
         return None
-    point = site.point(settings.point)
-    if profile.kind != point.kind:
+    point = next((point for point in site.points if point.id == settings.point), None) if settings.point else None
+    if point is not None and point.kind not in ("", profile.kind):
         notes.fault(
             "profile",
             f"{profile.name} is an instrument for {profile.kind}, and {point.id} is a {point.kind} point",
             f"choose a profile for {point.kind}, or the point that the instrument stands at",
         )
     names = _names(settings, profile, parameters, notes)
-    if names is None:
+    if names is None or point is None:
         return None
     reading = plan(profile, names)
     series = tuple(
@@ -102,6 +115,33 @@ def _names(settings: SensorSettings, profile: Profile, parameters: Parameters, n
         else:
             names.append(parameter.code)
     return (tuple(names) or profile.parameters) if good else None
+
+
+def _read_once(site: Site, sensors: list[Sensor], faults: list[Fault]) -> set[str]:
+    """Sensors that read the same registers of the same instrument as one before: copied, and not changed enough.
+
+    One instrument may serve several sensors as long as each reads registers of its own.
+    """
+    owners: dict[tuple[str, str, int, int, str, int, int], str] = {}
+    numbers = {id(settings): number for number, settings in enumerate(site.sensors)}
+    copies = set()
+    for sensor in sensors:
+        settings, link = sensor.settings, sensor.settings.link
+        if not link.kind:
+            continue
+        registers = [r for r in sensor.profile.registers if r.parameter in sensor.plan.parameters]
+        for register in registers:
+            place = (link.kind, link.address, link.port, link.unit, register.parameter, register.fc, register.address)
+            owner = owners.setdefault(place, settings.id)
+            if owner != settings.id:
+                copies.add(settings.id)
+                _Notes(site, f"sensor[{numbers[id(settings)]}]", faults).fault(
+                    "link",
+                    f"{owner} reads {register.parameter} from the same instrument already",
+                    "each instrument has its own host, port or unit; leave out the sensor that is not there",
+                )
+                break
+    return copies
 
 
 def _measured_once(site: Site, sensors: list[Sensor], faults: list[Fault]) -> None:

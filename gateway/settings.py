@@ -9,14 +9,14 @@ Pure: text in, settings and faults out; files are read by `gateway.catalogue`.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
-from gateway.document import Document, Fault, Table, parse_document
+from gateway.document import REQUIRED, Document, Fault, Table, parse_document
 
 OTHERS = ("store", "api", "alerts", "recipient", "channel")
 KINDS = ("noise", "stack", "water")
@@ -168,31 +168,38 @@ class Site:
 
 def parse_site(text: str, file: str) -> tuple[Site | None, list[Fault]]:
     """The site in a TOML text, or None and all its faults."""
+    site, faults = scan_site(text, file)
+    return (None if faults else site), faults
+
+
+def scan_site(text: str, file: str) -> tuple[Site, list[Fault]]:
+    """The site in a TOML text as far as it can be read, and all its faults.
+
+    A name or id whose fault is noted here is "" in the site, so that those who go on with it
+    (`emitwatch check`) do not note the same cause again. With a fault, nothing may run on such a site.
+    """
     document, faults = parse_document(text, file)
-    if faults:
-        return None, faults
+    unreadable = list(faults)
     with Table.root(document, faults) as root:
         root.skip(*OTHERS)
         plant = _plant(root.table("plant", required=True, hint="a site file starts with [plant]"))
         broker = _broker(root.table("broker", required=True, hint="say where the MQTT broker is: [broker] url"))
         gateways = _gateways(root)
         points = _points(root)
-        sensors = _sensors(root, {p.id for p in points}, [g.id for g in gateways if not g.history])
+        sensors = _sensors(root, {p.id for p in points}, gateways)
         with root.table("collector") as table:
-            key = table.text("public_key", "", pattern=PUBLIC_KEY, hint=KEY_HINT)
+            key = _public_key(table)
         with root.table("folders") as table:
             folders = Folders(
                 rules=table.texts("rules", []),
                 profiles=table.texts("profiles", []),
                 channels=table.texts("channels", []),
             )
-    if faults:
-        return None, faults
-    base = str(PurePath(file).parent)
-    return Site(
-        document=document, base=base, plant=plant, broker=broker, points=points, sensors=sensors,
-        gateways=gateways, collector_key=key, folders=folders,
-    ), []  # fmt: skip
+    site = Site(
+        document=document, base=str(PurePath(file).parent), plant=plant, broker=broker, points=points,
+        sensors=sensors, gateways=gateways, collector_key=key, folders=folders,
+    )  # fmt: skip
+    return site, unreadable or faults  # of a text that is no TOML nothing is missing: nothing was read
 
 
 def label(table: Table, key: str, default: str) -> Label:
@@ -227,8 +234,8 @@ def _plant(table: Table) -> Plant:
             table.fault("position", f"{position!r} is not a position", "position = [latitude, longitude] in degrees")
             position = None
         return Plant(
-            id=(id := table.identifier("id")),
-            name=label(table, "name", id or ""),
+            id=(id := table.identifier("id") or ""),
+            name=label(table, "name", id),
             industry=table.text("industry", ""),
             district=table.text("district", ""),
             timezone=table.convert("timezone", _timezone, hint='an IANA name, as "Asia/Shanghai"') or "UTC",
@@ -244,10 +251,18 @@ def _broker(table: Table) -> Broker:
         password_file = table.text("password_file", "")
         if password_file and not user:
             table.fault("user", "missing", "a password needs a user")
+        cert, key = table.text("cert", ""), table.text("key", "")
+        if bool(cert) != bool(key):
+            table.fault("key" if cert else "cert", "missing", "a client certificate and its key belong together")
         return Broker(
             url=url, user=user, password_file=password_file, protocol=table.choice("protocol", ("5", "3.1.1"), "5"),
-            ca=table.text("ca", ""), cert=table.text("cert", ""), key=table.text("key", ""),
+            ca=table.text("ca", ""), cert=cert, key=key,
         )  # fmt: skip
+
+
+def _public_key(table: Table) -> str:
+    key = table.text("public_key", "", pattern=PUBLIC_KEY, hint=KEY_HINT)
+    return key if PUBLIC_KEY.fullmatch(key) else ""
 
 
 def _broker_url(url: str) -> str:
@@ -266,12 +281,12 @@ def _gateways(root: Table) -> tuple[GatewaySettings, ...]:
             found.append(
                 GatewaySettings(
                     id=table.identifier("id") or "",
-                    public_key=table.text("public_key", "", pattern=PUBLIC_KEY, hint=KEY_HINT),
+                    public_key=_public_key(table),
                     history=table.boolean("history", False, hint="true: it sends the past and wakes nobody"),
                 )
             )
     _unique(root, "gateway", [g.id for g in found])
-    if not found:
+    if not found and not root.values.get("gateway"):
         root.fault("gateway", "missing", "add [[gateway]] with an id")
     return tuple(found)
 
@@ -294,17 +309,20 @@ def _points(root: Table) -> tuple[Point, ...]:
     return tuple(found)
 
 
-def _sensors(root: Table, points: Collection[str], gateways: list[str]) -> tuple[SensorSettings, ...]:
+def _sensors(
+    root: Table, points: Collection[str], all_gateways: Sequence[GatewaySettings]
+) -> tuple[SensorSettings, ...]:
     found = []
+    gateways = list(dict.fromkeys(g.id for g in all_gateways if not g.history))
     for table in root.tables("sensor"):
         with table:
-            gateway = table.choice("gateway", gateways, gateways[0] if len(gateways) == 1 else "")
+            gateway = _named(table, "gateway", gateways, gateways[0] if len(gateways) == 1 else "")
             if not gateway and len(gateways) > 1 and "gateway" not in table:
                 table.fault("gateway", "missing", f"there are several gateways; say which: {', '.join(gateways)}")
             found.append(
                 SensorSettings(
                     id=table.identifier("id") or "",
-                    point=table.choice("point", points) or "",
+                    point=_named(table, "point", points),
                     link=table.convert("link", parse_link, hint=LINK_HINT)
                     or Link(kind="", address="", port=0, unit=0, options={}),
                     profile=table.text("profile", hint="a device profile: `emitwatch profiles list`") or "",
@@ -315,6 +333,14 @@ def _sensors(root: Table, points: Collection[str], gateways: list[str]) -> tuple
             )
     _unique(root, "sensor", [s.id for s in found])
     return tuple(found)
+
+
+def _named(table: Table, key: str, ids: Collection[str], default: str = REQUIRED) -> str:
+    """One of the ids; where one of them could not be read, an unknown name is that one's fault, and not noted again."""
+    if "" not in ids and (ids or default is REQUIRED or key in table):
+        return table.choice(key, ids, default) or ""
+    name = table.text(key, default) or ""
+    return name if name in ids else ""
 
 
 def _unique(root: Table, key: str, ids: list[str]) -> None:

@@ -173,3 +173,47 @@ def test_faults_read_well() -> None:
     assert str(fault) == "site.toml:12: sensor[3].profile: there is no profile 'x'\n    hint: did you mean 'y'?"
     assert str(Fault("site.toml", "", None, "missing", "")) == "site.toml: missing"
     assert str(FaultyFiles([fault, fault])).count("hint") == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = " + "[" * 5000 + "]" * 5000,
+        "x = " + "{a = " * 5000 + "1" + "}" * 5000,
+        "[" + ".".join(["a"] * 500) + "]",
+        ".".join(["a"] * 500) + " = 1",
+        "x = " + "9" * 5000,
+    ],
+    ids=["lists", "tables", "header", "key", "number"],
+)
+def test_what_would_break_a_reader_is_one_fault(text: str) -> None:
+    document, (fault,) = parse_document(text, "f.toml")
+    assert document.tree == {}
+    assert "deep" in fault.message or "digits" in fault.message
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    document, faults = parse_document("\ufeff[plant]\nid = 'p'", "f.toml")
+    assert not faults
+    assert document.lines["plant.id"] == 2
+
+
+def test_the_line_of_a_field_is_that_of_the_nearest_thing_around_it() -> None:
+    document, _ = parse_document("[[point]]\nid = 'a'\nsettings = { class = 9 }\nrules = ['x']", "f.toml")
+    assert document.line("point[0].settings.class") == 3
+    assert document.line("point[0].rules[0]") == 4
+    assert document.line("point[0].kind") == 1
+    assert document.line("plant") is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault("f.toml", "a.b", 3, "wrong", ""), "f.toml:3: a.b: wrong"),
+        (Fault("f.toml", "", None, "wrong", "mend it"), "f.toml: wrong\n    hint: mend it"),
+        (Fault("", "a.b", 3, "wrong", ""), "a.b: wrong"),
+        (Fault("", "", None, "wrong", ""), "wrong"),
+    ],
+)
+def test_a_fault_without_a_place_begins_with_what_it_has(fault: Fault, said: str) -> None:
+    assert str(fault) == said

@@ -94,7 +94,7 @@ def test_a_parameter_the_profile_has_not_or_twice_is_named(given: str) -> None:
 
 
 def test_a_parameter_is_measured_once_at_a_point() -> None:
-    second = SITE[SITE.index("[[sensor]]") :].replace('id = "s"', 'id = "t"')
+    second = SITE[SITE.index("[[sensor]]") :].replace('id = "s"', 'id = "t"').replace("tcp://", "tcp://other-")
     found = faults(SITE + second)
     assert [path for path, _, _ in found] == ["sensor[1].parameters", "sensor[1].parameters"]
     assert faults(SITE + second.replace('["so2", "a19001"]', '["NOx"]')) == []
@@ -104,3 +104,8 @@ def test_all_faults_of_all_sensors_are_found() -> None:
     second = SITE[SITE.index("[[sensor]]") :].replace('id = "s"', 'id = "t"').replace("sick-mcs100ft", "nix")
     first = SITE.replace('["so2", "a19001"]', '["pH"]')
     assert [path for path, _, _ in faults(first + second)] == ["sensor[0].parameters", "sensor[1].profile"]
+
+
+def test_two_sensors_do_not_read_the_same_registers_of_one_instrument() -> None:
+    second = SITE[SITE.index("[[sensor]]") :].replace('id = "s"', 'id = "t"')
+    assert [path for path, _, _ in faults(SITE + second)] == ["sensor[1].link"]
