@@ -289,9 +289,20 @@ def site_faults(site: Site, packs: Mapping[str, RulePack], on: date) -> list[Fau
         for pack in named:
             if not pack.holds_on(on):
                 table.fault("rules", f"{pack.id!r} is not in force on {on}", "see `emitwatch rules show`")
-        if len(named) == len(point.rules):
-            path = table.place("settings")
-            faults += read_settings(point.kind, named, point.settings, document=site.document, path=path)[1]
+        faults += _point_settings(site, point, named, table.place("settings"))
+    return faults
+
+
+def _point_settings(site: Site, point: Point, named: Sequence[RulePack], path: str) -> list[Fault]:
+    """What is wrong with a point's settings; unknown ones are known as such only where all its packs are."""
+    kind = point.kind or next((pack.kind for pack in named), "")
+    asked = [*(s for pack in named for s in pack.settings.values()), *KIND_SETTINGS.get(kind, ())]
+    complete = len(named) == len(point.rules) and bool(kind)
+    chosen, faults = _read(asked, point.settings, site.document, path, strict=complete)
+    for name, value in point.settings.items():  # `_read` takes texts for numbers, as a command line gives them
+        if isinstance(value, str) and isinstance(chosen.get(name), bool | int | float):
+            message = f"{value!r} is a text, not a value"
+            faults.append(site.document.fault(f"{path}.{name}", message, f"write {name} = {value}, without quotes"))
     return faults
 
 
@@ -299,11 +310,13 @@ def _named(point: Point, packs: Mapping[str, RulePack], table: Table) -> list[Ru
     """The packs a point names, as far as they exist and are for its kind."""
     found = []
     for id in point.rules:
+        if not id:  # noted already
+            continue
         if id not in packs:
             near = difflib.get_close_matches(id, packs, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known packs: {', '.join(sorted(packs))}"
             table.fault("rules", f"no rule pack {id!r}", hint)
-        elif packs[id].kind != point.kind:
+        elif point.kind not in ("", packs[id].kind):
             table.fault("rules", f"{id!r} is for {packs[id].kind}, not {point.kind}", "see `emitwatch rules list`")
         else:
             found.append(packs[id])
