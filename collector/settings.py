@@ -42,7 +42,8 @@ def parse_collector(sites: Sequence[Site]) -> tuple[CollectorSettings | None, li
     for file, path in stores.items():
         if path != next(iter(stores.values())):
             hint = f"[store] is common to all plants; give it once, or as in {next(iter(stores))}"
-            faults.append(Fault(file, "store.path", None, f"{path!r} differs from the other site files", hint))
+            document = next(site.document for site in sites if site.document.file == file)
+            faults.append(document.fault("store.path", f"{path!r} differs from the other site files", hint))
     trusted = _trusted(sites, faults)
     if faults:
         return None, faults
@@ -68,12 +69,10 @@ def _trusted(sites: Sequence[Site], faults: list[Fault]) -> dict[str, Trusted]:
     trusted: dict[str, Trusted] = {}
     for site in sites:
         for number, gateway in enumerate(site.gateways):
-            place = f"gateway[{number}]"
-            line = site.document.lines.get(f"{place}.id") or site.document.lines.get(place)
-            if gateway.id in trusted:
+            if gateway.id and gateway.id in trusted:
                 message = f"{gateway.id!r} is a gateway of plant {trusted[gateway.id].plant!r} already"
                 hint = "gateway ids are unique over all plants of a collector"
-                faults.append(Fault(site.document.file, f"{place}.id", line, message, hint))
+                faults.append(site.document.fault(f"gateway[{number}].id", message, hint))
                 continue
             # The site file's reader has checked the form.
             raw = bytes.fromhex(gateway.public_key)
