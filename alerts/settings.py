@@ -2,9 +2,8 @@
 
 A site file is one plant's, so a recipient in it is told about that plant unless `plants` names others
 (`"*"` = every plant of the folder). Recipients and channels of all files form one list: a channel may
-be written in one file and used in another; a recipient that stands in several files, equal but for
-`plants`, is one recipient of all these plants. `[alerts]` is given once, or equal everywhere. Pure:
-sites in, settings and faults out.
+be written in one file and used in another, and every id is used once. `[alerts]` is given once, or
+equal everywhere. Pure: sites in, settings and faults out.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ DEFAULT_STANDING: Mapping[str, Standing] = dict.fromkeys(ROLES, Standing.EARLY_W
     "regulator": Standing.EVIDENCE
 }
 DEFAULT_QUIET_H = 6.0
+TWICE = "ids are unique over all files; define it once"
 
 _MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
 _HOST_PORT = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\]):(\d{1,5})")
@@ -103,7 +103,9 @@ def parse_alerts(sites: Sequence[Site]) -> tuple[AlertSettings | None, list[Faul
     roots = [(site, Table.root(site.document, faults)) for site in sites]
     channels = _channels(roots)
     plants = [site.plant.id for site in sites]
-    recipients = _recipients(roots, channels, plants)
+    # Where a file or an id could not be read, a name that is not known may be defined there.
+    whole = all(plants) and "" not in channels and all(site.document.tree for site in sites)
+    recipients = _recipients(roots, channels, plants, whole=whole)
     general = _general(roots)
     if faults:
         return None, faults
@@ -119,8 +121,9 @@ def _channels(roots: Sequence[tuple[Site, Table]]) -> dict[str, Channel]:
     for site, root in roots:
         for table in root.tables("channel"):
             channel = _channel(site, table)
-            if channel.id and found.setdefault(channel.id, channel) != channel:
-                table.fault("id", f"channel {channel.id!r} is defined twice, differently", "ids of channels are unique")
+            if channel.id and channel.id in found:
+                table.fault("id", f"channel {channel.id!r} is defined twice", TWICE)
+            found.setdefault(channel.id, channel)
     return found
 
 
@@ -189,32 +192,34 @@ def _url_problem(url: str, *, allow_private: bool) -> tuple[str, str] | None:
 
 
 def _recipients(
-    roots: Sequence[tuple[Site, Table]], channels: Mapping[str, Channel], plants: Collection[str]
+    roots: Sequence[tuple[Site, Table]], channels: Mapping[str, Channel], plants: Collection[str], *, whole: bool
 ) -> dict[str, Recipient]:
     found: dict[str, Recipient] = {}
     for site, root in roots:
         for table in root.tables("recipient"):
-            new = _recipient(table, site.plant.id, channels, plants)
-            old = found.get(new.id)
-            if old is not None and replace(old, plants=new.plants) != new:
-                table.fault("id", f"recipient {new.id!r} is defined twice, differently", "ids of recipients are unique")
-            if new.id:
-                merged = (*old.plants, *(p for p in new.plants if p not in old.plants)) if old else new.plants
-                found[new.id] = replace(new, plants=merged)
+            new = _recipient(table, site.plant.id, channels, plants, whole=whole)
+            if new.id and new.id in found:
+                table.fault("id", f"recipient {new.id!r} is defined twice", f"{TWICE}; `plants` names several plants")
+            elif new.id:
+                found[new.id] = new
     return found
 
 
-def _recipient(table: Table, plant: str, channels: Mapping[str, Channel], plants: Collection[str]) -> Recipient:
+def _recipient(
+    table: Table, plant: str, channels: Mapping[str, Channel], plants: Collection[str], *, whole: bool
+) -> Recipient:
     with table:
         id = table.identifier("id") or ""
         role = table.choice("role", ROLES) or ""
         names = table.texts("channels", hint='channels = ["console"]')
         address = table.text("address", "", pattern=_MAILBOX, hint='address = "someone@example.com"')
-        _known(table, "channels", names, channels, "channel")
+        if whole:
+            _known(table, "channels", names, channels, "channel")
         if not address and any(n in channels and channels[n].kind == "email" for n in names):
             table.fault("address", "missing", "an e-mail channel needs the recipient's address")
         where = table.texts("plants", [], hint='ids of plants; "*" = all of the folder')
-        _known(table, "plants", where, [*plants, "*"], "plant")
+        if whole:
+            _known(table, "plants", where, [*plants, "*"], "plant")
         unverified = table.texts("unverified", [], hint='"pack/clause"')
         for number, clause in enumerate(unverified):
             if not _CLAUSE.fullmatch(clause):

@@ -155,18 +155,24 @@ def other(tmp_path: Path, text: str):
     return site(tmp_path, text, SITE.replace("riverside", "harbour"))
 
 
-def test_a_recipient_in_two_files_is_one_of_both_plants(tmp_path: Path) -> None:
-    both = [site(tmp_path, GOOD.replace('plants = ["*"]', "")), other(tmp_path, GOOD.replace('plants = ["*"]', ""))]
-    settings, faults = parse_alerts([both[0], both[1]])
-    assert [f.message for f in faults] == []
-    assert settings is not None
-    assert settings.recipients["duty"].plants == ("riverside", "harbour")
+def test_an_id_is_used_once_over_all_files(tmp_path: Path) -> None:
+    _, faults = parse_alerts([site(tmp_path, GOOD), other(tmp_path, GOOD)])
+    ids = [*(f"channel[{n}].id" for n in range(3)), *(f"recipient[{n}].id" for n in range(2))]
+    assert [fault.path for fault in faults] == ids
+    assert all(fault.file.endswith("other.toml") or fault.line for fault in faults)
+    assert all("defined twice" in fault.message for fault in faults)
 
 
-def test_two_files_that_disagree_are_a_fault(tmp_path: Path) -> None:
-    second = GOOD.replace("quiet_h = 4", "quiet_h = 5").replace("mail.example.com", "post.example.com")
-    _, faults = parse_alerts([site(tmp_path, GOOD), other(tmp_path, second.replace('language = "zh"', ""))])
-    assert sorted(fault.path for fault in faults) == ["alerts", "channel[1].id", "recipient[1].id"]
+def test_an_id_is_used_once_in_a_file(tmp_path: Path) -> None:
+    console = '[[channel]]\nid = "m"\nkind = "console"\n'
+    duty = '[[recipient]]\nid = "r"\nrole = "admin"\nchannels = ["m"]\n'
+    _, faults = parse_alerts([site(tmp_path, console * 2 + duty * 2)])
+    assert [fault.path for fault in faults] == ["channel[1].id", "recipient[1].id"]
+
+
+def test_two_files_that_disagree_about_the_alerts_are_a_fault(tmp_path: Path) -> None:
+    _, faults = parse_alerts([site(tmp_path, GOOD), other(tmp_path, "[alerts]\nquiet_h = 5\n")])
+    assert [fault.path for fault in faults] == ["alerts"]
 
 
 def test_a_channel_of_one_file_serves_another(tmp_path: Path) -> None:
