@@ -73,12 +73,11 @@ def run_all(path: str, *, demo: bool = False) -> int:
 
 
 def _run(path: str, demo: bool, stack: ExitStack, signals: _Signals) -> None:
-    sites, faults = examine(path)
+    sites, faults = examine(path, demo=demo)
     settings = None if faults else parse_api(sites)[0]
     if settings is None:
         raise FaultyFiles(faults)
     door = stack.enter_context(_listen(settings))
-    token = "" if demo else _token(settings)
     if demo and settings.host not in LOOPBACK:
         raise CannotStart(f"the demo has no token and listens on this machine alone, not on {settings.host!r}")
     address = _address(door, settings)
@@ -87,6 +86,7 @@ def _run(path: str, demo: bool, stack: ExitStack, signals: _Signals) -> None:
     stack.callback(collector.stop)
     alerts = Alerts(sites, collector.verdicts, Path(sites[0].data_dir) / "collector", link=address)
     live = Live(collector.journal, lambda: changes(collector.verdicts, alerts))
+    token = "" if demo else _token(settings)
     app = create_app(_sources(sites, collector, alerts), live, version=version("emitwatch"), token=token)
     alerts.start()
     stack.callback(alerts.stop)

@@ -1,15 +1,15 @@
 """`emitwatch check`: every fault of a site's files at once, before anything runs.
 
-It asks each part of the product for the faults it sees in the tables it reads, and none of them stops
-another. A site file that its own reader refuses is still searched for profiles and rule packs that do
-not exist, so that nobody meets those only at the next try.
+It asks each part of the product for the faults it sees in the tables it reads, and this machine for the
+files and folders that are named there. None of them stops another, and a field that one part has refused
+is not refused again by the next. `emitwatch run all` asks the same before it starts anything.
 """
 
 from __future__ import annotations
 
-import difflib
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -18,16 +18,15 @@ from zoneinfo import ZoneInfo
 import typer
 
 from alerts.settings import parse_alerts
+from api.machine import is_folder, machine_faults
 from api.settings import parse_api
-from collector.catalogue import rule_packs
+from collector.catalogue import scan_rule_packs
 from collector.settings import parse_collector
 from collector.verdicts.limits import site_faults
-from collector.verdicts.pack import RulePack
 from gateway import catalogue
-from gateway.document import Document, Fault, FaultyFiles, Table, parse_document
-from gateway.profiles import Profile
-from gateway.sensors import resolve
-from gateway.settings import Site, parse_site
+from gateway.document import Fault
+from gateway.sensors import resolve, unbuilt_links
+from gateway.settings import Site
 
 
 def check(site: Annotated[Path, typer.Argument(help="A site file, or a folder of them, one plant each.")]) -> None:
@@ -47,98 +46,70 @@ def check(site: Annotated[Path, typer.Argument(help="A site file, or a folder of
     )
 
 
-def examine(path: str) -> tuple[list[Site], list[Fault]]:
-    """The sites of a file or folder that can be read, and every fault of all files, by file and line."""
-    faults: list[Fault] = []
-    sites, refused = _sites(path, faults)
-    packs = _rule_packs(sites, faults)
-    profiles = _profiles(sites, faults)
+def examine(path: str, *, demo: bool = False) -> tuple[list[Site], list[Fault]]:
+    """The sites of a file or folder, and every fault of all files and of this machine, by file and line.
+
+    Where there is a fault, the sites hold what could be read. demo: the broker may go without user.
+    """
+    found, faults = catalogue.scan_sites(path)
+    sites = list(found)
+    parsed = [fault for parse in (parse_collector, parse_alerts, parse_api) if sites for fault in parse(sites)[1]]
+    _add(faults, [*_rule_faults(sites), *_sensor_faults(sites)])
+    _add(faults, machine_faults(sites, demo=demo))
+    _add(faults, parsed)
+    below = {(fault.file, place) for fault in faults for place in _around(fault.path)}
+    _add(faults, [fault for fault in catalogue.conflicts(sites) if (fault.file, fault.path) not in below])
+    return sites, sorted(dict.fromkeys(faults), key=lambda fault: (fault.file, fault.line or 0))
+
+
+def _add(faults: list[Fault], further: Sequence[Fault]) -> None:
+    """What the next reader notes, but for the fields that one before has refused: that is the same cause."""
+    noted = {(fault.file, fault.path) for fault in faults if fault.path}
+    faults += [fault for fault in further if (fault.file, fault.path) not in noted]
+
+
+def _around(path: str) -> Iterator[str]:
+    """The tables that a field stands in."""
+    while path := path.rpartition(".")[0]:
+        yield path
+
+
+def _rule_faults(sites: Sequence[Site]) -> Iterator[Fault]:
+    folders, complete = _own_folders(sites, "rules")
+    packs, faults = scan_rule_packs(folders)
+    yield from faults
     for site in sites:
-        if packs is not None:
-            faults += site_faults(site, packs, datetime.now(ZoneInfo(site.plant.timezone)).date())
-        if profiles is not None:
-            faults += resolve(site, profiles, catalogue.parameters())[1]
-    for document in refused:
-        faults += _unknown_names(document, packs, profiles)
-    if sites:
-        for parse in (parse_collector, parse_alerts, parse_api):
-            faults += parse(sites)[1]
-    distinct = list(dict.fromkeys(faults))
-    return sites, sorted(distinct, key=lambda fault: (fault.file, fault.line or 0))
+        on = datetime.now(ZoneInfo(site.plant.timezone)).date()
+        points = tuple(
+            replace(point, rules=tuple(_known(rule, packs, complete=complete and not faults) for rule in point.rules))
+            for point in site.points
+        )
+        yield from site_faults(replace(site, points=points), packs, on)
 
 
-def _sites(path: str, faults: list[Fault]) -> tuple[list[Site], list[Document]]:
-    """Each file read on its own, then all together for what only shows between files."""
-    sites, refused = [], []
-    try:
-        documents = catalogue.read_documents(path)
-    except FaultyFiles as error:
-        faults += error.faults
-        return [], []
-    for file, text in documents:
-        site, found = parse_site(text, file)
-        faults += found
-        if site is not None:
-            sites.append(site)
-        else:
-            refused.append(parse_document(text, file)[0])
-    try:
-        # Only so does each site have what another file says for all of them.
-        return list(catalogue.load_sites(path)), []
-    except FaultyFiles as error:
-        faults += error.faults
-    return sites, refused
+def _sensor_faults(sites: Sequence[Site]) -> Iterator[Fault]:
+    folders, complete = _own_folders(sites, "profiles")
+    profiles, faults = catalogue.scan_profiles(folders)
+    yield from faults
+    for site in sites:
+        sensors = tuple(
+            replace(sensor, profile=_known(sensor.profile, profiles, complete=complete and not faults))
+            for sensor in site.sensors
+        )
+        yield from resolve(replace(site, sensors=sensors), profiles, catalogue.parameters())[1]
+        yield from unbuilt_links(site)
 
 
-def _rule_packs(sites: Sequence[Site], faults: list[Fault]) -> Mapping[str, RulePack] | None:
-    folders = {site.path(folder) for site in sites for folder in site.folders.rules}
-    try:
-        return rule_packs(sorted(folders))
-    except FaultyFiles as error:
-        faults += error.faults
-        return None
+def _own_folders(sites: Sequence[Site], kind: str) -> tuple[list[str], bool]:
+    """The sites' folders of a kind that are there, and whether all are; those that are not `api.machine` names."""
+    folders = {site.path(folder) for site in sites for folder in getattr(site.folders, kind)}
+    there = sorted(folder for folder in folders if is_folder(folder))
+    return there, len(there) == len(folders)
 
 
-def _profiles(sites: Sequence[Site], faults: list[Fault]) -> Mapping[str, Profile] | None:
-    folders = {site.path(folder) for site in sites for folder in site.folders.profiles}
-    try:
-        return catalogue.profiles(sorted(folders))
-    except FaultyFiles as error:
-        faults += error.faults
-        return None
-
-
-def _unknown_names(
-    document: Document, packs: Mapping[str, RulePack] | None, profiles: Mapping[str, Profile] | None
-) -> Iterator[Fault]:
-    """Names in a refused site file that nothing has. Folders of its own are not known then, so names could be there."""
-    if "folders" in document.tree:
-        return
-    root = Table.root(document, [])
-    for number, table in enumerate(root.tables("point")):
-        for rule in table.texts("rules", []):
-            if packs is not None and rule not in packs:
-                yield _unknown(document, f"point[{number}].rules", "rule pack", rule, packs)
-    for number, table in enumerate(root.tables("sensor")):
-        profile = table.text("profile", "")
-        if isinstance(profile, str) and profile and profiles is not None and profile not in profiles:
-            yield _unknown(document, f"sensor[{number}].profile", "device profile", profile, profiles)
-
-
-def _unknown(document: Document, path: str, what: str, name: str, known: Collection[str]) -> Fault:
-    near = difflib.get_close_matches(name, known, 1)
-    command = "rules" if what == "rule pack" else "profiles"
-    hint = f"did you mean {near[0]!r}?" if near else f"`emitwatch {command} list` shows them"
-    return Fault(document.file, path, _line(document, path), f"{name!r} is not a known {what}", hint)
-
-
-def _line(document: Document, path: str) -> int | None:
-    """The line of a field, or of the nearest table around it."""
-    while path:
-        if line := document.lines.get(path):
-            return line
-        path = path.rpartition(".")[0]
-    return None
+def _known(name: str, known: Collection[str], *, complete: bool) -> str:
+    """A name, or "" (passed over) where what it names may be in a file that could not be read."""
+    return name if complete or name in known else ""
 
 
 def _count(number: int, what: str) -> str:

@@ -32,6 +32,16 @@ def load_or_create_token(path: str | Path) -> tuple[str, bool]:
     return token, True
 
 
+def require_usable(path: str | Path) -> None:
+    """Raise TokenError where a file is there that holds no token to use; none there is no fault."""
+    file = Path(path)
+    try:
+        if file.exists():
+            _load(file)
+    except (OSError, ValueError) as error:
+        raise TokenError(f"{file}: {error}; check the path and who may read there") from error
+
+
 def _load(file: Path) -> str:
     token = file.read_text(encoding="utf-8", errors="replace").strip()
     if len(token) < LEAST or not token.isascii() or not token.isprintable() or " " in token:

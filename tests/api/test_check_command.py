@@ -21,6 +21,7 @@ def site(folder: Path, *changes: tuple[str, str], name: str = "site.toml") -> Pa
         text = text.replace(old, new, 1)
     path = folder / name
     path.write_text(text, "utf-8")
+    (folder / "broker.password").write_text("secret", "utf-8")
     return path
 
 
@@ -28,14 +29,22 @@ def faults(path: Path) -> dict[str, Fault]:
     return {fault.path: fault for fault in examine(str(path))[1]}
 
 
-def test_the_reference_site_is_without_fault(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", str(ROOT / "site.toml")]) == 0
+def other(folder: Path, *changes: tuple[str, str], name: str = "b.toml") -> Path:
+    """A second plant; who is told stands in the first one's file."""
+    text = (ROOT / "site.toml").read_text("utf-8")
+    alerts = text[text.index("[[recipient]]") :]
+    ids = (('id = "riverside"\n', 'id = "other"\n'), ('id = "riverside-gw"', 'id = "other-gw"'))
+    return site(folder, (alerts, ""), *ids, *changes, name=name)
+
+
+def test_the_reference_site_is_without_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(site(tmp_path))]) == 0
     assert "1 plant, 7 points, 13 sensors" in capsys.readouterr().out
 
 
 def test_the_sites_of_the_product_are_without_fault() -> None:
     found, wrong = examine(str(ROOT / "simulators" / "sites"))
-    assert not wrong
+    assert {fault.path for fault in wrong} <= {"broker.password_file"}, "the password is not in the repository"
     assert found
 
 
@@ -86,18 +95,16 @@ def test_faults_are_printed_with_file_place_line_and_hint(tmp_path: Path, capsys
 
 def test_plants_of_a_folder_must_agree_about_the_interface(tmp_path: Path) -> None:
     site(tmp_path, name="a.toml")
-    site(tmp_path, ('id = "riverside"\n', 'id = "other"\n'), ('id = "riverside-gw"', 'id = "other-gw"'),
-         ("port = 8080", "port = 8081"), name="b.toml")  # fmt: skip
+    other(tmp_path, ("port = 8080", "port = 8081"))
     _, wrong = examine(str(tmp_path))
-    assert [fault for fault in wrong if fault.path.startswith("api")]
+    assert [(fault.path, bool(fault.line)) for fault in wrong] == [("api", True)], "and it is said once"
 
 
 def test_what_one_file_says_for_all_plants_holds_for_each(tmp_path: Path) -> None:
     key = "a" * 64
     site(tmp_path, ('data_dir = "data"\n', ""), name="a.toml")
-    site(tmp_path, ('id = "riverside"\n', 'id = "other"\n'), ('id = "riverside-gw"', 'id = "other-gw"'),
-         ('data_dir = "data"', 'data_dir = "kept"'),
-         ("[[gateway]]", f'[collector]\npublic_key = "{key}"\n\n[[gateway]]'), name="b.toml")  # fmt: skip
+    shared = ("[[gateway]]", f'[collector]\npublic_key = "{key}"\n\n[[gateway]]')
+    other(tmp_path, ('data_dir = "data"', 'data_dir = "kept"'), shared)
     found, wrong = examine(str(tmp_path))
     assert not wrong
     assert {one.data_dir for one in found} == {str(tmp_path / "kept")}
@@ -116,9 +123,10 @@ def test_a_profile_of_the_sites_own_folder_is_checked_too(tmp_path: Path) -> Non
 def test_a_file_that_is_no_site_is_told(tmp_path: Path, content: str) -> None:
     path = tmp_path / "site.toml"
     path.write_text(content, "utf-8")
-    sites, wrong = examine(str(path))
-    assert not sites
+    _, wrong = examine(str(path))
     assert wrong
+    if content:
+        assert len(wrong) == 1, "what is in a text that is no TOML is not known to be missing"
 
 
 def test_an_empty_folder_is_told(tmp_path: Path) -> None:
@@ -129,16 +137,118 @@ def test_settings_written_by_a_program_are_read(tmp_path: Path) -> None:
     import tomllib
 
     tree = tomllib.loads((ROOT / "site.toml").read_text("utf-8"))
-    path = tmp_path / "site.toml"
+    path = site(tmp_path)
     path.write_text(tomli_w.dumps(tree), "utf-8")
     assert not examine(str(path))[1]
 
 
-def test_check_is_a_command_of_typer() -> None:
+def test_check_is_a_command_of_typer(tmp_path: Path) -> None:
     import typer
 
     from api.check_command import check
 
     app = typer.Typer()
     app.command()(check)
-    assert CliRunner().invoke(app, [str(ROOT / "site.toml")]).exit_code == 0
+    assert CliRunner().invoke(app, [str(site(tmp_path))]).exit_code == 0
+
+
+# --- one fault hides no other, and is said once -----------------------------------------------------
+
+
+def test_a_fault_of_the_plants_own_tables_hides_none_of_the_others(tmp_path: Path) -> None:
+    path = site(
+        tmp_path,
+        ("interval_s = 1", "interval_s = 0"),
+        ("area_class = 2", "area_class = 9"),
+        ("port = 8080", "port = 80800"),
+        ('kind = "duckdb"', 'kind = "mysql"'),
+        ('channels = ["console"]', 'channels = ["telegraph"]'),
+    )
+    assert set(faults(path)) == {
+        "sensor[0].interval_s", "point[0].settings.area_class", "api.port", "store.kind", "recipient[0].channels[0]",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "paths"),
+    [
+        (('id = "fence-north"\nkind', 'id = "fence north"\nkind'), ["point[0].id"]),
+        (('[[point]]\nid = "fence-north"', "[[point]]"), ["point[0].id"]),
+        (('id = "outfall-1"\nkind = "water"', 'id = "outfall-1"\nkind = "watr"'), ["point[5].kind"]),
+        (('[[gateway]]\nid = "riverside-gw"', "[[gateway]]"), ["gateway[0].id"]),
+        (("[[gateway]]", '[[gateway]]\nid = "riverside-gw"\n\n[[gateway]]'), ["gateway[1].id"]),
+        (('url = "mqtt://127.0.0.1:1883"', ""), ["broker.url"]),
+        (('[[channel]]\nid = "console"', "[[channel]]"), ["channel[0].id"]),
+        (("[broker]", "[brocker]"), ["broker", "brocker"]),
+        (("area_class = 2", 'area_class = "2"'), ["point[0].settings.area_class"]),
+        (("[store]", '[folders]\nprofiles = ["nix"]\nrules = ["no"]\n[store]'), ["folders.rules", "folders.profiles"]),
+        (("tcp://127.0.0.1:5021?unit=2", "tcp://127.0.0.1:5021?unit=1"), ["sensor[1].link"]),
+        (("tcp://127.0.0.1:5021?unit=2", "rtu:///dev/ttyS0?unit=2"), ["sensor[1].link"]),
+        (("tcp://127.0.0.1:5021?unit=2", "rtu+tcp://127.0.0.1:5021?unit=2"), ["sensor[1].link"]),
+    ],
+)
+def test_one_cause_is_said_once(tmp_path: Path, change: tuple[str, str], paths: list[str]) -> None:
+    _, wrong = examine(str(site(tmp_path, change)))
+    assert sorted(fault.path for fault in wrong) == sorted(paths)
+
+
+def test_ids_used_in_two_files_are_said_once(tmp_path: Path) -> None:
+    site(tmp_path, name="a.toml")
+    other(tmp_path, ('id = "other-gw"', 'id = "riverside-gw"'))
+    assert [fault.path for fault in examine(str(tmp_path))[1]] == ["gateway[0].id"]
+
+
+def test_a_file_that_cannot_be_read_makes_no_faults_in_the_others(tmp_path: Path) -> None:
+    site(tmp_path, ('channels = ["console"]', 'channels = ["mail"]\nplants = ["harbour"]'), name="a.toml")
+    (tmp_path / "b.toml").write_text("[plant", "utf-8")
+    assert [Path(fault.file).name for fault in examine(str(tmp_path))[1]] == ["b.toml"]
+
+
+# --- what this machine lacks ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        (('user = "riverside"\npassword_file = "broker.password"\n', ""), "broker.user"),
+        (('"broker.password"', '"nowhere"'), "broker.password_file"),
+        (('"broker.password"', '"."'), "broker.password_file"),
+        (("[store]", 'ca = "nowhere.pem"\n[store]'), "broker.ca"),
+        (("[store]", 'cert = "broker.password"\n[store]'), "broker.key"),
+        (("[store]", 'cert = "broker.password"\nkey = "nowhere"\n[store]'), "broker.key"),
+        (("port = 8080", 'token_file = "nowhere/token"'), "api.token_file"),
+        (("port = 8080", 'token_file = "broker.password"'), "api.token_file"),
+        (('data_dir = "data"', 'data_dir = "broker.password/data"'), "plant.data_dir"),
+        (('data_dir = "data"', 'data_dir = "/proc/data"'), "plant.data_dir"),
+        (('kind = "duckdb"', 'path = "broker.password/x/store.duckdb"'), "store.path"),
+        (("[store]", '[folders]\nchannels = ["nix"]\n[store]'), "folders.channels"),
+        (
+            ('kind = "console"', 'kind = "webhook"\nurl = "https://example.com"\nsecret_file = "nix"'),
+            "channel[0].secret_file",
+        ),
+    ],
+)
+def test_what_run_would_refuse_is_a_fault(tmp_path: Path, change: tuple[str, str], path: str) -> None:
+    file = site(tmp_path, change)
+    before = sorted(tmp_path.rglob("*"))
+    _, wrong = examine(str(file))
+    assert [(fault.path, fault.file, bool(fault.line)) for fault in wrong] == [(path, str(file), True)]
+    assert sorted(tmp_path.rglob("*")) == before, "checking leaves nothing behind"
+
+
+def test_the_demo_needs_no_broker_user(tmp_path: Path) -> None:
+    path = site(tmp_path, ('user = "riverside"\npassword_file = "broker.password"\n', ""))
+    assert not examine(str(path), demo=True)[1]
+
+
+def test_run_makes_no_token_before_everything_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = site(tmp_path, ('"broker.password"', '"nowhere"'), ("port = 8080", "port = 0"))
+    assert main(["run", "all", str(path)]) == 1
+    assert "broker.password_file" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = site(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert not examine(str(path))[1]
