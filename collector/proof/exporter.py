@@ -253,8 +253,8 @@ class _Part:
 
 
 def _rows(batch: wire.Batch, from_ns: int, to_ns: int) -> Iterator[verifier.Row]:
-    columns, key = batch.columns, (batch.header.gw, batch.header.ep.hex(), str(batch.header.seq))
-    table = [(s.plant, s.point, s.sensor, s.parameter, s.unit) for s in columns.series]
+    columns, key = batch.columns, (verifier.cell(batch.header.gw), batch.header.ep.hex(), str(batch.header.seq))
+    table = [tuple(map(verifier.cell, (s.point, s.sensor, s.parameter, s.unit))) for s in columns.series]
     values = (columns.series_index, columns.time_ns, columns.value, columns.status)
     for index, (series, time_ns, value, status) in enumerate(zip(*(v.tolist() for v in values), strict=True)):
         if from_ns <= time_ns < to_ns:

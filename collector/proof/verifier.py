@@ -30,6 +30,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -55,6 +56,7 @@ Report: TypeAlias = Callable[[str, str], None]
 # --- forms -----------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=4096)
 def instant(time_ns: int) -> str:
     """RFC 3339 in UTC, with as much of a fraction as there is."""
     whole, part = divmod(time_ns, 10**9)
@@ -68,11 +70,11 @@ def cell(text: str) -> str:
 
 
 def measurement_row(
-    series: Sequence[str], time_ns: int, value: float, status: int, batch: tuple[str, str, str], index: int
+    series: Row, time_ns: int, value: float, status: int, batch: tuple[str, str, str], index: int
 ) -> Row:
-    """A row of the CSV. series: plant, point, sensor, parameter, unit. batch: gateway, epoch (hex), seq."""
+    """A row of the CSV. series: point, sensor, parameter, unit, each a cell. batch: gateway, epoch (hex), seq."""
     text = "" if value != value else repr(value)  # NaN is not itself
-    return (instant(time_ns), *map(cell, series[1:]), text, STATUS[status], cell(batch[0]), *batch[1:], str(index))
+    return (instant(time_ns), *series, text, STATUS[status], *batch, str(index))
 
 
 def unpack(data: bytes) -> Any:  # noqa: ANN401 - msgpack is of any type
@@ -130,12 +132,13 @@ def decode(payload: bytes) -> dict[str, Any]:
 
 def rows(body: dict[str, Any], from_ns: int, to_ns: int) -> Iterator[Row]:
     """The CSV rows of a batch's measurements in [from_ns, to_ns). [ns since 1970 UTC]"""
-    n, batch = body["n"], (body["gw"], body["ep"].hex(), str(body["seq"]))
+    n, batch = body["n"], (cell(body["gw"]), body["ep"].hex(), str(body["seq"]))
+    table = [tuple(map(cell, series[1:])) for series in body["series"]]
     columns = [struct.unpack(f"<{n}{form}", body[name])
                for name, form in (("series_index", "H"), ("time", "q"), ("value", "d"), ("status", "B"))]  # fmt: skip
     for index, (series, offset, value, status) in enumerate(zip(*columns, strict=True)):
         if from_ns <= body["first_ns"] + offset < to_ns:
-            yield measurement_row(body["series"][series], body["first_ns"] + offset, value, status, batch, index)
+            yield measurement_row(table[series], body["first_ns"] + offset, value, status, batch, index)
 
 
 # --- proofs ----------------------------------------------------------------------------------------
@@ -223,8 +226,9 @@ def compare(expected: Iterable[Row], actual: Iterable[Row], report: Callable[[st
             if not of_batches and found:
                 row = found.popleft()
                 added[row[-4:]] = row
-        wanted.extend(islice(want, 1 if len(wanted) < _WINDOW else 0))
-        found.extend(islice(have, 1 if len(found) < _WINDOW else 0))
+        if len(wanted) < _WINDOW // 2 or len(found) < _WINDOW // 2:
+            wanted.extend(islice(want, _WINDOW - len(wanted)))
+            found.extend(islice(have, _WINDOW - len(found)))
     for key, row in missing.items():
         other = added.pop(key, None)
         report("missing" if other is None else "reordered" if other == row else "altered", other or row)
