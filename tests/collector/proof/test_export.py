@@ -6,6 +6,7 @@ import csv
 import io
 import zipfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from collector.intake.journal import Journal
 from collector.store import Entry, EntryKind
 from gateway.identity import public_hex
 from gateway.measurement import Columns, Series
+from gateway.spooler import Spooler
 from tests.collector.batches import START_NS
 from tests.collector.proof.kit import MINUTE_NS, House, Opened, alone, noise, verify
 
@@ -99,6 +101,27 @@ def test_what_the_gateway_gave_up_or_still_holds_is_told_and_no_fault(house: Hou
     assert "note   plants/harbour: gateway harbour-gw" in said
     assert "batches 20 to 20: not delivered yet" in said
     assert lost.seq == 20
+
+
+def test_batches_of_a_real_outbox_over_a_restart_are_valid(house: House, capsys: Capture) -> None:
+    """Received newest first, the very first one not yet."""
+    chained, sent = house.gateways["harbour"].gateway, []
+    chained.epoch = bytes(16)
+    for run in range(3):
+        with closing(Spooler(house.folder / "outbox", "harbour", "harbour-gw", chained.key)) as spooler:
+            for minute in range(4):
+                spooler.put(noise("harbour", 300 + 10 * run + minute))
+                spooler.flush()
+            sent = spooler.pending(100)
+    entries = [
+        replace(chained.entry(row.payload, START_NS + 400 * MINUTE_NS), epoch=row.epoch) for row in reversed(sent[1:])
+    ]
+    with closing(Journal(house.collector / "journal")) as journal:
+        journal.append(entries)
+    code, said = verify(house.export(), capsys)
+    assert code == 0, said
+    assert "batches 1 to 1: not delivered yet" in said
+    assert "348 measurements" in said
 
 
 def test_a_text_that_looks_like_a_formula_stays_a_text(house: House, capsys: Capture) -> None:
