@@ -61,9 +61,9 @@ COMMANDS = {
     "world": Command("simulate the whole system from a seed"),
     "hj212": Command("decode and encode HJ 212 frames"),
     "enroll": Command("give a gateway its identity"),
-    "export": Command("signed export of measurements"),
-    "verify": Command("prove offline that an export was not altered"),
-    "rebuild": Command("build the store anew from the journal"),
+    "export": Command("write measurements with their proof, or hash them", "collector.export_command:export"),
+    "verify": Command("prove that an export was not altered", "collector.proof.verifier:main", plain=True),
+    "rebuild": Command("build the store anew from the journal", "collector.rebuild_command:rebuild"),
     "init": Command("write a first site file"),
 }
 

@@ -26,6 +26,8 @@ from collector.intake.journal import Journal, JournalError
 from collector.intake.projector import Projector
 from collector.intake.recorder import QUEUE_SIZE, Counts, Deliveries, Recorder
 from collector.intake.subscriber import Subscriber
+from collector.proof.leaf_file import LeafFile, ProofError
+from collector.proof.notary import Notary
 from collector.settings import parse_collector
 from collector.store import StoreError
 from collector.stores.duckdb import DuckdbStore
@@ -64,7 +66,7 @@ class Collector:
         with ExitStack() as stack:
             try:
                 self._open(sites, stack)
-            except (IdentityError, JournalError, StoreError, BookError, BrokerError, OSError) as error:
+            except (IdentityError, JournalError, StoreError, BookError, ProofError, BrokerError, OSError) as error:
                 raise CollectorError(str(error)) from error
             self._opened = stack.pop_all()
 
@@ -78,12 +80,16 @@ class Collector:
         stack.callback(self.store.close)
         self.verdicts = Book(folder / "verdicts.db")
         stack.callback(self.verdicts.close)
+        leaves = LeafFile(folder / "tree.db")
+        stack.callback(leaves.close)
         for file, position in (
             (self._settings.store_path, self.store.cursor()), (folder / "verdicts.db", self.verdicts.cursor()),
+            (leaves.path, leaves.position()),
         ):  # fmt: skip
             _require_followed(self.journal, file, position)
         self.evaluator = Evaluator(self.journal, self.verdicts, sites)
         self.projector = Projector(self.journal, self.store)
+        self.notary = Notary(self.journal, leaves, folder / "checkpoints", key)
         deliveries: Deliveries = Queue(QUEUE_SIZE)
         self.subscriber = Subscriber(
             self._broker,
@@ -122,6 +128,8 @@ class Collector:
         self._opened.callback(self.evaluator.stop)
         self.projector.start()
         self._opened.callback(self.projector.stop)
+        self.notary.start()
+        self._opened.callback(self.notary.stop)
         self.recorder.start()
         self.subscriber.start()
         self._opened.callback(self._stop_intake)
@@ -152,6 +160,7 @@ class Collector:
             },
             "journal": {"position": last},
             "store": {"position": self.store.cursor(), "behind": max(0, last - self.store.cursor())},
+            "tree": {"position": self.notary.position, "behind": max(0, last - self.notary.position)},
             "evaluator": {
                 "position": self.evaluator.cursor(),
                 "behind": max(0, last - self.evaluator.cursor()),
@@ -175,6 +184,8 @@ class Collector:
             self.projector.trouble,
             self.projector.failed,
             self.evaluator.trouble,
+            self.notary.trouble,
+            self.notary.damage,
             *self._keys,
         ]
         return [problem for problem in problems if problem]

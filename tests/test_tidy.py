@@ -16,9 +16,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("gateway", "collector", "alerts", "api", "simulators")
-SHELLS: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["emitwatch"]["shells"]
+TOOL = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["emitwatch"]
+SHELLS: list[str] = TOOL["shells"]
+ALONE: list[str] = TOOL["alone"]  # single files that are copied out and run by themselves
 
 LINES_MAX = 400
+LINES_MAX_ALONE = 550
 FUNCTION_LINES_MAX = 60
 BANNED_IMPORTS = {
     "asyncio", "socket", "ssl", "threading", "sqlite3", "time", "subprocess", "urllib.request", "http.client",
@@ -63,7 +66,8 @@ def imports(tree: ast.AST) -> Iterator[str]:
 def test_modules_and_functions_are_short_and_documented(path: Path) -> None:
     text = path.read_text()
     tree = ast.parse(text)
-    assert len(text.splitlines()) <= LINES_MAX, f"{path}: split it, a module has at most {LINES_MAX} lines"
+    most = LINES_MAX_ALONE if name_of(path) in ALONE else LINES_MAX
+    assert len(text.splitlines()) <= most, f"{path}: split it, a module has at most {most} lines"
     assert ast.get_docstring(tree), f"{path}: no docstring says what belongs here"
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

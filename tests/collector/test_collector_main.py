@@ -220,6 +220,8 @@ def test_what_follows_another_journal_is_refused(brokerless: Plant) -> None:
         book.commit([], [], derived_ns=1, state=b"", position=7)
     assert "verdicts.db: it holds what the journal had up to position 7" in cannot(site)
     (folder / "verdicts.db").unlink()
+    assert "tree.db: it holds what the journal had up to position" in cannot(site)
+    (folder / "tree.db").unlink()
     Collector([site], demo=True).stop()
 
 

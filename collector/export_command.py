@@ -1,0 +1,89 @@
+"""`emitwatch export`: a plant's measurements with their proof in one file; `--hash`: one hash for everything stored.
+
+An export may be made while the collector runs. The hash reads the store, whose file has one owner at a
+time: it is refused while a collector runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collector.fingerprint import fingerprint
+from collector.intake.journal import JournalError
+from collector.intake.journal_files import JournalFiles
+from collector.proof import exporter
+from collector.proof.exporter import END_NS, Order
+from collector.proof.leaf_file import ProofError, read_kept
+from collector.settings import CollectorSettings, parse_collector
+from collector.store import StoreError
+from collector.stores.duckdb import DuckdbStore
+from collector.verdicts.book import BookError
+from gateway import catalogue
+from gateway.document import FaultyFiles
+from gateway.identity import IdentityError, load_or_create_key, public_hex
+from gateway.settings import Site
+
+
+def export(
+    site: Annotated[Path, typer.Argument(help="A site file, or a folder of them, one plant each.")],
+    from_: Annotated[str, typer.Option("--from", metavar="TIME", help="First instant, RFC 3339 with offset.")] = "",
+    to: Annotated[str, typer.Option("--to", metavar="TIME", help="Instant after the last, RFC 3339.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write; a file not there.")] = None,
+    hash_: Annotated[bool, typer.Option("--hash", help="Print one SHA-256 of everything stored and judged.")] = False,
+) -> None:
+    """Write measurements and all that proves them to a zip file, for `emitwatch verify`."""
+    sites = catalogue.load_sites(str(site))
+    settings, faults = parse_collector(sites)
+    if settings is None:
+        raise FaultyFiles(faults)
+    try:
+        from_ns, to_ns = (_instant(text) if text else None for text in (from_, to))
+        said = _hash(settings, from_ns, to_ns) if hash_ else _export(sites, settings, (from_ns, to_ns), out)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n    hint: an RFC 3339 time with offset, as 2026-11-01T00:00:00+08:00\n")
+        raise typer.Exit(2) from error
+    except (ProofError, JournalError, StoreError, BookError, IdentityError) as error:
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(2) from error
+    sys.stdout.write(f"{said}\n")
+
+
+def _hash(settings: CollectorSettings, from_ns: int | None, to_ns: int | None) -> str:
+    if not Path(settings.store_path).exists():
+        raise StoreError(f"{settings.store_path}: no store here; `emitwatch rebuild` makes it from the journal")
+    with closing(DuckdbStore(settings.store_path)) as store:
+        verdicts = Path(settings.folder) / "verdicts.db"
+        return fingerprint(store, verdicts, from_ns=from_ns or 0, to_ns=END_NS if to_ns is None else to_ns)
+
+
+def _export(
+    sites: Sequence[Site], settings: CollectorSettings, span: tuple[int | None, int | None], out: Path | None
+) -> str:
+    folder = Path(settings.folder)
+    order = Order(
+        plants=[site.plant.id for site in sites],
+        gateways={id: (g.plant, public_hex(g.key) if g.key else "") for id, g in settings.trusted.items()},
+        from_ns=span[0],
+        to_ns=span[1],
+    )
+    out = out or Path(f"emitwatch-{sites[0].plant.id if len(sites) == 1 else 'export'}.zip")
+    journal = JournalFiles(folder / "journal")
+    key, _ = load_or_create_key(folder / "key")
+    manifest = exporter.export(journal, read_kept(folder / "tree.db"), order, key=key, out=out)
+    batches = sum(plant["count"] for plant in manifest["plants"].values())
+    return f"{out}: {batches} batches, received until {manifest['received_until']}; prove it: emitwatch verify {out}"
+
+
+def _instant(text: str) -> int:
+    """An RFC 3339 time, to the microsecond; ValueError where it is none. [ns since 1970 UTC]"""
+    instant = datetime.fromisoformat(text.strip())
+    if instant.tzinfo is None:
+        raise ValueError(f"{text!r} does not say its offset from UTC")
+    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000

@@ -1,0 +1,513 @@
+"""Proves an export of emitwatch, or says where it is broken. `emitwatch verify FILE`, or this file alone:
+
+    python verifier.py FILE [--key HEX] [--witness CHECKPOINTS]
+
+One file on purpose: it needs Python 3.11, its standard library and `cryptography`, nothing of
+emitwatch, so that whoever doubts an export can read all of what proves it. It shares no code with the
+writer but the form of a CSV row. What it checks, in this order (docs/reference/export.md):
+
+- the collector's signature of the manifest, and every file against the manifest;
+- checkpoints: signature, and that each tree begins with the one before it, the witness's included;
+- each batch: gateway's signature, place and receive time in the tree, sequence, chain of hashes;
+- each row of the CSV against the batches, so that both say the same in the same order.
+
+Exit code 0 = valid, 1 = broken (or not provable), 2 = there is no such file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import csv
+import hashlib
+import io
+import json
+import re
+import struct
+import sys
+import zipfile
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+FORMAT = "emitwatch-export/1"
+COLUMNS = ("time", "point", "sensor", "parameter", "unit", "value", "status", "gateway", "epoch", "seq", "index")
+INDEX = ("leaf", "position", "received_ns", "kind", "gateway", "epoch", "seq", "sha256", "offset", "bytes")
+PLANT_FILES = ("batches.csv", "batches.bin", "proofs.csv", "measurements.csv", "checkpoint.txt", "checkpoints.txt",
+               "consistency.csv")  # fmt: skip
+STATUS = ("ok", "maintenance", "calibration", "fault", "out_of_range", "stopped", "manual", "no_comm", "stale",
+          "unsynced")  # fmt: skip
+_NOTE = re.compile(r"((?:[^\n]+\n)+)\n((?:— [^\n]+\n)+)")
+_WINDOW, _MOST, _SHOWN = 20_000, 1000, 20
+_INFLATED = 1 << 20
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, csv.Error, struct.error, KeyError,
+               ValueError, TypeError, IndexError, AttributeError, RecursionError, RuntimeError)  # fmt: skip
+Row: TypeAlias = Sequence[str]
+Report: TypeAlias = Callable[[str, str], None]
+
+# --- forms -----------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def instant(time_ns: int) -> str:
+    """RFC 3339 in UTC, with as much of a fraction as there is."""
+    whole, part = divmod(time_ns, 10**9)
+    fraction = f".{part:09d}".rstrip("0") if part else ""
+    return f"{(datetime(1970, 1, 1) + timedelta(seconds=whole)).isoformat()}{fraction}Z"  # noqa: DTZ001 - UTC
+
+
+def cell(text: str) -> str:
+    """A text as a spreadsheet takes it for text, not for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\0") else text
+
+
+def measurement_row(
+    series: Row, time_ns: int, value: float, status: int, batch: tuple[str, str, str], index: int
+) -> Row:
+    """A row of the CSV. series: point, sensor, parameter, unit, each a cell. batch: gateway, epoch (hex), seq."""
+    text = "" if value != value else repr(value)  # NaN is not itself
+    return (instant(time_ns), *series, text, STATUS[status], *batch, str(index))
+
+
+def unpack(data: bytes) -> Any:  # noqa: ANN401 - msgpack is of any type
+    """The value in msgpack bytes; ValueError on anything after it."""
+    value, end = _unpack(data, 0)
+    if end != len(data):
+        raise ValueError("bytes after the end")
+    return value
+
+
+_SIMPLE = {0xC0: None, 0xC2: False, 0xC3: True}
+_NUMBERS = {0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q", 0xD0: ">b", 0xD1: ">h",
+            0xD2: ">i", 0xD3: ">q"}  # fmt: skip
+_SIZED = {0xC4: ("b", 1), 0xC5: ("b", 2), 0xC6: ("b", 4), 0xD9: ("s", 1), 0xDA: ("s", 2), 0xDB: ("s", 4),
+          0xDC: ("a", 2), 0xDD: ("a", 4), 0xDE: ("m", 2), 0xDF: ("m", 4)}  # fmt: skip
+
+
+def _unpack(data: bytes, at: int) -> tuple[Any, int]:
+    code, at = data[at], at + 1
+    if code < 0x80 or code >= 0xE0:
+        return (code if code < 0x80 else code - 256), at
+    if code in _SIMPLE:
+        return _SIMPLE[code], at
+    if code in _NUMBERS:
+        form = _NUMBERS[code]
+        return struct.unpack_from(form, data, at)[0], at + struct.calcsize(form)
+    if code < 0xC0:
+        kind, size = ("m", code & 15) if code < 0x90 else ("a", code & 15) if code < 0xA0 else ("s", code & 31)
+    else:
+        kind, width = _SIZED[code]
+        size, at = int.from_bytes(data[at : at + width], "big"), at + width
+    if kind in "bs":
+        if at + size > len(data):
+            raise ValueError("cut short")
+        part = data[at : at + size]
+        return (part if kind == "b" else part.decode()), at + size
+    items = []
+    for _ in range(size * (2 if kind == "m" else 1)):
+        item, at = _unpack(data, at)
+        items.append(item)
+    return (dict(zip(items[::2], items[1::2], strict=True)) if kind == "m" else items), at
+
+
+def decode(payload: bytes) -> dict[str, Any]:
+    """The map in a batch's payload, behind version and signature."""
+    inflater = zlib.decompressobj()
+    packed = inflater.decompress(payload[65:], _INFLATED)
+    if not inflater.eof or inflater.unused_data:
+        raise ValueError("cut short, too large, or bytes after the end")
+    body = unpack(packed)
+    if not isinstance(body, dict):
+        raise ValueError("no map")
+    return body
+
+
+def rows(body: dict[str, Any], from_ns: int, to_ns: int) -> Iterator[Row]:
+    """The CSV rows of a batch's measurements in [from_ns, to_ns). [ns since 1970 UTC]"""
+    n, batch = body["n"], (cell(body["gw"]), body["ep"].hex(), str(body["seq"]))
+    table = [tuple(map(cell, series[1:])) for series in body["series"]]
+    columns = [struct.unpack(f"<{n}{form}", body[name])
+               for name, form in (("series_index", "H"), ("time", "q"), ("value", "d"), ("status", "B"))]  # fmt: skip
+    for index, (series, offset, value, status) in enumerate(zip(*columns, strict=True)):
+        if from_ns <= body["first_ns"] + offset < to_ns:
+            yield measurement_row(table[series], body["first_ns"] + offset, value, status, batch, index)
+
+
+# --- proofs ----------------------------------------------------------------------------------------
+
+
+def _sha(*parts: bytes) -> bytes:
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def _climb(place: int, last: int, path: list[bytes], first: bytes, second: bytes) -> tuple[bytes, bytes]:
+    """The roots that a path leads to: of the tree up to `place`, and of the whole (RFC 9162, 2.1.3.2 and 2.1.4.2)."""
+    for other in path:
+        if not last:
+            return b"", b""
+        if place & 1 or place == last:
+            first, second = _sha(b"\x01", other, first), _sha(b"\x01", other, second)
+            while place and not place & 1:
+                place, last = place >> 1, last >> 1
+        else:
+            second = _sha(b"\x01", second, other)
+        place, last = place >> 1, last >> 1
+    return (first, second) if not last else (b"", b"")
+
+
+def included(leaf: bytes, index: int, size: int, path: list[bytes], root: bytes) -> bool:
+    """Whether a leaf hash is number `index` of the `size` leaves under a root."""
+    return 0 <= index < size and _climb(index, size - 1, path, leaf, leaf)[1] == root
+
+
+def consistent(old: int, size: int, old_root: bytes, root: bytes, path: list[bytes]) -> bool:
+    """Whether the `size` leaves under `root` begin with the `old` leaves under `old_root`."""
+    if old == size:
+        return old_root == root
+    if not 0 < old < size:
+        return False
+    hashes = [old_root, *path] if old & (old - 1) == 0 else path
+    place, last = old - 1, size - 1
+    while place & 1:
+        place, last = place >> 1, last >> 1
+    return bool(hashes) and _climb(place, last, hashes[1:], hashes[0], hashes[0]) == (old_root, root)
+
+
+def signed(key: bytes, signature: bytes, data: bytes) -> bool:
+    """Whether the owner of an Ed25519 public key has signed some bytes."""
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, data)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def open_notes(text: str, name: str, key: bytes) -> Iterator[tuple[int, bytes, str]]:
+    """Size, root and tick of each checkpoint in a text; ValueError names the first that `name` did not sign."""
+    end = 0
+    for number, note in enumerate(_NOTE.finditer(text), 1):
+        lines = note[1].split("\n")
+        words = [base64.b64decode(w.rpartition(" ")[2]) for w in note[2].splitlines() if w.startswith(f"— {name} ")]
+        if text[end : note.start()].strip() or lines[0] != name:
+            raise ValueError(f"checkpoint {number} is not of {name}, or something stands before it")
+        if not any(signed(key, word[4:], note[1].encode()) for word in words):
+            raise ValueError(f"checkpoint {number}, of {lines[1]} leaves, is not signed by the collector")
+        yield int(lines[1]), base64.b64decode(lines[2]), lines[3]
+        end = note.end()
+    if text[end:].strip():
+        raise ValueError(f"after {end} characters stands what is no checkpoint")
+
+
+def compare(expected: Iterable[Row], actual: Iterable[Row], report: Callable[[str, Row], None]) -> None:
+    """Report each row that is altered, missing, added or reordered; `expected` comes from the batches."""
+    want, have = iter(expected), iter(actual)
+    wanted: deque[Row] = deque(islice(want, _WINDOW))
+    found: deque[Row] = deque(islice(have, _WINDOW))
+    missing: dict[Row, Row] = {}
+    added: dict[Row, Row] = {}
+    while (wanted or found) and len(missing) + len(added) < _MOST:
+        if wanted and found and wanted[0] == found[0]:
+            wanted.popleft()
+            found.popleft()
+        else:
+            of_batches = bool(found) and found[0] in wanted
+            of_file = not of_batches and bool(found) and (not wanted or wanted[0] in found)
+            if not of_file:
+                row = wanted.popleft()
+                missing[row[-4:]] = row
+            if not of_batches and found:
+                row = found.popleft()
+                added[row[-4:]] = row
+        if len(wanted) < _WINDOW // 2 or len(found) < _WINDOW // 2:
+            wanted.extend(islice(want, _WINDOW - len(wanted)))
+            found.extend(islice(have, _WINDOW - len(found)))
+    for key, row in missing.items():
+        other = added.pop(key, None)
+        report("missing" if other is None else "reordered" if other == row else "altered", other or row)
+    for row in added.values():
+        report("added", row)
+
+
+# --- the bundle ------------------------------------------------------------------------------------
+
+
+class Plant:
+    """One plant's part of a bundle. broken, note: take a place and a sentence; the first is a fault, the other is not.
+
+    about: what the manifest says of it. keys: of its gateways. origin: the name of its tree.
+    """
+
+    def __init__(
+        self, bundle: zipfile.ZipFile, id: str, about: dict[str, Any], *, broken: Report, note: Report,
+        keys: dict[str, list[bytes]], collector: bytes,
+    ) -> None:  # fmt: skip
+        self.id, self.about, self.broken, self.note, self.keys = id, about, broken, note, keys
+        self.bundle, self.collector, self.origin = bundle, collector, f"emitwatch/{collector.hex()[:16]}/{id}"
+        self.size, self.root, self.measurements, self.batches, self.witnessed = 0, b"", 0, 0, False
+        self.seen: dict[int, None] = {}
+        self.bad: set[tuple[str, str, str]] = set()
+        self.streams: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+        self.gaps: set[tuple[str, str, int, int]] = set()
+
+    def name(self, file: str) -> str:
+        """A file's name in the bundle."""
+        return f"plants/{self.id}/{file}"
+
+    def table(self, file: str) -> Iterator[list[str]]:
+        """The rows of a CSV file, header included."""
+        with self.bundle.open(self.name(file)) as raw:
+            yield from csv.reader(io.TextIOWrapper(raw, "utf-8", newline=""))
+
+    def check(self, witness: str) -> None:
+        """Everything about the plant."""
+        parts: dict[str, Callable[[], None]] = {
+            "checkpoint.txt": lambda: self.checkpoints(witness),
+            "batches.csv": self.rows,
+        }
+        for file, part in parts.items():
+            try:
+                part()
+            except _UNREADABLE as error:
+                self.broken(self.name(file), f"cannot be read to its end: {error}")
+
+    def checkpoints(self, witness: str) -> None:
+        """The tree's root, and that it begins with every earlier checkpoint."""
+        self.size, self.root, _ = next(open_notes(self.text("checkpoint.txt"), self.origin, self.collector))
+        if self.size != self.about["size"]:
+            self.broken(self.name("checkpoint.txt"), f"{self.size} leaves, but {self.about['size']} in the manifest")
+        paths = {int(size): path.split() for size, path in islice(self.table("consistency.csv"), 1, None)}
+        own = "".join(f"{note[0]}\n" for note in _NOTE.finditer(witness) if note[1].startswith(f"{self.origin}\n"))
+        self.witnessed = bool(own)
+        for source, text in ((self.name("checkpoints.txt"), self.text("checkpoints.txt")), ("witness", own)):
+            for size, root, tick in open_notes(text, self.origin, self.collector):
+                path = [bytes.fromhex(word) for word in paths.get(size, ())]
+                if size and not (size in paths and consistent(size, self.size, root, self.root, path)):
+                    self.broken(source, f"the tree does not begin with the {size} leaves of {tick}: it was rewritten")
+
+    def text(self, file: str) -> str:
+        """A small file as text."""
+        return self.bundle.read(self.name(file)).decode()
+
+    def rows(self) -> None:
+        """The batches, and the rows of the CSV against them."""
+        low, high = self.about["from_ns"], self.about["to_ns"]
+        expected = (row for body in self.bodies() for row in rows(body, low, high))
+        table = self.table("measurements.csv")
+        if tuple(next(table, ())) != COLUMNS:
+            self.broken(self.name("measurements.csv"), "the heading is not that of an export")
+
+        odd: list[tuple[str, Row]] = []
+        compare(expected, map(tuple, table), lambda what, row: odd.append((what, row)))
+        for _ in expected:  # the batches after the last row that was compared
+            pass
+        first, count = self.about["first"], self.about["count"]
+        if self.about["complete"] and (first, count) != (0, self.size):
+            self.broken(self.name("batches.csv"), f"not whole: leaves {first} to {first + count - 1} of {self.size}")
+        for leaf in range(first, first + count):
+            if leaf not in self.seen:
+                self.broken(self.name("batches.csv"), f"missing: the batch of leaf {leaf}")
+        for stream in sorted(self.streams):
+            self.chain(*stream, self.streams[stream])
+        for what, row in odd:
+            if tuple(row[-4:-1]) not in self.bad:
+                self.broken(self.name("measurements.csv"), f"row {what}: {','.join(row)}")
+
+    def bodies(self) -> Iterator[dict[str, Any]]:
+        """Each batch that is as it was sealed, in order, after all checks of it."""
+        proofs, table, after = islice(self.table("proofs.csv"), 1, None), self.table("batches.csv"), (-1, 0, 0)
+        if tuple(next(table, ())) != INDEX:
+            self.broken(self.name("batches.csv"), "the heading is not that of an export")
+        known: dict[str, str] = {}
+        with self.bundle.open(self.name("batches.bin")) as data:
+            for line in table:
+                row = dict(zip(INDEX, line, strict=True))
+                data.seek(int(row["offset"]))
+                payload = data.read(int(row["bytes"]))
+                while row["leaf"] not in known and (proof := next(proofs, None)):
+                    known[proof[0]] = proof[1]
+                body = self.batch(row, payload, known.pop(row["leaf"], ""), after)
+                after = max(after[0], int(row["leaf"] or -1)), int(row["position"]), int(row["received_ns"])
+                if body and row["kind"] == "batch":
+                    self.measurements, self.batches = self.measurements + body["n"], self.batches + 1
+                    yield body
+
+    def batch(
+        self, row: dict[str, str], payload: bytes, proof: str, after: tuple[int, int, int]
+    ) -> dict[str, Any] | None:
+        """The body of a batch, None where it is broken. after: leaf, position and receive time before it."""
+        sha, key = _sha(payload), (row["gateway"], row["epoch"], row["seq"])
+        place = (f"{self.name('batches.csv')}: batch {row['seq']} of gateway {row['gateway']}, "
+                 f"epoch {row['epoch'][:16]}, leaf {row['leaf'] or 'none'}")  # fmt: skip
+        held: dict[str, Any] = {"sha": None, "prev": None, "low": 0}
+        body: dict[str, Any] = {}
+        fault = "altered: its bytes are not those of the index" if sha.hex() != row["sha256"] else ""
+        keys = self.keys.get(row["gateway"], [])
+        if not any(signed(k, payload[1:65], b"em/batch" + payload[:1] + payload[65:]) for k in keys):
+            fault = fault or "altered or added: its gateway's key has not signed it"
+        elif row["kind"] == "batch":
+            body = decode(payload)
+            said = (body["gw"], body["ep"].hex(), str(body["seq"]), body["plant"])
+            if said != (*key, self.id):
+                fault = fault or f"it says it is batch {said[2]} of {said[0]}, epoch {said[1]}, plant {said[3]}"
+        fault = fault or self.place(row, sha, proof, after)
+        if fault:
+            self.broken(place, fault)
+            self.bad.add(key)
+        else:
+            held = {"sha": sha, "prev": body.get("prev"), "low": body.get("low", 0), **body}
+        stream = self.streams.setdefault(key[:2], {})
+        if row["kind"] == "batch" and stream.get(int(row["seq"]), {}).get("n") is not None and not fault:
+            self.broken(place, "replayed: the number is there already")
+            return None
+        if int(row["seq"]) not in stream or body:
+            stream[int(row["seq"])] = {k: held.get(k) for k in ("sha", "prev", "low", "n", *HELLO)}
+        if body.get("kind") == "gap" and not fault:
+            gap = body["gap"] if isinstance(body.get("gap"), dict) else {"ep": body.get("gap_ep", body["ep"]), **body}
+            self.gaps.add((key[0], gap["ep"].hex(), gap["from_seq"], gap["to_seq"]))
+        return None if fault else body
+
+    def place(self, row: dict[str, str], sha: bytes, proof: str, after: tuple[int, int, int]) -> str:
+        """What is wrong with a batch's place in journal and tree."""
+        if int(row["received_ns"]) < after[2] or int(row["position"]) <= after[1]:
+            return "reordered or back-dated: received before the batch that stands before it"
+        if row["kind"] != "batch":
+            return ""
+        leaf = int(row["leaf"] or -1)
+        if leaf in self.seen or not 0 <= leaf - self.about["first"] < self.about["count"]:
+            return "added: it has no place of its own in the tree"
+        self.seen[leaf] = None
+        if leaf < after[0]:
+            return "reordered: it stands after a later one"
+        data = int(row["position"]).to_bytes(8, "big") + int(row["received_ns"]).to_bytes(8, "big") + sha
+        path = [bytes.fromhex(word) for word in proof.split()]
+        if not included(_sha(b"\x00", data), leaf, self.size, path, self.root):
+            return "not what the tree has there: back-dated, exchanged, or its proof altered"
+        return ""
+
+    def chain(self, gateway: str, epoch: str, batches: dict[int, dict[str, Any]]) -> None:
+        """Sequence and hashes of one stream."""
+        place, numbers = f"plants/{self.id}: gateway {gateway}, epoch {epoch[:16]}", sorted(batches)
+        held, whole = batches[numbers[-1]]["low"] or 0, self.about["complete"]
+        for a, b in pairwise([0, *numbers] if whole else numbers):
+            for first, last in self.unexplained(gateway, epoch, a + 1, b - 1):
+                waits = "not delivered yet" if 0 < held <= first else "" if whole else "outside the export, or missing"
+                (self.note if waits else self.broken)(place, f"batches {first} to {last}: {waits or 'missing'}")
+            before, batch = batches.get(a, {}).get("sha"), batches[b]
+            if b == a + 1 and before and batch["prev"] and batch["prev"] != before:
+                self.broken(place, f"batch {b} does not follow batch {a}: the chain of hashes is broken")
+        hello = batches.get(1, {})
+        if hello.get("prev_ep") and hello.get("prev_last_seq"):
+            end = self.streams.get((gateway, hello["prev_ep"].hex()), {}).get(hello["prev_last_seq"])
+            if end is None and whole:
+                self.note(place, f"the epoch before it, {hello['prev_ep'].hex()[:16]}, is not delivered to its end")
+            elif end and end["sha"] and end["sha"] != hello["prev_last_hash"]:
+                self.broken(place, "does not follow the epoch before it: the chain of hashes is broken")
+
+    def unexplained(self, gateway: str, epoch: str, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """The parts of a range of batches of which the gateway has not said that it had to give them up."""
+        for low, high in sorted((a, b) for g, e, a, b in self.gaps if (g, e) == (gateway, epoch)):
+            if first <= last and low > first:
+                yield first, min(last, low - 1)
+            first = max(first, high + 1)
+        if first <= last:
+            yield first, last
+
+
+HELLO = ("prev_ep", "prev_last_seq", "prev_last_hash")
+
+
+class Bundle:
+    """An export. broken, notes: what was found; both hold sentences that begin with the place."""
+
+    def __init__(self, bundle: zipfile.ZipFile, key: str, witness: str) -> None:
+        self.bundle, self.key, self.witness = bundle, key.lower(), witness
+        self.broken: list[str] = []
+        self.notes: list[str] = []
+        self.summary: list[str] = []
+
+    def fault(self, place: str, what: str) -> None:
+        """Something is broken."""
+        self.broken.append(f"{place}: {what}")
+
+    def check(self) -> None:
+        """Everything."""
+        raw, keys = self.bundle.read("manifest.json"), json.loads(self.bundle.read("keys.json"))
+        manifest, collector = json.loads(raw), bytes.fromhex(keys["collector"])
+        if manifest["format"] != FORMAT:
+            raise ValueError(f"format {manifest['format']}; this verifier reads {FORMAT}")
+        if self.key and self.key != collector.hex():
+            self.fault("keys.json", f"signed by {collector.hex()}, which is not the collector's key {self.key}")
+        if not signed(collector, bytes.fromhex(self.bundle.read("manifest.sig").decode()), b"em/export" + raw):
+            self.fault("manifest.json", "altered: the collector's signature does not fit")
+        self.files(manifest["files"])
+        witnessed = False
+        for id, about in manifest["plants"].items():
+            known = {g: [bytes.fromhex(k) for k in v["keys"]] for g, v in keys["gateways"].items() if v["plant"] == id}
+            plant = Plant(self.bundle, id, about, broken=self.fault, note=lambda p, w: self.notes.append(f"{p}: {w}"),
+                          keys=known, collector=collector)  # fmt: skip
+            plant.check(self.witness)
+            witnessed |= plant.witnessed
+            self.summary.append(f"plant {id}: {plant.measurements} measurements in {plant.batches} batches, "
+                                f"of a tree of {plant.size} with root {plant.root.hex()}")  # fmt: skip
+        if self.witness and not witnessed:
+            self.fault("witness", "holds no checkpoint of a plant of this export, made by this collector")
+        said = "the key given" if self.key else "is it the key you know? --key checks it"
+        self.summary.append(f"signed by collector {collector.hex()} ({said})")
+
+    def files(self, listed: dict[str, dict[str, Any]]) -> None:
+        """Each file against the manifest."""
+        names = self.bundle.namelist()
+        for name in dict.fromkeys(names):
+            if names.count(name) > 1 or (name not in listed and name not in ("manifest.json", "manifest.sig")):
+                self.fault(name, "added: the manifest has no such file" if name not in listed else "added: it is twice")
+        for name, about in listed.items():
+            try:
+                sha = hashlib.sha256()
+                with self.bundle.open(name) as file:
+                    while part := file.read(1 << 20):
+                        sha.update(part)
+                if sha.hexdigest() != about["sha256"]:
+                    self.fault(name, "altered: it is not the file of the manifest")
+            except _UNREADABLE as error:
+                self.fault(name, "missing" if name not in names else f"damaged: {error}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Verify an export; the exit code."""
+    parser = argparse.ArgumentParser(prog="emitwatch verify", description="Prove an export, or say where it is broken.")
+    parser.add_argument("file", metavar="FILE", type=Path, help="the export, as `emitwatch export` wrote it")
+    parser.add_argument("--key", default="", metavar="HEX", help="the collector's public key, as you know it")
+    parser.add_argument("--witness", type=Path, metavar="FILE", help="checkpoints that somebody else has kept")
+    options = parser.parse_args(arguments)
+    try:
+        witness = options.witness.read_text(encoding="utf-8") if options.witness else ""
+        with zipfile.ZipFile(options.file) as bundle:
+            found = Bundle(bundle, options.key, witness)
+            try:
+                found.check()
+            except _UNREADABLE as error:
+                found.fault(str(options.file), f"cannot be verified: {error}")
+    except OSError as error:
+        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
+        return 2
+    except zipfile.BadZipFile as error:
+        sys.stdout.write(f"BROKEN {options.file}: cut short or damaged, no whole zip file: {error}\n")
+        return 1
+    lines = [f"BROKEN {line}" for line in found.broken[:_SHOWN]] + [f"note   {line}" for line in found.notes[:_SHOWN]]
+    if len(found.broken) > _SHOWN:
+        lines.append(f"... and {len(found.broken) - _SHOWN} more")
+    verdict = f"broken: {len(found.broken)} faults" if found.broken else "valid"
+    sys.stdout.write("\n".join([*lines, *found.summary, f"{options.file}: {verdict}"]) + "\n")
+    return 1 if found.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""`emitwatch rebuild`: the store made anew from the journal, which has everything.
+
+The new file is made beside the old one and takes its place when it is whole, so that a rebuild that
+is interrupted leaves what was there. It holds the journal's lock: while a collector runs it is refused.
+`--verdicts` derives averages and exceedances anew too, by the rules as they are now.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collector.intake.journal import Journal, JournalError
+from collector.intake.projector import GROUP_ENTRIES, Projector
+from collector.settings import parse_collector
+from collector.store import StoreError
+from collector.stores.duckdb import DuckdbStore
+from collector.verdicts.book import Book, BookError
+from collector.verdicts.evaluator import Line, site_rules
+from gateway import catalogue
+from gateway.document import FaultyFiles
+from gateway.identity import sync_folder
+from gateway.settings import Site
+
+
+def rebuild(
+    site: Annotated[Path, typer.Argument(help="A site file, or a folder of them, one plant each.")],
+    verdicts: Annotated[
+        bool, typer.Option("--verdicts", help="Averages and exceedances too, by the rules as they are now.")
+    ] = False,
+) -> None:
+    """Build the store anew from the journal; the collector must not run."""
+    sites = catalogue.load_sites(str(site))
+    settings, faults = parse_collector(sites)
+    if settings is None:
+        raise FaultyFiles(faults)
+    folder = Path(settings.folder)
+    if not any((folder / "journal").glob("*.db")):
+        sys.stderr.write(f"{folder / 'journal'}: no journal here; is it the data_dir of a collector that has run?\n")
+        raise typer.Exit(2)
+    try:
+        with closing(Journal(folder / "journal")) as journal:
+            rows = rebuild_store(journal, Path(settings.store_path))
+            sys.stdout.write(f"{settings.store_path}: {rows} measurements, journal up to {journal.last}\n")
+            if verdicts:
+                rebuild_verdicts(journal, folder / "verdicts.db", sites)
+                sys.stdout.write(f"{folder / 'verdicts.db'}: derived anew\n")
+    except (JournalError, StoreError, BookError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(2) from error
+
+
+def rebuild_store(journal: Journal, path: Path) -> int:
+    """Make the store in a file anew; the number of measurements in it."""
+    draft = _draft(path)
+    with closing(DuckdbStore(draft)) as store:
+        projector = Projector(journal, store)
+        while entries := journal.read(store.cursor(), GROUP_ENTRIES):
+            projector.project(entries)
+        rows = len(store.keys())
+    _swap(draft, path)
+    return rows
+
+
+def rebuild_verdicts(journal: Journal, path: Path, sites: Sequence[Site]) -> None:
+    """Derive averages and exceedances anew; raises FaultyFiles where rules and sites do not fit."""
+    rules, intervals = site_rules(sites)
+    history = {gateway.id for site in sites for gateway in site.gateways if gateway.history}
+    draft = _draft(path)
+    with closing(Book(draft)) as book:
+        line = Line(journal, book, rules, intervals, history=history)
+        while entries := journal.read(line.position, GROUP_ENTRIES):
+            for entry in entries:
+                line.take(entry)
+    _swap(draft, path)
+
+
+def _draft(path: Path) -> Path:
+    """A file beside another, not there yet; what an interrupted rebuild left is removed."""
+    draft = path.with_name(f"{path.name}.new")
+    _remove(draft, "")
+    return draft
+
+
+def _swap(draft: Path, path: Path) -> None:
+    """Put a whole file in the place of the old one. What the old one had beside it would spoil the new one."""
+    _remove(path)
+    draft.replace(path)
+    _remove(draft)
+    sync_folder(path.parent)
+
+
+def _remove(path: Path, *suffixes: str) -> None:
+    for suffix in (*suffixes, ".wal", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
