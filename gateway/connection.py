@@ -21,7 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway import wire
-from gateway.outbox import Key
+from gateway.lanes import Key
 from gateway.settings import Broker
 
 KEEPALIVE_S = 20  # a half-open connection shows after 1.5 times this

@@ -21,12 +21,12 @@ from typing import Any, Protocol
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from gateway import seal, wire
+from gateway import lanes, seal, wire
 from gateway.connection import CONNECT_S, Connection, Event, tls_context
 from gateway.measurement import SECOND_NS
-from gateway.outbox import Key, Sender
+from gateway.outbox import Sender
 from gateway.settings import Broker
-from gateway.spooler import Row, SpoolError
+from gateway.spooler import SpoolError
 
 RETRY_S = (0.5, 30.0)  # wait after a failed connection, first and longest
 STATE_EVERY_NS = 30 * SECOND_NS
@@ -34,7 +34,7 @@ STATE_EVERY_NS = 30 * SECOND_NS
 _log = structlog.get_logger("gateway.publisher")
 
 
-class Spool(Protocol):
+class Spool(lanes.Spool, Protocol):
     """What the publisher needs of `spooler.Spooler`."""
 
     on_commit: Callable[[], None] | None
@@ -47,12 +47,6 @@ class Spool(Protocol):
     @property
     def generation(self) -> tuple[int, bytes] | None:
         """The journal that acknowledged last."""
-
-    def pending(self, limit: int, after: Key) -> list[Row]:
-        """Rows without acknowledgement above a key, in order."""
-
-    def row(self, key: Key) -> Row | None:
-        """One row, if it is still without acknowledgement."""
 
     def accepts(self, ack: wire.Ack) -> bool:
         """Whether an acknowledgement is for this gateway and above the last one."""
@@ -72,6 +66,7 @@ class Publisher:
 
     collector_key: whose acknowledgements count; None = none do, everything stays in the outbox.
     state: what else to say on the state topic (links, clock); called from the publisher's thread.
+    live: False for a back-fill, which goes out in the order of the stream.
     """
 
     def __init__(
@@ -83,11 +78,12 @@ class Publisher:
         collector_key: Ed25519PublicKey | None,
         *,
         state: Callable[[], Mapping[str, Any]] = dict,
+        live: bool = True,
     ) -> None:
         self._broker, self._password, self._gateway = broker, password, gateway
         self._spooler, self._collector_key, self._state = spooler, collector_key, state
         self._tls = tls_context(broker)
-        self._sender = Sender(acknowledged=collector_key is not None)
+        self._sender = Sender(acknowledged=collector_key is not None, live=live)
         self._changed = threading.Condition()
         self._events: deque[Event] = deque()
         self._poked = self._stopping = False
@@ -219,19 +215,10 @@ class Publisher:
             self._changed.wait_for(lambda: self._events or self._poked or self._stopping, seconds)
 
     def _send(self, connection: Connection, now_ns: int) -> None:
-        """What is overdue, then what is new, as far as window and broker allow."""
-        for key in self._sender.overdue(now_ns)[: connection.room]:
-            row = self._spooler.row(key)
-            if row is None:
-                self._sender.forget(key)
-            else:
+        """What the sender gives out, as far as window and broker allow."""
+        while not connection.problem and (rows := self._sender.turn(self._spooler, connection.room, now_ns)):
+            for row in rows:
                 connection.publish(row.key, row.payload)
-                self._sender.sent(key, len(row.payload), now_ns)
-        room = min(self._sender.room, connection.room)
-        if room > 0:
-            for row in self._spooler.pending(room, self._sender.after):
-                connection.publish(row.key, row.payload)
-                self._sender.sent(row.key, len(row.payload), now_ns)
 
     # --- what the broker and the collector say ---------------------------------------------------------------
 

@@ -18,7 +18,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import wire
 from gateway.clock import UNKNOWN, Clock, Discipline
+from gateway.lanes import START, Key, Row
 from gateway.measurement import SECOND_NS, Columns, empty_columns
-from gateway.outbox import START, Key, Outbox, newer
+from gateway.outbox import Outbox, newer
 from gateway.outbox_files import (
     SpoolError,
     SpoolFull,
@@ -48,21 +48,6 @@ __all__ = ["Row", "SpoolError", "SpoolFull", "Spooler", "outbox_folder", "read_b
 DAY_NS = 86400 * SECOND_NS
 PRUNE_ROWS = 500  # rows deleted at once: 50,000 take 0.8 s, in which nothing could be committed
 PRUNE_EVERY_NS = 60 * SECOND_NS
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A sealed batch. n: measurements in it, 0 for a hello."""
-
-    epoch: bytes
-    seq: int
-    n: int
-    payload: bytes
-
-    @property
-    def key(self) -> Key:
-        """Epoch and seq."""
-        return self.epoch, self.seq
 
 
 def outbox_folder(data_dir: str | Path, gateway: str) -> Path:
@@ -193,6 +178,13 @@ class Spooler:
         with self._disk():
             found = self._database.execute(query, key).fetchone()
         return Row(*found) if found else None
+
+    def tail(self, rows: int) -> Key:
+        """The key above which just so many rows are without acknowledgement; START where there are no more."""
+        query = "SELECT epoch, seq FROM batch WHERE acked_ns IS NULL ORDER BY epoch DESC, seq DESC LIMIT 1 OFFSET ?"
+        with self._disk():
+            found = self._database.execute(query, (rows,)).fetchone()
+        return tuple(found) if found else START
 
     def accepts(self, ack: wire.Ack) -> bool:
         """Whether an acknowledgement is for this gateway and above the last one; others are counted."""
