@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from gateway.identity import sync_folder, write_durably
+from gateway.outbox_rows import fingerprint
+from gateway.retention import Gap
 
+SCHEMA = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batch (
     epoch BLOB NOT NULL,
@@ -28,12 +31,25 @@ CREATE TABLE IF NOT EXISTS batch (
     last_ns INTEGER NOT NULL,
     payload BLOB NOT NULL,
     acked_ns INTEGER,
+    hash BLOB,
     PRIMARY KEY (epoch, seq)
 );
 CREATE INDEX IF NOT EXISTS unacked ON batch (epoch, seq) WHERE acked_ns IS NULL;
 CREATE INDEX IF NOT EXISTS acked ON batch (acked_ns) WHERE acked_ns IS NOT NULL;
+CREATE TABLE IF NOT EXISTS gap (
+    epoch BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    ep BLOB NOT NULL,
+    from_seq INTEGER NOT NULL,
+    to_seq INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    t_first INTEGER NOT NULL,
+    t_last INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (epoch, seq)
+);
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 """
 
 
@@ -77,6 +93,14 @@ def read_batches(path: str | Path) -> list[tuple[bytes, int, int]]:
         return database.execute("SELECT epoch, seq, n FROM batch ORDER BY epoch, seq").fetchall()
 
 
+def read_gaps(path: str | Path) -> list[Gap]:
+    """All that an outbox file ever declared as given up, in the order of the records."""
+    uri = f"{Path(path).resolve().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+        query = "SELECT ep, from_seq, to_seq, n, t_first, t_last, reason FROM gap ORDER BY epoch, seq"
+        return [Gap(*row) for row in database.execute(query)]
+
+
 def lock(folder: Path) -> int:
     """Take the folder for this process; the system releases it however the process ends."""
     try:
@@ -101,12 +125,23 @@ def open_database(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA cache_size = -2000")
         database.execute("PRAGMA journal_size_limit = 8388608")
         (schema,) = database.execute("PRAGMA user_version").fetchone()
-        if schema > 1:
+        if schema > SCHEMA:
             raise SpoolError(f"{path}: written by a newer version (schema {schema}); update emitwatch")
+        if schema == 1:
+            _from_1(database)
         database.executescript(_SCHEMA)
     except sqlite3.Error as error:
         raise SpoolError(f"{path}: cannot be opened: {error}; move it aside to start with an empty outbox") from error
     return database
+
+
+def _from_1(database: sqlite3.Connection) -> None:
+    """Rows had no fingerprint before."""
+    with transaction(database):
+        database.create_function("fingerprint", 6, fingerprint, deterministic=True)
+        database.execute("ALTER TABLE batch ADD COLUMN hash BLOB")
+        database.execute("UPDATE batch SET hash = fingerprint(epoch, seq, n, first_ns, last_ns, payload)")
+        database.execute("PRAGMA user_version = 2")
 
 
 def set_meta(database: sqlite3.Connection, **values: bytes | int | str) -> None:

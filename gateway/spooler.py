@@ -3,7 +3,8 @@
 Values become safe here. `put` only collects; `flush` cuts, seals and COMMITs all that waits in one
 transaction, and only committed rows are ever sent. A row leaves the file when the collector's
 signed acknowledgement named it and it has been kept for some weeks more, so that a collector
-restored from a backup can be filled again.
+restored from a backup can be filled again. Before that it goes only when the outbox is over its
+limit or its bytes are damaged (`gateway.retention`), in one transaction with the record that says so.
 
 One process at a time may use an outbox (`lock`). It starts a new epoch, made of a counter on disk
 and random bytes, because a sequence number that is used twice cannot be told from a duplicate.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +25,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway import wire
+from gateway import outbox_rows, retention, wire
 from gateway.clock import UNKNOWN, Clock, Discipline
 from gateway.lanes import START, Key, Row
 from gateway.measurement import SECOND_NS, Columns, empty_columns
@@ -38,13 +40,19 @@ from gateway.outbox_files import (
     next_counter,
     open_database,
     read_batches,
+    read_gaps,
     set_meta,
     transaction,
 )
+from gateway.retention import Held, Limits, Room
 from gateway.seal import Chain, seal
 
-__all__ = ["Row", "SpoolError", "SpoolFull", "Spooler", "outbox_folder", "read_batches"]
+__all__ = ["Row", "SpoolError", "SpoolFull", "Spooler", "outbox_folder", "read_batches", "read_gaps"]
 
+_COUNTED = (
+    "put", "sealed_values", "sealed_batches", "acked_batches", "acks_ignored", "given_up_batches", "given_up_values",
+    "damaged_batches",
+)  # fmt: skip
 DAY_NS = 86400 * SECOND_NS
 PRUNE_ROWS = 500  # rows deleted at once: 50,000 take 0.8 s, in which nothing could be committed
 PRUNE_EVERY_NS = 60 * SECOND_NS
@@ -60,7 +68,8 @@ class Spooler:
 
     folder: see `outbox_folder`; made when missing. key: what the batches are signed with.
     now_ns, mono_ns: wall and monotonic clock; a back-fill gives a wall clock of its own. [ns]
-    discipline: what the system says of the wall clock. on_commit: called after rows were committed.
+    limits: how long and how much it keeps. discipline: what the system says of the wall clock.
+    on_commit: called after rows were committed.
     """
 
     def __init__(
@@ -72,21 +81,21 @@ class Spooler:
         *,
         now_ns: Callable[[], int] = time.time_ns,
         mono_ns: Callable[[], int] = time.monotonic_ns,
-        retention_days: float = 30,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
         discipline: Callable[[], Discipline] = lambda: UNKNOWN,
         version: str = "",
     ) -> None:
         self.folder = Path(folder)
         self.plant, self.gateway, self._key = plant, gateway, key
         self._now_ns, self._mono_ns, self._discipline = now_ns, mono_ns, discipline
-        self._retention_ns = int(retention_days * DAY_NS)
+        self._limits, self._over = limits, False
         self._outbox, self._putting = Outbox(), threading.Lock()
         self._database_lock = threading.RLock()
         self._clock, self._chain = Clock(), Chain(b"")
         self._last_ack: tuple[int, bytes, int] | None = None
         self._unacked = 0
         self._pruned_ns = mono_ns()
-        self._counts = dict.fromkeys(("put", "sealed_values", "sealed_batches", "acked_batches", "acks_ignored"), 0)
+        self._counts = dict.fromkeys(_COUNTED, 0)
         self.on_commit: Callable[[], None] | None = None
         self._lock = lock(self.folder)
         try:
@@ -127,14 +136,19 @@ class Spooler:
                 raise
         if parts and self.on_commit:
             self.on_commit()
+        with self._disk():
+            self._make_room()
         self._prune()
         return len(parts)
 
-    def _commit(self, parts: Sequence[tuple[str, Columns, Mapping[str, Any]]]) -> None:
-        """Seal parts (kind, columns, fields) and store them; the chain moves on only when they are on disk."""
-        if not parts:
+    def _commit(self, parts: Sequence[tuple[str, Columns, Mapping[str, Any]]], gone: Sequence[Held] = ()) -> None:
+        """Seal parts (kind, columns, fields) and store them; the chain moves on only when they are on disk.
+
+        gone: rows to delete in the same transaction.
+        """
+        if not parts and not gone:
             return
-        chain, rows = self._chain, []
+        chain, rows, told = self._chain, [], []
         now_ns, mono_ns = self._now_ns(), self._mono_ns()
         clk = self._clock.observe(now_ns, mono_ns, self._discipline())
         low = self._low(chain)
@@ -145,15 +159,19 @@ class Spooler:
             )  # fmt: skip
             payload = seal(wire.encode(header, columns, fields), self._key)
             first, last = (int(columns.time_ns.min()), int(columns.time_ns.max())) if header.n else (0, 0)
-            rows.append((chain.epoch, header.seq, now_ns, header.n, first, last, payload))
+            rows.append((chain.epoch, header.seq, header.n, first, last, payload))
+            if kind == "gap":
+                told.append(((chain.epoch, header.seq), retention.Gap(**fields["gap"])))
             chain = chain.then(payload)
         with transaction(self._database):
-            self._database.executemany("INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", rows)
+            outbox_rows.delete(self._database, gone)
+            outbox_rows.insert(self._database, now_ns, rows)
+            outbox_rows.note_gaps(self._database, told)
             set_meta(self._database, last_epoch=chain.epoch, last_seq=chain.seq, last_hash=chain.hash)
         self._chain = chain
         self._unacked += len(rows)
         self._counts["sealed_batches"] += len(rows)
-        self._counts["sealed_values"] += sum(row[3] for row in rows)
+        self._counts["sealed_values"] += sum(row[2] for row in rows)
 
     def _low(self, chain: Chain) -> int:
         """The lowest seq of the epoch without acknowledgement, or the next one."""
@@ -165,19 +183,34 @@ class Spooler:
 
     def pending(self, limit: int, after: Key = START) -> list[Row]:
         """Up to `limit` rows without acknowledgement above a key, in the order of epoch and seq."""
-        query = (
-            "SELECT epoch, seq, n, payload FROM batch WHERE acked_ns IS NULL AND (epoch, seq) > (?, ?) "
-            "ORDER BY epoch, seq LIMIT ?"
-        )
         with self._disk():
-            return [Row(*row) for row in self._database.execute(query, (*after, limit))]
+            while True:
+                sound, damaged = outbox_rows.waiting(self._database, limit, after)
+                if not self._declare(damaged):
+                    return sound
 
     def row(self, key: Key) -> Row | None:
         """One row, if it is still without acknowledgement."""
-        query = "SELECT epoch, seq, n, payload FROM batch WHERE epoch = ? AND seq = ? AND acked_ns IS NULL"
         with self._disk():
-            found = self._database.execute(query, key).fetchone()
-        return Row(*found) if found else None
+            sound, damaged = outbox_rows.one(self._database, key)
+            self._declare(damaged)
+        return sound[0] if sound else None
+
+    def _declare(self, damaged: Sequence[Held]) -> bool:
+        """Replace damaged rows by gap records; False where nothing was to do, or the disk has no room for them."""
+        if not damaged:
+            return False
+        # A damaged gap record has to be said again.
+        said = [*retention.gaps(damaged, "corrupt"), *outbox_rows.told_by(self._database, damaged)]
+        try:
+            self._commit([("gap", empty_columns(), gap.fields()) for gap in said], damaged)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                raise
+            return False
+        self._unacked -= len(damaged)
+        self._counts["damaged_batches"] += len(damaged)
+        return True
 
     def tail(self, rows: int) -> Key:
         """The key above which just so many rows are without acknowledgement; START where there are no more."""
@@ -203,14 +236,8 @@ class Spooler:
         with self._disk():
             if not self.accepts(ack):
                 return 0
-            marked, now_ns = 0, self._now_ns()
             with transaction(self._database):
-                for epoch in ack.epochs:
-                    for first, last in ((0, epoch.upto), *epoch.have):
-                        query = (
-                            "UPDATE batch SET acked_ns = ? WHERE epoch = ? AND seq BETWEEN ? AND ? AND acked_ns IS NULL"
-                        )
-                        marked += self._database.execute(query, (now_ns, epoch.ep, first, last)).rowcount
+                marked = outbox_rows.mark(self._database, ack, self._now_ns())
                 set_meta(self._database, ack_generation=ack.gen[0], ack_random=ack.gen[1], ack_n=ack.n)
             self._last_ack = (*ack.gen, ack.n)
             self._unacked -= marked
@@ -273,6 +300,22 @@ class Spooler:
             set_meta(self._database, clean=0, boot_id=boot)
         self._commit([("hello", empty_columns(), hello)])
 
+    def _make_room(self) -> None:
+        """Over the limit: a few rows go, acknowledged ones first, others with a record that says so."""
+        used = outbox_rows.used_bytes(self._database)
+        wanted = retention.excess(used, self._limits.bytes, over=self._over)
+        self._over = wanted > 0
+        if not wanted:
+            return
+        acked = outbox_rows.oldest(self._database, PRUNE_ROWS, acked=True)
+        unacked = [] if acked else outbox_rows.oldest(self._database, PRUNE_ROWS, acked=False)
+        room: Room = retention.make_room(wanted, acked, unacked)
+        said = retention.gaps(room.given_up, "outbox_full")
+        self._commit([("gap", empty_columns(), gap.fields()) for gap in said], [*room.free, *room.given_up])
+        self._unacked -= len(room.given_up)
+        self._counts["given_up_batches"] += len(room.given_up)
+        self._counts["given_up_values"] += sum(row.n for row in room.given_up)
+
     def _prune(self) -> None:
         """Delete a few rows that were acknowledged long ago; the rest has time until the next minute."""
         if self._mono_ns() - self._pruned_ns < PRUNE_EVERY_NS:
@@ -281,7 +324,9 @@ class Spooler:
             "DELETE FROM batch WHERE rowid IN (SELECT rowid FROM batch WHERE acked_ns < ? ORDER BY acked_ns LIMIT ?)"
         )
         with self._disk(), transaction(self._database):
-            gone = self._database.execute(query, (self._now_ns() - self._retention_ns, PRUNE_ROWS)).rowcount
+            gone = self._database.execute(
+                query, (self._now_ns() - int(self._limits.days * DAY_NS), PRUNE_ROWS)
+            ).rowcount
         if gone < PRUNE_ROWS:
             self._pruned_ns = self._mono_ns()
 

@@ -72,7 +72,10 @@ def measure(outbox: Spooler, values: int) -> None:
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_everything_arrives_once_and_in_order_and_is_acknowledged(mqtt_broker, outbox, protocol):
-    with collecting(mqtt_broker.port) as collector, publishing(outbox, mqtt_broker.port, protocol, live=False) as publisher:
+    with (
+        collecting(mqtt_broker.port) as collector,
+        publishing(outbox, mqtt_broker.port, protocol, live=False) as publisher,
+    ):
         measure(outbox, 40_000)
         assert publisher.wait_drained(PATIENCE_S)
         assert [seq for _, seq in collector.batches] == list(range(1, 82))

@@ -18,7 +18,8 @@ import pytest
 from gateway import seal, spooler, wire
 from gateway.clock import Discipline
 from gateway.measurement import SECOND_NS
-from gateway.spooler import Spooler, SpoolError, SpoolFull, outbox_folder, read_batches
+from gateway.retention import Limits
+from gateway.spooler import Spooler, SpoolError, SpoolFull, outbox_folder, read_batches, read_gaps
 from tests.effort import examples
 from tests.gateway.batches import KEY, NOON_NS, ack, columns, equal
 
@@ -355,3 +356,84 @@ def test_an_outbox_that_is_closed_is_told_like_a_broken_disk(tmp_path: Path) -> 
     outbox.close()
     with pytest.raises(SpoolError, match="cannot be used"):
         outbox.pending(1)
+
+
+# --- what is given up is declared ----------------------------------------------------------------------
+
+
+def damage(folder: Path, change: str, *keys: int) -> None:
+    """Alter rows behind the outbox's back."""
+    with contextlib.closing(sqlite3.connect(folder / "outbox.db")) as database:
+        for seq in keys:
+            database.execute(f"UPDATE batch SET {change} WHERE seq = ?", (seq,))
+        database.commit()
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["payload = zeroblob(length(payload))", "n = n + 1", "first_ns = first_ns - 1", "last_ns = 'x'", "payload = 7"],
+)
+def test_a_damaged_row_is_never_sent_and_a_gap_record_takes_its_place(outbox, change):
+    outbox.put(columns(5000))
+    outbox.flush()
+    damage(outbox.folder, change, 4, 5, 9)
+    rows, found = outbox.pending(99), batches(outbox)
+    assert [row.seq for row in rows] == [1, 2, 3, 6, 7, 8, 10, 11, 12, 13]
+    gaps = [batch.fields["gap"] for batch in found if batch.header.kind == "gap"]
+    assert [(gap["ep"], gap["from_seq"], gap["to_seq"], gap["reason"]) for gap in gaps] == [
+        (outbox.epoch, 4, 5, "corrupt"),
+        (outbox.epoch, 9, 9, "corrupt"),
+    ]
+    assert (outbox.unacked(), outbox.counts()["damaged_batches"]) == (10, 3)
+    assert outbox.row((outbox.epoch, 9)) is None
+
+
+def test_a_damaged_row_that_is_sent_again_is_declared(outbox):
+    outbox.put(columns(600))
+    outbox.flush()
+    damage(outbox.folder, "payload = x'00'", 2)
+    assert outbox.row((outbox.epoch, 2)) is None
+    assert [(gap.from_seq, gap.to_seq, gap.n) for gap in read_gaps(outbox.folder / "outbox.db")] == [(2, 2, 500)]
+
+
+def test_a_damaged_gap_record_is_said_again(outbox):
+    outbox.put(columns(600))
+    outbox.flush()
+    damage(outbox.folder, "payload = x'00'", 2)
+    outbox.pending(9)
+    damage(outbox.folder, "payload = x'00'", 4)
+    found = [batch.fields["gap"] for batch in batches(outbox) if batch.header.kind == "gap"]
+    assert sorted((gap["from_seq"], gap["to_seq"]) for gap in found) == [(2, 2), (4, 4)]
+
+
+def test_an_outbox_over_its_limit_gives_up_evidence_first_then_the_oldest_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(spooler, "PRUNE_ROWS", 7)
+    kept: dict[tuple[bytes, int], int] = {}
+    with contextlib.closing(opened(tmp_path, limits=Limits(bytes=1 << 18))) as found:
+        for turn in range(60):
+            found.put(columns(1500, start_ns=NOON_NS + turn * 10**12))
+            found.flush()
+            kept |= {row.key: row.n for row in found.pending(999)}
+            if turn == 5:
+                found.acked(ack(found.epoch, 16))
+        used = found._database.execute("PRAGMA page_count").fetchone()[0] * 4096
+        assert used < 1.3 * (1 << 18), "the file does not grow beyond its limit"
+        held = {row.key for row in found.pending(999)}
+        gaps = read_gaps(tmp_path / "outbox.db")
+        given_up = {(gap.ep, seq) for gap in gaps for seq in range(gap.from_seq, gap.to_seq + 1)}
+        assert given_up
+        assert {gap.reason for gap in gaps} == {"outbox_full"}
+        assert not any(seq <= 16 for _, seq in given_up), "acknowledged rows went without a word"
+        assert {key for key in kept if key[1] > 16} == {key for key in held | given_up if key[1] > 16}
+        assert sum(gap.n for gap in gaps) == sum(kept[key] for key in given_up) == found.counts()["given_up_values"]
+        assert (found.epoch, 1) not in given_up, "a hello stays"
+        assert found.unacked() == len(held)
+
+
+def test_an_outbox_of_the_first_schema_is_taken_over(tmp_path):
+    with contextlib.closing(opened(tmp_path)) as old:
+        old.put(columns(600))
+    with contextlib.closing(sqlite3.connect(tmp_path / "outbox.db")) as database:
+        database.executescript("ALTER TABLE batch DROP COLUMN hash; DROP TABLE gap; PRAGMA user_version = 1")
+    with contextlib.closing(opened(tmp_path)) as found:
+        assert [row.n for row in found.pending(9)] == [0, 500, 100, 0]
