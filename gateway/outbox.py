@@ -138,6 +138,11 @@ def newer(ack: wire.Ack, last: tuple[int, bytes, int] | None) -> bool:
     return ack.gen[0] > generation or (ack.gen == (generation, random) and ack.n > n)
 
 
+def grown(ack: wire.Ack, generation: int | None) -> bool:
+    """Whether an accepted acknowledgement comes from a journal that may lack what an older one held."""
+    return generation is not None and ack.gen[0] > generation
+
+
 @dataclass(slots=True)
 class _Flight:
     """A batch on the way. tries: how often it was sent. due_ns: when it goes out again. live: by which lane."""
@@ -166,6 +171,7 @@ class Sender:
         self._stuck_ns: int | None = None
         self._srtt_ns: int | None = None
         self._heard_ns: int | None = None
+        self._generation: int | None = None
         self.resent = 0
 
     @property
@@ -298,10 +304,16 @@ class Sender:
             self.forget(key)
 
     def acked(self, ack: wire.Ack, now_ns: int) -> None:
-        """The collector's journal holds what the acknowledgement names; it has been accepted as newer."""
+        """The collector's journal holds what the acknowledgement names; it has been accepted as newer.
+
+        A journal of a higher generation is another one, restored from a backup: what it lacks is backlog again.
+        """
         back = self._heard_ns is not None and now_ns - self._heard_ns > self.rto_ns
         self._heard_ns = now_ns
         self._window = min(ack.win, MAX_WINDOW)
+        if grown(ack, self._generation):
+            self._lanes.rewind()
+        self._generation = ack.gen[0]
         for key in held(ack, self._flights):
             flight = self._flights.pop(key)
             self._bytes -= flight.size

@@ -104,3 +104,15 @@ def mark(database: sqlite3.Connection, ack: wire.Ack, now_ns: int) -> int:
     """Mark what an acknowledgement names; how many rows were not marked before."""
     query = "UPDATE batch SET acked_ns = ? WHERE epoch = ? AND seq BETWEEN ? AND ? AND acked_ns IS NULL"
     return sum(database.execute(query, (now_ns, *span)).rowcount for span in held_by(ack))
+
+
+def unmark(database: sqlite3.Connection, ack: wire.Ack) -> int:
+    """Undo the marks of all that an acknowledgement does not name; how many there were."""
+    undo = "UPDATE batch SET acked_ns = NULL WHERE acked_ns IS NOT NULL AND epoch"
+    named = [epoch.ep for epoch in ack.epochs]
+    undone = database.execute(f"{undo} NOT IN ({', '.join('?' * len(named))})", named).rowcount
+    for epoch in ack.epochs:
+        above = f"{undo} = ? AND seq > ?{' AND seq NOT BETWEEN ? AND ?' * len(epoch.have)}"
+        spans = [end for span in epoch.have for end in span]
+        undone += database.execute(above, (epoch.ep, epoch.upto, *spans)).rowcount
+    return undone

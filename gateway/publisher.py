@@ -248,7 +248,13 @@ class Publisher:
                 hint = "It comes from an older journal, or from another one whose generation is not higher"
                 self._say_bad_ack(hint, f"generation {ack.gen[0]} {ack.gen[1].hex()}")
             return
+        before = self._spooler.counts().get("refilled_batches", 0)
         self._spooler.acked(ack)
+        if lacking := self._spooler.counts().get("refilled_batches", 0) - before:
+            _log.warning(
+                "The collector's journal was restored from a backup; what it lacks is sent again",
+                gateway=self._gateway, batches=lacking, generation=ack.gen[0],
+            )  # fmt: skip
         self._sender.acked(ack, time.monotonic_ns())
         if self._silent:
             self._silent = False

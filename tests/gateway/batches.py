@@ -138,6 +138,7 @@ class Collector:
         self.batches: dict[tuple[bytes, int], wire.Batch] = {}
         self.states: list[bytes] = []
         self.key = COLLECTOR_KEY
+        self.gen = (1, bytes(8))
         # As from a journal that goes on counting: above what any collector before it has said.
         self._gateway, self._n, self._lock = gateway, time.monotonic_ns(), threading.Lock()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=protocol)
@@ -171,9 +172,7 @@ class Collector:
                 held.setdefault(ep, set()).add(seq)
             epochs = tuple(wire.EpochAck(ep, *ranges(seqs)) for ep, seqs in held.items())
             self._n += 1
-            said = wire.Ack(
-                gw=self._gateway, gen=(1, bytes(8)), n=self._n, epochs=epochs, win=self.win, now=time.time_ns()
-            )
+            said = wire.Ack(gw=self._gateway, gen=self.gen, n=self._n, epochs=epochs, win=self.win, now=time.time_ns())
         self._client.publish(wire.down_topic(self._gateway), sealed_ack(said, self.key), qos=1, retain=True)
 
     def publish(self, payload: bytes) -> None:

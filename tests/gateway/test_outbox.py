@@ -313,6 +313,17 @@ def test_a_back_fill_goes_in_the_order_of_the_stream():
     assert go(sender, shelf, 0) == list(range(1, 65))
 
 
+def test_a_journal_of_a_higher_generation_gets_what_it_lacks_after_what_is_live():
+    sender = Sender()
+    shelf = fly(sender, 40)
+    rows = dict(shelf.waiting)
+    acked(sender, shelf, MS, 40)
+    shelf.waiting = {key: row for key, row in rows.items() if key[1] > 5}
+    shelf.add(EPOCH)
+    sender.acked(ack(EPOCH, 5, gen=(2, b"restored")), 2 * MS)
+    assert go(sender, shelf, 2 * MS) == [41, *range(6, 41)]
+
+
 @given(st.integers(0, 2**32), st.integers(0, 400), st.integers(16, 300), st.integers(8, 64))
 @settings(max_examples=examples(60, 2000), deadline=None)
 def test_live_data_are_fresh_while_any_backlog_drains(seed, backlog, win, credit):

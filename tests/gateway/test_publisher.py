@@ -157,6 +157,22 @@ def test_a_collector_that_is_away_gets_everything_when_it_comes(mqtt_broker, out
             assert len(collector.batches) == 101
 
 
+def test_a_collector_restored_from_a_backup_is_filled_again_from_the_ring(mqtt_broker, outbox):
+    with collecting(mqtt_broker.port) as collector, publishing(outbox, mqtt_broker.port) as publisher:
+        measure(outbox, 50_000)
+        assert publisher.wait_drained(PATIENCE_S)
+        whole = dict(collector.batches)
+        with capture_logs() as logs:
+            collector.gen = (2, b"restored")
+            for seq in range(20, 102):
+                del collector.batches[outbox.epoch, seq]
+            collector.acknowledge()
+            wait_until(lambda: collector.batches.keys() == whole.keys())
+            assert publisher.wait_drained(PATIENCE_S)
+        assert [line["batches"] for line in logs] == [82]
+        assert len(set(collector.payloads)) == 101, "the same bytes again"
+
+
 def test_silence_makes_a_new_connection(mqtt_broker, outbox, monkeypatch):
     monkeypatch.setattr("gateway.outbox.RTO_MIN_NS", RTO_MIN_NS // 20)
     monkeypatch.setattr("gateway.outbox.SILENCE_NS", 10**8)

@@ -8,20 +8,25 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway import seal, spooler, wire
 from gateway.clock import Discipline
 from gateway.measurement import SECOND_NS
+from gateway.outbox import held, newer
 from gateway.retention import Limits
 from gateway.spooler import Spooler, SpoolError, SpoolFull, outbox_folder, read_batches, read_gaps
 from tests.effort import examples
-from tests.gateway.batches import KEY, NOON_NS, ack, columns, equal
+from tests.gateway.batches import EPOCH, KEY, NOON_NS, ack, columns, equal
 
 DAY_NS = 86400 * SECOND_NS
 
@@ -356,6 +361,51 @@ def test_an_outbox_that_is_closed_is_told_like_a_broken_disk(tmp_path: Path) -> 
     outbox.close()
     with pytest.raises(SpoolError, match="cannot be used"):
         outbox.pending(1)
+
+
+# --- a journal restored from a backup --------------------------------------------------------------------
+
+
+def test_a_restored_journal_takes_back_the_marks_of_what_it_lacks(tmp_path):
+    epochs = []
+    for _ in range(2):
+        with contextlib.closing(opened(tmp_path)) as found:
+            found.put(columns(3000))
+            found.flush()
+            epochs.append(found.epoch)
+    with contextlib.closing(opened(tmp_path)) as found:
+        everything = tuple(wire.EpochAck(epoch, 9) for epoch in (*epochs, found.epoch))
+        found.acked(replace(ack(b"", 0), epochs=everything))
+        assert found.drained()
+        older = (wire.EpochAck(epochs[1], 2, ((4, 5),)), wire.EpochAck(found.epoch, 1))
+        assert found.acked(replace(ack(b"", 0, gen=(2, b"restored")), epochs=older)) == 0
+        lacking = [(epochs[0], seq) for seq in range(1, 8)] + [(epochs[1], seq) for seq in (3, 6, 7)]
+        assert [row.key for row in found.pending(99)] == lacking
+        assert (found.unacked(), found.counts()["refilled_batches"]) == (10, 10)
+        assert found.acked(replace(ack(b"", 0, n=99), epochs=everything)) == 0, "the old journal's word is over"
+    with contextlib.closing(opened(tmp_path)) as found:
+        assert len(found.pending(99)) == 11, "also after a restart"
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 12), st.integers(0, 12), st.booleans()), max_size=6))
+@settings(max_examples=examples(25), deadline=None)
+def test_rows_wait_exactly_where_the_last_journal_lacks_them(acks):
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(opened(Path(folder))) as found:
+        found.put(columns(5000))
+        found.flush()
+        waiting, last = {(found.epoch, seq) for seq in range(1, 12)}, None
+        for n, (generation, upto, above, named) in enumerate(acks):
+            have = ((upto + 2, upto + 2 + above),)
+            said = ack(found.epoch if named else EPOCH, upto, n=n + 1, have=have, gen=(generation, bytes(8)))
+            everything = {(found.epoch, seq) for seq in range(1, 12)}
+            if newer(said, last):
+                if last and generation > last[0]:
+                    waiting = everything
+                waiting = waiting - set(held(said, everything))
+                last = (*said.gen, said.n)
+            found.acked(said)
+            assert {row.key for row in found.pending(99)} == waiting
+            assert found.unacked() == len(waiting)
 
 
 # --- what is given up is declared ----------------------------------------------------------------------
