@@ -38,20 +38,22 @@ from gateway.outbox_files import (
     end_reason,
     lock,
     next_counter,
-    open_database,
+    open_or_salvage,
     read_batches,
     read_gaps,
+    salvaged,
     set_meta,
     transaction,
 )
 from gateway.retention import Held, Limits, Room
-from gateway.seal import Chain, seal
+from gateway.salvage import Found, missing
+from gateway.seal import Chain, digest, seal, verify
 
 __all__ = ["Row", "SpoolError", "SpoolFull", "Spooler", "outbox_folder", "read_batches", "read_gaps"]
 
 _COUNTED = (
     "put", "sealed_values", "sealed_batches", "acked_batches", "acks_ignored", "given_up_batches", "given_up_values",
-    "refilled_batches",    "damaged_batches",
+    "refilled_batches", "salvaged_batches",    "damaged_batches",
 )  # fmt: skip
 DAY_NS = 86400 * SECOND_NS
 PRUNE_ROWS = 500  # rows deleted at once: 50,000 take 0.8 s, in which nothing could be committed
@@ -99,9 +101,13 @@ class Spooler:
         self.on_commit: Callable[[], None] | None = None
         self._lock = lock(self.folder)
         try:
-            self._database = open_database(self.folder / "outbox.db")
+            path = self.folder / "outbox.db"
+            public = key.public_key()
+            self._database, found = open_or_salvage(path, lambda payload: verify(payload, public))
             with self._disk():
-                self._start(version)
+                self._start(version, found)
+            if found is not None:
+                salvaged(path, int.from_bytes(self.epoch[:8]))
         except BaseException:
             os.close(self._lock)
             raise
@@ -141,10 +147,16 @@ class Spooler:
         self._prune()
         return len(parts)
 
-    def _commit(self, parts: Sequence[tuple[str, Columns, Mapping[str, Any]]], gone: Sequence[Held] = ()) -> None:
+    def _commit(
+        self,
+        parts: Sequence[tuple[str, Columns, Mapping[str, Any]]],
+        gone: Sequence[Held] = (),
+        *,
+        salvaged: Sequence[tuple[bytes, int, int, int, int, bytes]] = (),
+    ) -> None:
         """Seal parts (kind, columns, fields) and store them; the chain moves on only when they are on disk.
 
-        gone: rows to delete in the same transaction.
+        gone, salvaged: rows to delete, and sealed ones to store, in the same transaction.
         """
         if not parts and not gone:
             return
@@ -165,7 +177,7 @@ class Spooler:
             chain = chain.then(payload)
         with transaction(self._database):
             outbox_rows.delete(self._database, gone)
-            outbox_rows.insert(self._database, now_ns, rows)
+            outbox_rows.insert(self._database, now_ns, [*salvaged, *rows])
             outbox_rows.note_gaps(self._database, told)
             set_meta(self._database, last_epoch=chain.epoch, last_seq=chain.seq, last_hash=chain.hash)
         self._chain = chain
@@ -287,9 +299,12 @@ class Spooler:
 
     # --- start, upkeep ------------------------------------------------------------------------------------
 
-    def _start(self, version: str) -> None:
-        """A new epoch, chained to the last one, with its hello as first batch."""
+    def _start(self, version: str, found: Mapping[Key, Found] | None) -> None:
+        """A new epoch, chained to the last one, with its hello as first batch; found: what was salvaged."""
         meta = dict(self._database.execute("SELECT key, value FROM meta"))
+        if found:
+            last = found[max(found)]
+            meta |= {"last_epoch": last.key[0], "last_seq": last.key[1], "last_hash": digest(last.payload)}
         (self._unacked,) = self._database.execute("SELECT count(*) FROM batch WHERE acked_ns IS NULL").fetchone()
         if "ack_generation" in meta:
             self._last_ack = meta["ack_generation"], meta["ack_random"], meta["ack_n"]
@@ -299,7 +314,7 @@ class Spooler:
             "prev_ep": last_epoch,
             "prev_last_seq": meta.get("last_seq", 0),
             "prev_last_hash": last_hash,
-            "reason": end_reason(meta, boot),
+            "reason": end_reason(meta, boot) if found is None else "corrupt",
             "version": version,
             "boot_id": boot,
         }
@@ -307,7 +322,12 @@ class Spooler:
         self._chain = Chain(counter.to_bytes(8) + os.urandom(8), 0, last_hash)
         with transaction(self._database):
             set_meta(self._database, clean=0, boot_id=boot)
-        self._commit([("hello", empty_columns(), hello)])
+        rows = [] if found is None else [one.row for _, one in sorted(found.items())]
+        said = missing(found or {})
+        gaps = [("gap", empty_columns(), gap.fields()) for gap in said]
+        self._commit([("hello", empty_columns(), hello), *gaps], salvaged=rows)
+        self._unacked += len(rows)
+        self._counts["salvaged_batches"] = len(rows)
 
     def _make_room(self) -> None:
         """Over the limit: a few rows go, acknowledged ones first, others with a record that says so."""
