@@ -164,6 +164,8 @@ class Spooler:
         now_ns, mono_ns = self._now_ns(), self._mono_ns()
         clk = self._clock.observe(now_ns, mono_ns, self._discipline())
         low = self._low(chain)
+        # Before the values that were measured by the changed clock.
+        parts = [*(("clock", empty_columns(), change.fields()) for change in self._clock.changes), *parts]
         for kind, columns, fields in parts:
             header = wire.Header(
                 plant=self.plant, gw=self.gateway, ep=chain.epoch, seq=chain.seq + 1, prev=chain.hash, low=low,
@@ -181,6 +183,7 @@ class Spooler:
             outbox_rows.note_gaps(self._database, told)
             set_meta(self._database, last_epoch=chain.epoch, last_seq=chain.seq, last_hash=chain.hash)
         self._chain = chain
+        self._clock.recorded()
         self._unacked += len(rows)
         self._counts["sealed_batches"] += len(rows)
         self._counts["sealed_values"] += sum(row[2] for row in rows)

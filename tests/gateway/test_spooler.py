@@ -238,6 +238,28 @@ def test_batches_carry_both_clocks_and_what_the_clock_is_worth(tmp_path):
     assert (header.clk.state, header.clk.err_ms, header.clk.step_id) == ("synced", 7, 1)
 
 
+def test_a_step_is_a_record_before_the_values_of_the_new_clock_and_survives_a_full_disk(tmp_path):
+    hands = Hands()
+    with contextlib.closing(opened(tmp_path, hands)) as found:
+        hands.forward(SECOND_NS)
+        hands.wall_ns -= 3600 * SECOND_NS
+        pages = found._database.execute("PRAGMA page_count").fetchone()[0]
+        found._database.execute(f"PRAGMA max_page_count = {pages}")
+        found.put(columns(5000))
+        with pytest.raises(SpoolFull):
+            found.flush()
+        found._database.execute("PRAGMA max_page_count = 100000")
+        found.flush()
+        record = batches(found)[1]
+        assert [b.header.kind for b in batches(found)] == ["hello", "clock"] + ["data"] * 10
+    assert record.fields["clock"] == {
+        "mono_ns": SECOND_NS,
+        "wall_before_ns": NOON_NS + SECOND_NS,
+        "wall_after_ns": NOON_NS - 3599 * SECOND_NS,
+        "step_id": 1,
+    }
+
+
 def test_an_outbox_has_one_user(tmp_path):
     with contextlib.closing(opened(tmp_path)), pytest.raises(SpoolError, match="another process"):
         opened(tmp_path)
