@@ -324,9 +324,12 @@ class Sender:
             for flight in self._flights.values():
                 flight.due_ns, flight.tries = now_ns, 1
 
-    def silent(self, now_ns: int) -> bool:
-        """Whether nothing was acknowledged for so long that the connection itself is doubted."""
-        if not (self._acknowledged and self._flights) or self._heard_ns is None:
+    def silent(self, now_ns: int, *, waiting: bool) -> bool:
+        """Whether nothing was acknowledged for so long that the connection itself is doubted.
+
+        waiting: whether the outbox holds anything without acknowledgement.
+        """
+        if not (self._acknowledged and waiting) or self._heard_ns is None:
             return False
         return now_ns - self._heard_ns > max(3 * self.rto_ns, SILENCE_NS)
 

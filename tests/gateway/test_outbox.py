@@ -174,6 +174,7 @@ def test_no_credit_stops_everything_until_the_next_connection():
     sender = Sender()
     shelf = fly(sender, 3)
     acked(sender, shelf, MS, 1, win=0)
+    assert sender.silent(61 * SECOND_NS, waiting=True), "also when it has forbidden to send and gone away"
     assert (sender.room, sender.overdue(10**12), sender.next_ns()) == (0, [], None)
     assert go(sender, shelf, MS) == []
     sender.connected(2 * MS)
@@ -241,12 +242,12 @@ def test_a_new_connection_starts_from_the_oldest():
 def test_a_minute_without_acknowledgement_is_a_reason_to_doubt_the_connection():
     sender = Sender()
     sender.connected(0)
-    assert not sender.silent(10**12), "nothing is on the way"
+    assert not sender.silent(10**12, waiting=False), "nothing waits"
     fly(sender, 1)
-    assert not sender.silent(60 * SECOND_NS)
-    assert sender.silent(61 * SECOND_NS)
+    assert not sender.silent(60 * SECOND_NS, waiting=True)
+    assert sender.silent(61 * SECOND_NS, waiting=True)
     sender.acked(ack(EPOCH, 0), 61 * SECOND_NS)
-    assert not sender.silent(62 * SECOND_NS)
+    assert not sender.silent(62 * SECOND_NS, waiting=True)
 
 
 def test_a_puback_frees_the_window_only_where_no_acknowledgement_can():
@@ -255,7 +256,7 @@ def test_a_puback_frees_the_window_only_where_no_acknowledgement_can():
         fly(sender, 2)
         sender.puback((EPOCH, 1))
         assert sender.flying == (2 if acknowledged else 1)
-        assert not Sender(acknowledged=False).silent(10**12)
+        assert not Sender(acknowledged=False).silent(10**12, waiting=True)
 
 
 def test_a_row_that_is_gone_is_forgotten():

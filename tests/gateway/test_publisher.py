@@ -179,8 +179,10 @@ def test_silence_makes_a_new_connection(mqtt_broker, outbox, monkeypatch):
     monkeypatch.setattr("gateway.publisher.RETRY_S", (0.05, 0.1))
     with capture_logs() as logs, publishing(outbox, mqtt_broker.port):
         wait_until(lambda: sum(line["event"] == "Connected to the broker" for line in logs) >= 2)
-    said = [line["event"] for line in logs if line["event"].startswith("The collector has acknowledged nothing")]
-    assert len(said) == 1, "once, not at every try"
+    standing = ("The collector has acknowledged nothing", "The broker does not pass batches on")
+    said = [line["event"] for line in logs if line["event"].startswith(standing)]
+    assert said, "nobody listens, nobody acknowledges"
+    assert len(said) == len(set(said)), "once, not at every try"
 
 
 def forged(outbox: Spooler) -> dict[str, Callable[[], bytes]]:
@@ -274,10 +276,25 @@ def test_access_rules_that_forbid_publishing_are_said(mosquitto, outbox, tmp_pat
     with (
         running(mosquitto, tmp_path, "allow_anonymous true", f"acl_file {rules}") as strict,
         capture_logs() as logs,
-        publishing(outbox, strict.port),
+        publishing(outbox, strict.port) as publisher,
     ):
         wait_until(lambda: any(line.get("reason") == "Not authorized" for line in logs))
         assert outbox.unacked() == 1
+        measure(outbox, 5000)
+        wait_until(lambda: publisher._delivery.refused >= 10)
+    assert sum("does not pass batches on" in line["event"] for line in logs) == 1, "once, not for every batch"
+    assert publisher._state_now()["delivery"]["state"] == "not_authorized"
+
+
+def test_a_broker_without_a_collector_and_one_that_takes_no_large_packet_are_said(mosquitto, outbox, tmp_path):
+    with running(mosquitto, tmp_path) as lonely, capture_logs() as logs, publishing(outbox, lonely.port) as publisher:
+        wait_until(lambda: publisher._delivery.now.state == "no_subscriber")
+        wait_until(lambda: any("No matching subscribers" in line.get("reason", "") for line in logs))
+    with (
+        running(mosquitto, tmp_path, "allow_anonymous true", "max_packet_size 300") as narrow,
+        publishing(outbox, narrow.port) as publisher,
+    ):
+        wait_until(lambda: publisher._delivery.now.state == "packet_too_large")
 
 
 def test_a_password_that_is_wrong_is_said_and_a_right_one_opens(mosquitto, outbox, tmp_path):
