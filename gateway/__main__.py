@@ -77,7 +77,7 @@ def run(
         key = _key(plan)
         spooler = Spooler(
             outbox_folder(plan.site.data_dir, plan.gateway), plan.site.plant.id, plan.gateway, key,
-            discipline=kernel_discipline, version=importlib.metadata.version("emitwatch"),
+            limits=plan.site.outbox, discipline=kernel_discipline, version=importlib.metadata.version("emitwatch"),
         )  # fmt: skip
     except (FaultyFiles, CannotStart, IdentityError, SpoolError) as error:
         sys.stderr.write(f"{error}\n")

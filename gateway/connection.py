@@ -21,7 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway import wire
-from gateway.outbox import Key
+from gateway.lanes import Key
 from gateway.settings import Broker
 
 KEEPALIVE_S = 20  # a half-open connection shows after 1.5 times this
@@ -38,7 +38,7 @@ class BrokerError(Exception):
 class Event:
     """What happened on a connection.
 
-    payload: of an acknowledgement. mid: a publish the broker answered. reason: why it refuses, "" = it does not.
+    payload: of an acknowledgement. mid: a publish the broker answered. reason, code: why it refuses, "" = it does not.
     No payload and no mid: the connection changed (see `answered`, `problem`), or the broker refuses to
     hand out acknowledgements.
     """
@@ -46,13 +46,14 @@ class Event:
     payload: bytes | None = None
     mid: int | None = None
     reason: str = ""
+    code: int = 0
 
 
 @dataclass(slots=True)
 class Connection:
     """One connection of a gateway to the broker.
 
-    answered: the broker took it. problem: why it ended or never was; "" = it stands.
+    answered: the broker took it. problem: why it ended or never was; "" = it stands. code: why the broker did.
     """
 
     broker: Broker
@@ -62,6 +63,7 @@ class Connection:
     note: Callable[[Event], None]
     answered: bool = False
     problem: str = ""
+    code: int = 0
     receive_max: int = UNPUBACKED
     _client: mqtt.Client = field(init=False)
     _keys: dict[int, Key] = field(default_factory=dict)
@@ -150,13 +152,14 @@ class Connection:
         self, _: mqtt.Client, __: object, ___: mqtt.DisconnectFlags, reason: ReasonCode, ____: Properties | None
     ) -> None:
         self.problem = self.problem or f"disconnected: {reason}"
+        self.code = reason.value
         self.note(Event())
 
     def _on_message(self, _: mqtt.Client, __: object, message: mqtt.MQTTMessage) -> None:
         self.note(Event(payload=bytes(message.payload)))
 
     def _on_publish(self, _: mqtt.Client, __: object, mid: int, reason: ReasonCode, ___: Properties) -> None:
-        self.note(Event(mid=mid, reason=str(reason) if reason.value else ""))
+        self.note(Event(mid=mid, reason=str(reason) if reason.value else "", code=reason.value))
 
     def _on_subscribe(
         self, _: mqtt.Client, __: object, ___: int, reasons: list[ReasonCode], ____: Properties | None

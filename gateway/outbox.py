@@ -4,11 +4,12 @@
 `wire.MAX_VALUES` of them and `wire.MAX_BODY` bytes, whatever span of measured time they cover. A
 backlog that is put at once therefore travels in full batches.
 
-`Sender` decides what goes out when. Batches leave in the order of the stream; up to a window of
-them may be on the way. Only the collector's signed acknowledgement ends a batch's journey: the
-broker's PUBACK says that the broker has it, and brokers throw away what they have. What is not
-acknowledged in time goes out again, each time after twice the wait. A new connection starts again
-from the oldest batch without acknowledgement.
+`Sender` decides what goes out when: what is overdue, then the live lane, then the backlog
+(`gateway.lanes`). Up to a window of batches may be on the way; while there is backlog, half of it is
+the backlog's. Only the collector's signed acknowledgement ends a batch's journey: the broker's
+PUBACK says that the broker has it, and brokers throw away what they have. What is not acknowledged
+in time goes out again, each time after twice the wait. A new connection starts again with all that
+is without acknowledgement.
 
 Pure: `now` is monotonic time, everything else is data.
 """
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway import wire
+from gateway.lanes import START, TAIL, Key, Lanes, Row, Spool
 from gateway.measurement import SECOND_NS, Columns, concatenate
 
 MAX_SPAN_NS = SECOND_NS  # real time between the first and the last value put into one batch
@@ -29,13 +31,13 @@ HOLD_NS = SECOND_NS // 2  # how long a value waits for company before it is seal
 MAX_WAITING = 1_000_000  # values kept in memory while the disk refuses them: 14 h of the reference site, 20 MB
 
 WINDOW = 64  # batches on the way while the collector has not said more
-MAX_WINDOW = 1024  # what the collector may raise it to: 2 to 64 MB
+WINDOW_BYTES = 1 << 20  # and their bytes; grows with the window
+MAX_WINDOW = 1024  # what the collector may raise it to: 16 MB
+PAGE_ROWS = 64  # rows asked of the spool at once: a window of full batches must not lie in memory twice
+STALE_NS = 3 * SECOND_NS  # a live lane without credit for so long is no longer live: it jumps to the newest
 RTO_MIN_NS = 2 * SECOND_NS
 RTO_MAX_NS = 60 * SECOND_NS
 SILENCE_NS = 60 * SECOND_NS  # without acknowledgement, after which the connection itself is doubted
-
-Key = tuple[bytes, int]  # epoch and seq
-START: Key = (b"", 0)
 
 
 class Outbox:
@@ -136,13 +138,19 @@ def newer(ack: wire.Ack, last: tuple[int, bytes, int] | None) -> bool:
     return ack.gen[0] > generation or (ack.gen == (generation, random) and ack.n > n)
 
 
+def grown(ack: wire.Ack, generation: int | None) -> bool:
+    """Whether an accepted acknowledgement comes from a journal that may lack what an older one held."""
+    return generation is not None and ack.gen[0] > generation
+
+
 @dataclass(slots=True)
 class _Flight:
-    """A batch on the way. tries: how often it was sent. due_ns: when it goes out again."""
+    """A batch on the way. tries: how often it was sent. due_ns: when it goes out again. live: by which lane."""
 
     size: int
     sent_ns: int
     due_ns: int
+    live: bool
     tries: int = 1
 
 
@@ -151,20 +159,24 @@ class Sender:
 
     acknowledged: False while the gateway does not know the collector's key, so that no
     acknowledgement can count; then the broker's PUBACK moves the window on (and frees no row).
+    live: False for a back-fill, which has nothing live and goes out in the order of the stream.
     """
 
-    def __init__(self, *, acknowledged: bool = True) -> None:
-        self._acknowledged = acknowledged
+    def __init__(self, *, acknowledged: bool = True, live: bool = True) -> None:
+        self._acknowledged, self._live = acknowledged, live
         self._flights: dict[Key, _Flight] = {}
+        self._lanes, self._begun = Lanes(), False
         self._window = WINDOW
+        self._bytes = 0
+        self._stuck_ns: int | None = None
         self._srtt_ns: int | None = None
         self._heard_ns: int | None = None
-        self.after = START
+        self._generation: int | None = None
         self.resent = 0
 
     @property
     def room(self) -> int:
-        """How many further batches may be sent now: those after `after`."""
+        """How many further batches may be on the way."""
         return max(0, self._window - len(self._flights))
 
     @property
@@ -178,23 +190,91 @@ class Sender:
         return min(max(4 * (self._srtt_ns or 0), RTO_MIN_NS), RTO_MAX_NS)
 
     def connected(self, now_ns: int) -> None:
-        """A new connection: nothing is on the way, the oldest batch without acknowledgement is next."""
+        """A new connection: nothing is on the way, the lanes begin anew."""
         self._flights.clear()
-        self._window = WINDOW
-        self._heard_ns = now_ns
-        self.after = START
+        self._window, self._bytes = WINDOW, 0
+        self._heard_ns, self._stuck_ns, self._begun = now_ns, None, False
 
-    def sent(self, key: Key, size: int, now_ns: int) -> None:
-        """A batch went out, for the first time or again."""
-        if flight := self._flights.get(key):
+    def turn(self, spool: Spool, credit: int, now_ns: int) -> list[Row]:
+        """The batches that go out now, in this order, counted as sent. credit: how many the broker takes.
+
+        The spool is asked for a few rows at a time, so call it again while it returns any.
+        """
+        self._place(spool, now_ns)
+        again: list[Row] = []
+        for key in self.overdue(now_ns)[: min(credit, PAGE_ROWS)]:
+            if row := spool.row(key):
+                self._sent(row, now_ns, live=False)
+                again.append(row)
+            else:
+                self.forget(key)
+        live = self._send_live(spool, min(credit - len(again), PAGE_ROWS), now_ns)
+        return again + live + self._send_backlog(spool, min(credit - len(again) - len(live), PAGE_ROWS), now_ns)
+
+    def _place(self, spool: Spool, now_ns: int) -> None:
+        """Where the live lane goes on, on a new connection and after it had no credit for long."""
+        if not self._begun:
+            self._lanes.begin(spool.tail(TAIL) if self._live else START)
+            self._begun = True
+        if not self._live_room():
+            self._stuck_ns = now_ns if self._stuck_ns is None else self._stuck_ns
+            return
+        if self._live and self._stuck_ns is not None and now_ns - self._stuck_ns > STALE_NS:
+            self._lanes.jump(spool.tail(TAIL))
+        self._stuck_ns = None
+
+    def _live_room(self) -> int:
+        """How many batches the live lane may send: half of the window belongs to the backlog, while there is some."""
+        if not self._lanes.behind:
+            return self.room
+        backlog = sum(not flight.live for flight in self._flights.values())
+        return max(0, self.room - max(0, self._window - self._window // 2 - backlog))
+
+    def _send_live(self, spool: Spool, credit: int, now_ns: int) -> list[Row]:
+        room, sent = min(self._live_room(), credit), []
+        if room > 0:
+            for row in spool.pending(room, self._lanes.live):
+                if not self._fits(row):
+                    break
+                self._lanes.went_live(row.key)
+                self._sent(row, now_ns, live=True)
+                sent.append(row)
+        return sent
+
+    def _send_backlog(self, spool: Spool, credit: int, now_ns: int) -> list[Row]:
+        sent: list[Row] = []
+        while self._lanes.behind and (room := min(self.room, credit - len(sent))) > 0:
+            rows = spool.pending(room, self._lanes.backlog)
+            for row in rows:
+                if row.key > self._lanes.live:
+                    rows = []
+                    break
+                flies = row.key in self._flights
+                if not (flies or self._fits(row)):
+                    return sent
+                self._lanes.went_back(row.key)
+                if not flies:
+                    self._sent(row, now_ns, live=False)
+                    sent.append(row)
+            if not rows:
+                self._lanes.caught_up()
+        return sent
+
+    def _fits(self, row: Row) -> bool:
+        """Whether a batch's bytes may be on the way as well; one batch always may."""
+        most = max(WINDOW_BYTES, self._window * (WINDOW_BYTES // WINDOW))
+        return not self._flights or self._bytes + len(row.payload) <= most
+
+    def _sent(self, row: Row, now_ns: int, *, live: bool) -> None:
+        """A batch goes out, for the first time or again."""
+        if flight := self._flights.get(row.key):
             flight.tries += 1
             flight.sent_ns = now_ns
-            flight.due_ns = now_ns + self._wait_ns(key, flight.tries)
+            flight.due_ns = now_ns + self._wait_ns(row.key, flight.tries)
             self.resent += 1
             return
-        assert key > self.after, "batches leave in the order of the stream"
-        self.after = key
-        self._flights[key] = _Flight(size, now_ns, now_ns + self._wait_ns(key, 1))
+        self._bytes += len(row.payload)
+        self._flights[row.key] = _Flight(len(row.payload), now_ns, now_ns + self._wait_ns(row.key, 1), live)
 
     def _wait_ns(self, key: Key, tries: int) -> int:
         """RTO, doubled per retry, +-20 %: a thousand gateways must not send again in step."""
@@ -203,10 +283,11 @@ class Sender:
         return int(wait * (0.8 + 0.4 * jitter))
 
     def overdue(self, now_ns: int) -> list[Key]:
-        """The batches to send again now, oldest first; none while the collector gives no credit."""
+        """The batches to send again now, live ones first; none while the collector gives no credit."""
         if not self._window:
             return []
-        return sorted(key for key, flight in self._flights.items() if flight.due_ns <= now_ns)
+        due = ((not flight.live, key) for key, flight in self._flights.items() if flight.due_ns <= now_ns)
+        return [key for _, key in sorted(due)]
 
     def next_ns(self) -> int | None:
         """When the next batch becomes overdue; None while nothing is on the way. [ns, monotonic]"""
@@ -214,7 +295,8 @@ class Sender:
 
     def forget(self, key: Key) -> None:
         """A batch that needs no sending any more."""
-        self._flights.pop(key, None)
+        if flight := self._flights.pop(key, None):
+            self._bytes -= flight.size
 
     def puback(self, key: Key) -> None:
         """The broker has a batch; that ends its journey only where no acknowledgement can."""
@@ -222,12 +304,19 @@ class Sender:
             self.forget(key)
 
     def acked(self, ack: wire.Ack, now_ns: int) -> None:
-        """The collector's journal holds what the acknowledgement names; it has been accepted as newer."""
+        """The collector's journal holds what the acknowledgement names; it has been accepted as newer.
+
+        A journal of a higher generation is another one, restored from a backup: what it lacks is backlog again.
+        """
         back = self._heard_ns is not None and now_ns - self._heard_ns > self.rto_ns
         self._heard_ns = now_ns
         self._window = min(ack.win, MAX_WINDOW)
+        if grown(ack, self._generation):
+            self._lanes.rewind()
+        self._generation = ack.gen[0]
         for key in held(ack, self._flights):
             flight = self._flights.pop(key)
+            self._bytes -= flight.size
             if flight.tries == 1:  # a batch sent twice does not tell which one was answered (Karn)
                 rtt = now_ns - flight.sent_ns
                 self._srtt_ns = rtt if self._srtt_ns is None else (7 * self._srtt_ns + rtt) // 8
@@ -235,9 +324,12 @@ class Sender:
             for flight in self._flights.values():
                 flight.due_ns, flight.tries = now_ns, 1
 
-    def silent(self, now_ns: int) -> bool:
-        """Whether nothing was acknowledged for so long that the connection itself is doubted."""
-        if not (self._acknowledged and self._flights) or self._heard_ns is None:
+    def silent(self, now_ns: int, *, waiting: bool) -> bool:
+        """Whether nothing was acknowledged for so long that the connection itself is doubted.
+
+        waiting: whether the outbox holds anything without acknowledgement.
+        """
+        if not (self._acknowledged and waiting) or self._heard_ns is None:
             return False
         return now_ns - self._heard_ns > max(3 * self.rto_ns, SILENCE_NS)
 

@@ -21,12 +21,13 @@ from typing import Any, Protocol
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from gateway import seal, wire
+from gateway import delivery, lanes, seal, wire
 from gateway.connection import CONNECT_S, Connection, Event, tls_context
+from gateway.delivery import Delivery, Obstacle
 from gateway.measurement import SECOND_NS
-from gateway.outbox import Key, Sender
+from gateway.outbox import Sender
 from gateway.settings import Broker
-from gateway.spooler import Row, SpoolError
+from gateway.spooler import SpoolError
 
 RETRY_S = (0.5, 30.0)  # wait after a failed connection, first and longest
 STATE_EVERY_NS = 30 * SECOND_NS
@@ -34,7 +35,7 @@ STATE_EVERY_NS = 30 * SECOND_NS
 _log = structlog.get_logger("gateway.publisher")
 
 
-class Spool(Protocol):
+class Spool(lanes.Spool, Protocol):
     """What the publisher needs of `spooler.Spooler`."""
 
     on_commit: Callable[[], None] | None
@@ -47,12 +48,6 @@ class Spool(Protocol):
     @property
     def generation(self) -> tuple[int, bytes] | None:
         """The journal that acknowledged last."""
-
-    def pending(self, limit: int, after: Key) -> list[Row]:
-        """Rows without acknowledgement above a key, in order."""
-
-    def row(self, key: Key) -> Row | None:
-        """One row, if it is still without acknowledgement."""
 
     def accepts(self, ack: wire.Ack) -> bool:
         """Whether an acknowledgement is for this gateway and above the last one."""
@@ -72,6 +67,7 @@ class Publisher:
 
     collector_key: whose acknowledgements count; None = none do, everything stays in the outbox.
     state: what else to say on the state topic (links, clock); called from the publisher's thread.
+    live: False for a back-fill, which goes out in the order of the stream.
     """
 
     def __init__(
@@ -83,16 +79,17 @@ class Publisher:
         collector_key: Ed25519PublicKey | None,
         *,
         state: Callable[[], Mapping[str, Any]] = dict,
+        live: bool = True,
     ) -> None:
         self._broker, self._password, self._gateway = broker, password, gateway
         self._spooler, self._collector_key, self._state = spooler, collector_key, state
         self._tls = tls_context(broker)
-        self._sender = Sender(acknowledged=collector_key is not None)
+        self._sender = Sender(acknowledged=collector_key is not None, live=live)
         self._changed = threading.Condition()
         self._events: deque[Event] = deque()
         self._poked = self._stopping = False
-        self._refusal = self._bad_ack = ""
-        self._silent = False
+        self._bad_ack = ""
+        self._delivery = Delivery()
         self._thread = threading.Thread(target=self._run, name=f"publisher {gateway}", daemon=True)
         self.connected = False
         spooler.on_commit = self.notify
@@ -160,6 +157,8 @@ class Publisher:
                 _log.exception("The publisher failed; it connects again, the outbox keeps all", gateway=self._gateway)
                 wait_s = RETRY_S[1]
             self.connected = False
+            if connection.code in delivery.REASONS:
+                self._say(self._delivery.answered(connection.code, time.monotonic_ns()), connection.problem)
             connection.close()
             if not self._stopping:
                 away = True
@@ -206,8 +205,8 @@ class Publisher:
                 connection.publish_state(self._state_now())
                 state_ns = now_ns + STATE_EVERY_NS
             self._send(connection, now_ns)
-            if self._sender.silent(now_ns):
-                self._say_silent()
+            if self._sender.silent(now_ns, waiting=not self._spooler.drained()):
+                self._say(self._delivery.silence(now_ns))
                 return
             self._wait(state_ns)
 
@@ -219,19 +218,10 @@ class Publisher:
             self._changed.wait_for(lambda: self._events or self._poked or self._stopping, seconds)
 
     def _send(self, connection: Connection, now_ns: int) -> None:
-        """What is overdue, then what is new, as far as window and broker allow."""
-        for key in self._sender.overdue(now_ns)[: connection.room]:
-            row = self._spooler.row(key)
-            if row is None:
-                self._sender.forget(key)
-            else:
+        """What the sender gives out, as far as window and broker allow."""
+        while not connection.problem and (rows := self._sender.turn(self._spooler, connection.room, now_ns)):
+            for row in rows:
                 connection.publish(row.key, row.payload)
-                self._sender.sent(key, len(row.payload), now_ns)
-        room = min(self._sender.room, connection.room)
-        if room > 0:
-            for row in self._spooler.pending(room, self._sender.after):
-                connection.publish(row.key, row.payload)
-                self._sender.sent(row.key, len(row.payload), now_ns)
 
     # --- what the broker and the collector say ---------------------------------------------------------------
 
@@ -241,7 +231,7 @@ class Publisher:
         elif event.mid is not None:
             if key := connection.answered_key(event.mid):
                 self._sender.puback(key)
-            self._say_refusal(event.reason)
+            self._say(self._delivery.answered(event.code, time.monotonic_ns()), event.reason)
         elif event.reason:
             _log.error(
                 "The broker hands out no acknowledgements, so the outbox fills up; check its access rules",
@@ -261,11 +251,15 @@ class Publisher:
                 hint = "It comes from an older journal, or from another one whose generation is not higher"
                 self._say_bad_ack(hint, f"generation {ack.gen[0]} {ack.gen[1].hex()}")
             return
-        self._spooler.acked(ack)
+        before = self._spooler.counts().get("refilled_batches", 0)
+        marked = self._spooler.acked(ack)
+        self._say(self._delivery.heard(time.monotonic_ns(), progress=marked > 0))
+        if lacking := self._spooler.counts().get("refilled_batches", 0) - before:
+            _log.warning(
+                "The collector's journal was restored from a backup; what it lacks is sent again",
+                gateway=self._gateway, batches=lacking, generation=ack.gen[0],
+            )  # fmt: skip
         self._sender.acked(ack, time.monotonic_ns())
-        if self._silent:
-            self._silent = False
-            _log.info("The collector acknowledges again", gateway=self._gateway)
         with self._changed:
             self._changed.notify_all()
 
@@ -275,34 +269,33 @@ class Publisher:
             self._bad_ack = problem
             _log.error("An acknowledgement is ignored", gateway=self._gateway, problem=problem, hint=hint)
 
-    def _say_refusal(self, reason: str) -> None:
-        """The broker's answer to publishing, once each time it changes."""
-        if reason == self._refusal:
+    def _say(self, found: Obstacle | None, reason: str = "") -> None:
+        """How delivery stands, once each time it changes. reason: the broker's words."""
+        if found is None:
             return
-        self._refusal = reason
-        if reason:
-            _log.warning(
-                "The broker does not pass batches on; they stay in the outbox", gateway=self._gateway, reason=reason
-            )
-        else:
-            _log.info("The broker passes batches on", gateway=self._gateway)
-
-    def _say_silent(self) -> None:
-        if not self._silent:
-            self._silent = True
+        if found is delivery.NONE:
+            _log.info("Batches are delivered again", gateway=self._gateway)
+        elif found is delivery.SILENT:
             _log.warning(
                 "The collector has acknowledged nothing for a minute; everything stays in the outbox",
-                gateway=self._gateway, unacked_batches=self._spooler.counts().get("unacked_batches"),
+                gateway=self._gateway, unacked_batches=self._spooler.counts().get("unacked_batches"), hint=found.hint,
+            )  # fmt: skip
+        else:
+            _log.warning(
+                "The broker does not pass batches on; they stay in the outbox",
+                gateway=self._gateway, problem=found.what, reason=reason, hint=found.hint,
             )  # fmt: skip
 
     def _state_now(self) -> dict[str, Any]:
+        standing = self._delivery.now
         return {
             "state": "online",
             "plant": self._spooler.plant,
             "gateway": self._gateway,
             "epoch": self._spooler.epoch.hex(),
             "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-            "broker_refusal": self._refusal,
+            "delivery": {"state": standing.state, "problem": standing.what, "hint": standing.hint},
+            "refused_batches": self._delivery.refused,
             "resent_batches": self._sender.resent,
             **self._spooler.counts(),
             **self._state(),

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 from gateway.document import REQUIRED, Document, Fault, Table, parse_document
+from gateway.retention import MAX_BYTES, RING_DAYS, Limits
 
 OTHERS = ("store", "api", "alerts", "recipient", "channel")
 KINDS = ("noise", "stack", "water")
@@ -148,6 +149,7 @@ class Site:
     gateways: tuple[GatewaySettings, ...]
     collector_key: str
     folders: Folders
+    outbox: Limits
 
     def path(self, relative: str) -> str:
         """A path of the site file, from where it stands."""
@@ -195,11 +197,19 @@ def scan_site(text: str, file: str) -> tuple[Site, list[Fault]]:
                 profiles=table.texts("profiles", []),
                 channels=table.texts("channels", []),
             )
+        outbox = _outbox(root.table("outbox"))
     site = Site(
         document=document, base=str(PurePath(file).parent), plant=plant, broker=broker, points=points,
-        sensors=sensors, gateways=gateways, collector_key=key, folders=folders,
+        sensors=sensors, gateways=gateways, collector_key=key, folders=folders, outbox=outbox,
     )  # fmt: skip
     return site, unreadable or faults  # of a text that is no TOML nothing is missing: nothing was read
+
+
+def _outbox(table: Table) -> Limits:
+    with table:
+        days = table.number("days", RING_DAYS, low=1, high=3660)
+        max_mb = table.integer("max_mb", MAX_BYTES >> 20, low=64, high=1 << 24)
+        return Limits(days=days or RING_DAYS, bytes=(max_mb or 0) << 20)
 
 
 def label(table: Table, key: str, default: str) -> Label:

@@ -80,7 +80,8 @@ class _Stream:
         folder = outbox_folder(site.data_dir, gateway)
         key, _ = load_or_create_key(folder / "key")
         self.spooler = Spooler(folder, site.plant.id, gateway, key, now_ns=self._clock, mono_ns=self._clock)
-        self.publisher = Publisher(site.broker, None, gateway, self.spooler, public_key(site.collector_key))
+        collector = public_key(site.collector_key)
+        self.publisher = Publisher(site.broker, None, gateway, self.spooler, collector, live=False)
 
     def _clock(self) -> int:
         return self.now_ns

@@ -6,7 +6,7 @@ import contextlib
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +138,7 @@ class Collector:
         self.batches: dict[tuple[bytes, int], wire.Batch] = {}
         self.states: list[bytes] = []
         self.key = COLLECTOR_KEY
+        self.gen = (1, bytes(8))
         # As from a journal that goes on counting: above what any collector before it has said.
         self._gateway, self._n, self._lock = gateway, time.monotonic_ns(), threading.Lock()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=protocol)
@@ -169,11 +170,9 @@ class Collector:
             held: dict[bytes, set[int]] = {}
             for ep, seq in self.batches:
                 held.setdefault(ep, set()).add(seq)
-            epochs = tuple(wire.EpochAck(ep, *_held(seqs)) for ep, seqs in held.items())
+            epochs = tuple(wire.EpochAck(ep, *ranges(seqs)) for ep, seqs in held.items())
             self._n += 1
-            said = wire.Ack(
-                gw=self._gateway, gen=(1, bytes(8)), n=self._n, epochs=epochs, win=self.win, now=time.time_ns()
-            )
+            said = wire.Ack(gw=self._gateway, gen=self.gen, n=self._n, epochs=epochs, win=self.win, now=time.time_ns())
         self._client.publish(wire.down_topic(self._gateway), sealed_ack(said, self.key), qos=1, retain=True)
 
     def publish(self, payload: bytes) -> None:
@@ -187,16 +186,16 @@ class Collector:
         self._client.on_message = self._client.on_connect = None  # paho closes its sockets when nobody holds it
 
 
-def _held(seqs: set[int]) -> tuple[int, tuple[tuple[int, int], ...]]:
+def ranges(seqs: Iterable[int]) -> tuple[int, tuple[tuple[int, int], ...]]:
     """All up to a number, and the ranges above it."""
-    ranges: list[tuple[int, int]] = []
+    found: list[tuple[int, int]] = []
     for seq in sorted(seqs):
-        if ranges and ranges[-1][1] == seq - 1:
-            ranges[-1] = (ranges[-1][0], seq)
+        if found and found[-1][1] == seq - 1:
+            found[-1] = (found[-1][0], seq)
         else:
-            ranges.append((seq, seq))
-    upto = ranges.pop(0)[1] if ranges and ranges[0][0] == 1 else 0
-    return upto, tuple(ranges[:32])
+            found.append((seq, seq))
+    upto = found.pop(0)[1] if found and found[0][0] == 1 else 0
+    return upto, tuple(found[:32])
 
 
 def wait_until(condition: object, timeout_s: float = PATIENCE_S) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.clock import STEP_NS, Clock, Discipline
+from gateway.clock import STEP_NS, Change, Clock, Discipline
 from gateway.wire import Clk
 from tests.effort import examples
 
@@ -32,3 +32,25 @@ def test_every_step_and_nothing_else_is_counted(changes):
         mono, offset = mono + 1_000_000_000, offset + change
         step_id = clock.observe(mono + offset, mono).step_id
     assert not changes or step_id == sum(abs(change) > STEP_NS for change in changes)
+    found = [change.wall_after_ns - change.wall_before_ns for change in clock.changes]
+    assert found == [change for change in changes if abs(change) > STEP_NS], "each tells by how much"
+    assert [change.step_id for change in clock.changes] == list(range(1, len(found) + 1))
+
+
+def test_the_first_sync_is_recorded_once_and_with_a_step_as_one_change():
+    clock = Clock()
+    clock.observe(1_000, 0)
+    clock.observe(5_000_000_010, 10, SYNCED)
+    clock.observe(5_000_000_020, 20)
+    clock.observe(5_000_000_030, 30, SYNCED)
+    assert clock.changes == (Change(10, 1_010, 5_000_000_010, 1),)
+    clock.recorded()
+    assert clock.changes == ()
+    slow = Clock()
+    slow.observe(100, 100)
+    slow.observe(209, 200, SYNCED)
+    assert slow.changes == (Change(200, 200, 209, 0),)
+    steady = Clock()
+    steady.observe(100, 100, SYNCED)
+    steady.observe(200, 200, SYNCED)
+    assert steady.changes == (), "a clock that was synced from the start has nothing to tell"

@@ -72,7 +72,10 @@ def measure(outbox: Spooler, values: int) -> None:
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_everything_arrives_once_and_in_order_and_is_acknowledged(mqtt_broker, outbox, protocol):
-    with collecting(mqtt_broker.port) as collector, publishing(outbox, mqtt_broker.port, protocol) as publisher:
+    with (
+        collecting(mqtt_broker.port) as collector,
+        publishing(outbox, mqtt_broker.port, protocol, live=False) as publisher,
+    ):
         measure(outbox, 40_000)
         assert publisher.wait_drained(PATIENCE_S)
         assert [seq for _, seq in collector.batches] == list(range(1, 82))
@@ -154,14 +157,32 @@ def test_a_collector_that_is_away_gets_everything_when_it_comes(mqtt_broker, out
             assert len(collector.batches) == 101
 
 
+def test_a_collector_restored_from_a_backup_is_filled_again_from_the_ring(mqtt_broker, outbox):
+    with collecting(mqtt_broker.port) as collector, publishing(outbox, mqtt_broker.port) as publisher:
+        measure(outbox, 50_000)
+        assert publisher.wait_drained(PATIENCE_S)
+        whole = dict(collector.batches)
+        with capture_logs() as logs:
+            collector.gen = (2, b"restored")
+            for seq in range(20, 102):
+                del collector.batches[outbox.epoch, seq]
+            collector.acknowledge()
+            wait_until(lambda: collector.batches.keys() == whole.keys())
+            assert publisher.wait_drained(PATIENCE_S)
+        assert [line["batches"] for line in logs] == [82]
+        assert len(set(collector.payloads)) == 101, "the same bytes again"
+
+
 def test_silence_makes_a_new_connection(mqtt_broker, outbox, monkeypatch):
     monkeypatch.setattr("gateway.outbox.RTO_MIN_NS", RTO_MIN_NS // 20)
     monkeypatch.setattr("gateway.outbox.SILENCE_NS", 10**8)
     monkeypatch.setattr("gateway.publisher.RETRY_S", (0.05, 0.1))
     with capture_logs() as logs, publishing(outbox, mqtt_broker.port):
         wait_until(lambda: sum(line["event"] == "Connected to the broker" for line in logs) >= 2)
-    said = [line["event"] for line in logs if line["event"].startswith("The collector has acknowledged nothing")]
-    assert len(said) == 1, "once, not at every try"
+    standing = ("The collector has acknowledged nothing", "The broker does not pass batches on")
+    said = [line["event"] for line in logs if line["event"].startswith(standing)]
+    assert said, "nobody listens, nobody acknowledges"
+    assert len(said) == len(set(said)), "once, not at every try"
 
 
 def forged(outbox: Spooler) -> dict[str, Callable[[], bytes]]:
@@ -255,10 +276,25 @@ def test_access_rules_that_forbid_publishing_are_said(mosquitto, outbox, tmp_pat
     with (
         running(mosquitto, tmp_path, "allow_anonymous true", f"acl_file {rules}") as strict,
         capture_logs() as logs,
-        publishing(outbox, strict.port),
+        publishing(outbox, strict.port) as publisher,
     ):
         wait_until(lambda: any(line.get("reason") == "Not authorized" for line in logs))
         assert outbox.unacked() == 1
+        measure(outbox, 5000)
+        wait_until(lambda: publisher._delivery.refused >= 10)
+    assert sum("does not pass batches on" in line["event"] for line in logs) == 1, "once, not for every batch"
+    assert publisher._state_now()["delivery"]["state"] == "not_authorized"
+
+
+def test_a_broker_without_a_collector_and_one_that_takes_no_large_packet_are_said(mosquitto, outbox, tmp_path):
+    with running(mosquitto, tmp_path) as lonely, capture_logs() as logs, publishing(outbox, lonely.port) as publisher:
+        wait_until(lambda: publisher._delivery.now.state == "no_subscriber")
+        wait_until(lambda: any("No matching subscribers" in line.get("reason", "") for line in logs))
+    with (
+        running(mosquitto, tmp_path, "allow_anonymous true", "max_packet_size 300") as narrow,
+        publishing(outbox, narrow.port) as publisher,
+    ):
+        wait_until(lambda: publisher._delivery.now.state == "packet_too_large")
 
 
 def test_a_password_that_is_wrong_is_said_and_a_right_one_opens(mosquitto, outbox, tmp_path):

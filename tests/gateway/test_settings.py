@@ -11,6 +11,7 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.retention import Limits
 from gateway.settings import Label, Link, parse_link, parse_site
 from tests.effort import examples
 
@@ -64,9 +65,17 @@ def test_defaults_and_paths() -> None:
     assert (site.plant.name.of("zh"), site.plant.name.of("en")) == ("厂", "Plant")
     assert site.point("fence").name == Label("fence", "fence")
     assert site.sensors[0].gateway == "g"
+    assert site.outbox == Limits(days=30.0, bytes=2048 << 20)
     assert site.sensors[0].parameters == ()
     with pytest.raises(KeyError):
         site.point("nix")
+
+
+def test_what_an_outbox_keeps_is_set() -> None:
+    site, faults = parse_site(SITE.replace("[[gateway]]", "[outbox]\ndays = 7\nmax_mb = 100\n[[gateway]]"), "s.toml")
+    assert not faults
+    assert site is not None
+    assert site.outbox == Limits(days=7.0, bytes=100 << 20)
 
 
 def test_absolute_paths_stay() -> None:
@@ -87,6 +96,7 @@ def test_absolute_paths_stay() -> None:
         ('"mqtts://broker.example"', '"http://broker"', ["broker.url"]),
         ('"mqtts://broker.example"', '"mqtt://broker:0"', ["broker.url"]),
         ('"mqtts://broker.example"', '"mqtt://broker:99999"', ["broker.url"]),
+        ("[[gateway]]", "[outbox]\nmax_mb = 3\ndays = 0\n[[gateway]]", ["outbox.days", "outbox.max_mb"]),
         ('user = "p"\n', "", ["broker.user"]),
         ('user = "p"', 'user = "p"\nprotocol = "4"', ["broker.protocol"]),
         ('[[gateway]]\nid = "g"\n', "", ["gateway"]),

@@ -8,19 +8,25 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway import seal, spooler, wire
 from gateway.clock import Discipline
 from gateway.measurement import SECOND_NS
-from gateway.spooler import Spooler, SpoolError, SpoolFull, outbox_folder, read_batches
+from gateway.outbox import held, newer
+from gateway.retention import Limits
+from gateway.spooler import Spooler, SpoolError, SpoolFull, outbox_folder, read_batches, read_gaps
 from tests.effort import examples
-from tests.gateway.batches import KEY, NOON_NS, ack, columns, equal
+from tests.gateway.batches import EPOCH, KEY, NOON_NS, ack, columns, equal
 
 DAY_NS = 86400 * SECOND_NS
 
@@ -232,6 +238,28 @@ def test_batches_carry_both_clocks_and_what_the_clock_is_worth(tmp_path):
     assert (header.clk.state, header.clk.err_ms, header.clk.step_id) == ("synced", 7, 1)
 
 
+def test_a_step_is_a_record_before_the_values_of_the_new_clock_and_survives_a_full_disk(tmp_path):
+    hands = Hands()
+    with contextlib.closing(opened(tmp_path, hands)) as found:
+        hands.forward(SECOND_NS)
+        hands.wall_ns -= 3600 * SECOND_NS
+        pages = found._database.execute("PRAGMA page_count").fetchone()[0]
+        found._database.execute(f"PRAGMA max_page_count = {pages}")
+        found.put(columns(5000))
+        with pytest.raises(SpoolFull):
+            found.flush()
+        found._database.execute("PRAGMA max_page_count = 100000")
+        found.flush()
+        record = batches(found)[1]
+        assert [b.header.kind for b in batches(found)] == ["hello", "clock"] + ["data"] * 10
+    assert record.fields["clock"] == {
+        "mono_ns": SECOND_NS,
+        "wall_before_ns": NOON_NS + SECOND_NS,
+        "wall_after_ns": NOON_NS - 3599 * SECOND_NS,
+        "step_id": 1,
+    }
+
+
 def test_an_outbox_has_one_user(tmp_path):
     with contextlib.closing(opened(tmp_path)), pytest.raises(SpoolError, match="another process"):
         opened(tmp_path)
@@ -242,10 +270,6 @@ def test_what_cannot_be_opened_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SpoolError, match="cannot be used"):
         opened(tmp_path / "file" / "outbox")
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "outbox.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(SpoolError, match="move it aside"):
-        opened(tmp_path / "a")
     opened(tmp_path / "b").close()
     with contextlib.closing(sqlite3.connect(tmp_path / "b" / "outbox.db")) as database:
         database.execute("PRAGMA user_version = 9")
@@ -355,3 +379,129 @@ def test_an_outbox_that_is_closed_is_told_like_a_broken_disk(tmp_path: Path) -> 
     outbox.close()
     with pytest.raises(SpoolError, match="cannot be used"):
         outbox.pending(1)
+
+
+# --- a journal restored from a backup --------------------------------------------------------------------
+
+
+def test_a_restored_journal_takes_back_the_marks_of_what_it_lacks(tmp_path):
+    epochs = []
+    for _ in range(2):
+        with contextlib.closing(opened(tmp_path)) as found:
+            found.put(columns(3000))
+            found.flush()
+            epochs.append(found.epoch)
+    with contextlib.closing(opened(tmp_path)) as found:
+        everything = tuple(wire.EpochAck(epoch, 9) for epoch in (*epochs, found.epoch))
+        found.acked(replace(ack(b"", 0), epochs=everything))
+        assert found.drained()
+        older = (wire.EpochAck(epochs[1], 2, ((4, 5),)), wire.EpochAck(found.epoch, 1))
+        assert found.acked(replace(ack(b"", 0, gen=(2, b"restored")), epochs=older)) == 0
+        lacking = [(epochs[0], seq) for seq in range(1, 8)] + [(epochs[1], seq) for seq in (3, 6, 7)]
+        assert [row.key for row in found.pending(99)] == lacking
+        assert (found.unacked(), found.counts()["refilled_batches"]) == (10, 10)
+        assert found.acked(replace(ack(b"", 0, n=99), epochs=everything)) == 0, "the old journal's word is over"
+    with contextlib.closing(opened(tmp_path)) as found:
+        assert len(found.pending(99)) == 11, "also after a restart"
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 12), st.integers(0, 12), st.booleans()), max_size=6))
+@settings(max_examples=examples(25), deadline=None)
+def test_rows_wait_exactly_where_the_last_journal_lacks_them(acks):
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(opened(Path(folder))) as found:
+        found.put(columns(5000))
+        found.flush()
+        waiting, last = {(found.epoch, seq) for seq in range(1, 12)}, None
+        for n, (generation, upto, above, named) in enumerate(acks):
+            have = ((upto + 2, upto + 2 + above),)
+            said = ack(found.epoch if named else EPOCH, upto, n=n + 1, have=have, gen=(generation, bytes(8)))
+            everything = {(found.epoch, seq) for seq in range(1, 12)}
+            if newer(said, last):
+                if last and generation > last[0]:
+                    waiting = everything
+                waiting = waiting - set(held(said, everything))
+                last = (*said.gen, said.n)
+            found.acked(said)
+            assert {row.key for row in found.pending(99)} == waiting
+            assert found.unacked() == len(waiting)
+
+
+# --- what is given up is declared ----------------------------------------------------------------------
+
+
+def damage(folder: Path, change: str, *keys: int) -> None:
+    """Alter rows behind the outbox's back."""
+    with contextlib.closing(sqlite3.connect(folder / "outbox.db")) as database:
+        for seq in keys:
+            database.execute(f"UPDATE batch SET {change} WHERE seq = ?", (seq,))
+        database.commit()
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["payload = zeroblob(length(payload))", "n = n + 1", "first_ns = first_ns - 1", "last_ns = 'x'", "payload = 7"],
+)
+def test_a_damaged_row_is_never_sent_and_a_gap_record_takes_its_place(outbox, change):
+    outbox.put(columns(5000))
+    outbox.flush()
+    damage(outbox.folder, change, 4, 5, 9)
+    rows, found = outbox.pending(99), batches(outbox)
+    assert [row.seq for row in rows] == [1, 2, 3, 6, 7, 8, 10, 11, 12, 13]
+    gaps = [batch.fields["gap"] for batch in found if batch.header.kind == "gap"]
+    assert [(gap["ep"], gap["from_seq"], gap["to_seq"], gap["reason"]) for gap in gaps] == [
+        (outbox.epoch, 4, 5, "corrupt"),
+        (outbox.epoch, 9, 9, "corrupt"),
+    ]
+    assert (outbox.unacked(), outbox.counts()["damaged_batches"]) == (10, 3)
+    assert outbox.row((outbox.epoch, 9)) is None
+
+
+def test_a_damaged_row_that_is_sent_again_is_declared(outbox):
+    outbox.put(columns(600))
+    outbox.flush()
+    damage(outbox.folder, "payload = x'00'", 2)
+    assert outbox.row((outbox.epoch, 2)) is None
+    assert [(gap.from_seq, gap.to_seq, gap.n) for gap in read_gaps(outbox.folder / "outbox.db")] == [(2, 2, 500)]
+
+
+def test_a_damaged_gap_record_is_said_again(outbox):
+    outbox.put(columns(600))
+    outbox.flush()
+    damage(outbox.folder, "payload = x'00'", 2)
+    outbox.pending(9)
+    damage(outbox.folder, "payload = x'00'", 4)
+    found = [batch.fields["gap"] for batch in batches(outbox) if batch.header.kind == "gap"]
+    assert sorted((gap["from_seq"], gap["to_seq"]) for gap in found) == [(2, 2), (4, 4)]
+
+
+def test_an_outbox_over_its_limit_gives_up_evidence_first_then_the_oldest_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(spooler, "PRUNE_ROWS", 7)
+    kept: dict[tuple[bytes, int], int] = {}
+    with contextlib.closing(opened(tmp_path, limits=Limits(bytes=1 << 18))) as found:
+        for turn in range(60):
+            found.put(columns(1500, start_ns=NOON_NS + turn * 10**12))
+            found.flush()
+            kept |= {row.key: row.n for row in found.pending(999)}
+            if turn == 5:
+                found.acked(ack(found.epoch, 16))
+        used = found._database.execute("PRAGMA page_count").fetchone()[0] * 4096
+        assert used < 1.3 * (1 << 18), "the file does not grow beyond its limit"
+        held = {row.key for row in found.pending(999)}
+        gaps = read_gaps(tmp_path / "outbox.db")
+        given_up = {(gap.ep, seq) for gap in gaps for seq in range(gap.from_seq, gap.to_seq + 1)}
+        assert given_up
+        assert {gap.reason for gap in gaps} == {"outbox_full"}
+        assert not any(seq <= 16 for _, seq in given_up), "acknowledged rows went without a word"
+        assert {key for key in kept if key[1] > 16} == {key for key in held | given_up if key[1] > 16}
+        assert sum(gap.n for gap in gaps) == sum(kept[key] for key in given_up) == found.counts()["given_up_values"]
+        assert (found.epoch, 1) not in given_up, "a hello stays"
+        assert found.unacked() == len(held)
+
+
+def test_an_outbox_of_the_first_schema_is_taken_over(tmp_path):
+    with contextlib.closing(opened(tmp_path)) as old:
+        old.put(columns(600))
+    with contextlib.closing(sqlite3.connect(tmp_path / "outbox.db")) as database:
+        database.executescript("ALTER TABLE batch DROP COLUMN hash; DROP TABLE gap; PRAGMA user_version = 1")
+    with contextlib.closing(opened(tmp_path)) as found:
+        assert [row.n for row in found.pending(9)] == [0, 500, 100, 0]
