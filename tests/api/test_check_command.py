@@ -42,6 +42,13 @@ def test_the_reference_site_is_without_fault(tmp_path: Path, capsys: pytest.Capt
     assert "1 plant, 7 points, 13 sensors" in capsys.readouterr().out
 
 
+def test_a_secret_that_is_not_on_this_machine_is_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(ROOT / "site.toml")]) == 0
+    out = capsys.readouterr().out
+    assert "no fault found" in out
+    assert (ROOT / "broker.password").exists() or "note, for this machine" in out
+
+
 def test_the_sites_of_the_product_are_without_fault() -> None:
     found, wrong = examine(str(ROOT / "simulators" / "sites"))
     assert {fault.path for fault in wrong} <= {"broker.password_file"}, "the password is not in the repository"
