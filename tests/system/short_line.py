@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,24 +45,46 @@ interval_s = 1
 
 
 @dataclass
+class Clocks:
+    """Both clocks of a gateway, which can be moved on. ahead_ns: how far they are."""
+
+    ahead_ns: int = 0
+
+    def wall_ns(self) -> int:
+        """Time since 1970 UTC. [ns]"""
+        return time.time_ns() + self.ahead_ns
+
+    def mono_ns(self) -> int:
+        """Time since some start. [ns]"""
+        return time.monotonic_ns() + self.ahead_ns
+
+
+@dataclass
 class Line:
     """A gateway's outbox, its way to the broker, and a collector, in this process."""
 
     site: Site
     spooler: Spooler
     publisher: Publisher
+    clocks: Clocks
     collector: Collector | None = None
     measured: int = 0
 
     def measure(self, batches: int, values: int = 20) -> None:
-        """Seal batches, each of some measurements."""
+        """Commit batches, each of some measurements, as if they had come two seconds apart."""
         for _ in range(batches):
-            second = START_NS // SECOND_NS + self.measured + np.arange(values, dtype=np.int64)
-            level = (self.measured + np.arange(values)) / 8.0
-            columns = Columns(NOISE, np.zeros(values, np.uint16), second * SECOND_NS, level, np.zeros(values, np.uint8))
+            number = self.measured + np.arange(values, dtype=np.int64)
+            columns = Columns(
+                NOISE,
+                np.zeros(values, np.uint16),
+                START_NS + number * every_ns,
+                number / 8.0,
+                np.zeros(values, np.uint8),
+            )
             self.spooler.put(columns)
-            self.spooler.flush()
+            self.clocks.ahead_ns += 2 * SECOND_NS
             self.measured += values
+        self.spooler.flush()
 
     def collect(self) -> Collector:
         """Start a collector."""
@@ -78,8 +101,9 @@ class Line:
     def all_arrived_once(self, within_s: float) -> None:
         """Wait until everything is acknowledged and stored; then each value is there once, unaltered, in order."""
         assert self.publisher.wait_drained(within_s), self.spooler.counts()
-        assert self.collector
-        wait_until(lambda: self.collector.store.cursor() == self.collector.journal.last)
+        collector = self.collector
+        assert collector
+        wait_until(lambda: collector.store.cursor() == collector.journal.last)
         assert self.stored() == [n / 8.0 for n in range(self.measured)]
 
 
@@ -91,11 +115,14 @@ def line(folder: Path, way: Broker, port: int) -> Iterator[Line]:
     text = SITE.format(port=port, collector=public_hex(collector), gateway=public_hex(gateway))
     site, faults = parse_site(text, str(folder / "site.toml"))
     assert site, faults
-    with contextlib.closing(
-        Spooler(outbox_folder(site.data_dir, "riverside-gw"), "riverside", "riverside-gw", gateway)
-    ) as spooler:
+    clocks = Clocks()
+    outbox = Spooler(
+        outbox_folder(site.data_dir, "riverside-gw"), "riverside", "riverside-gw", gateway,
+        now_ns=clocks.wall_ns, mono_ns=clocks.mono_ns,
+    )  # fmt: skip
+    with contextlib.closing(outbox) as spooler:
         publisher = Publisher(way, None, "riverside-gw", spooler, collector.public_key())
-        found = Line(site, spooler, publisher)
+        found = Line(site, spooler, publisher, clocks)
         publisher.start()
         try:
             yield found
