@@ -26,7 +26,7 @@ from gateway.connection import CONNECT_S, Connection, Event, tls_context
 from gateway.measurement import SECOND_NS
 from gateway.outbox import Key, Sender
 from gateway.settings import Broker
-from gateway.spooler import Row, SpoolError
+from gateway.spooler import Row, SpoolError, SpoolFull
 
 RETRY_S = (0.5, 30.0)  # wait after a failed connection, first and longest
 STATE_EVERY_NS = 30 * SECOND_NS
@@ -261,7 +261,10 @@ class Publisher:
                 hint = "It comes from an older journal, or from another one whose generation is not higher"
                 self._say_bad_ack(hint, f"generation {ack.gen[0]} {ack.gen[1].hex()}")
             return
-        self._spooler.acked(ack)
+        try:
+            self._spooler.acked(ack)
+        except SpoolFull:  # not noted; the next acknowledgement names the same batches, and must find the connection
+            _log.warning("The disk is full; an acknowledgement is not noted until it has room", gateway=self._gateway)
         self._sender.acked(ack, time.monotonic_ns())
         if self._silent:
             self._silent = False

@@ -54,15 +54,17 @@ ENTRIES = 10_000_000
 
 @dataclass
 class Line:
-    """The whole line in a folder: real processes around one set of instruments."""
+    """The whole line in a folder: real processes around their instruments. data: where they keep what they have."""
 
     folder: Path
     points: int = 100
     interval_s: float = 1.0
     persistence: str = "both"
     rng: random.Random = field(default_factory=random.Random)
+    data: Path = Path()
 
     def __post_init__(self) -> None:
+        self.data = self.folder / self.data / "data"
         self.broker_port = free_port()
         self.instruments = Instruments(self.points)
         self.children = Children(self.folder / "log")
@@ -72,8 +74,9 @@ class Line:
     def start(self) -> None:
         """Start everything, and wait until a first batch has been acknowledged."""
         self.instruments.start()
-        self.site = write_site(self.folder, self.instruments, broker=self.broker_port, interval_s=self.interval_s)
-        self.data = self.folder / "data"
+        self.site = write_site(
+            self.folder, self.data, self.instruments, broker=self.broker_port, interval_s=self.interval_s
+        )
         for name in ("broker", "collector", "gateway"):
             self.revive(name)
         self.acks = Acks(self.broker_port, load_sites(str(self.site))[0].collector_key)
@@ -84,15 +87,16 @@ class Line:
         """What ended by itself, and its last words."""
         return "\n".join(f"the {child.name} ended:\n{tail(child)}" for child in self.children.surprises())
 
-    def revive(self, name: str) -> None:
-        """Start one of the processes."""
-        if name == "broker":
-            self.running[name] = self.children.exec(name, self._broker())
-        elif name == "gateway":
-            arguments = {"site_path": str(self.site), "demo": True}
-            self.running[name] = self.children.call(name, "gateway.__main__:run", arguments)
-        else:
-            self.running[name] = self.children.call(name, "tests.system.chaos:collect", {"path": str(self.site)})
+    def revive(self, name: str, *before: str) -> None:
+        """Start one of the processes. before: the words of a program that runs it."""
+        words = self._broker() if name == "broker" else [sys.executable, "-m", "simulators", "call", *self._part(name)]
+        self.running[name] = self.children.exec(name, [*before, *words])
+
+    def _part(self, name: str) -> tuple[str, str]:
+        """The function that is the gateway or the collector, and its arguments."""
+        if name == "gateway":
+            return "gateway.__main__:run", json.dumps({"site_path": str(self.site), "demo": True})
+        return "tests.system.chaos:collect", json.dumps({"path": str(self.site)})
 
     def _broker(self) -> list[str]:
         """mosquitto with its own defaults: a queue of 1000, 20 on the way, its memory saved now and then."""

@@ -61,7 +61,7 @@ SITE = """
 [plant]
 id = "chaos"
 timezone = "UTC"
-data_dir = "data"
+data_dir = "{data}"
 [broker]
 url = "mqtt://127.0.0.1:{broker}"
 [folders]
@@ -163,14 +163,15 @@ class Instruments:
         return struct.pack(">BBII", 3, 8, sensor, self._counters[sensor])
 
 
-def write_site(folder: Path, instruments: Instruments, *, broker: int, interval_s: float) -> Path:
+def write_site(folder: Path, data: Path, instruments: Instruments, *, broker: int, interval_s: float) -> Path:
     """The site file of some instruments that listen, with all keys made."""
-    data = folder / "data"
     gateway, _ = load_or_create_key(outbox_folder(data, GATEWAY) / "key")
     collector, _ = load_or_create_key(data / "collector" / "key")
     (folder / "profiles").mkdir(exist_ok=True)
     (folder / "profiles" / "counting.toml").write_text(PROFILE)
-    text = SITE.format(broker=broker, id=GATEWAY, collector=public_hex(collector), gateway=public_hex(gateway))
+    text = SITE.format(
+        data=data, broker=broker, id=GATEWAY, collector=public_hex(collector), gateway=public_hex(gateway)
+    )
     for sensor in range(1, instruments.points + 1):
         place, unit = divmod(sensor - 1, UNITS)
         text += SENSOR.format(number=sensor, port=instruments.ports[place], unit=unit + 1, interval_s=interval_s)

@@ -77,7 +77,7 @@ class Line:
             columns = Columns(
                 NOISE,
                 np.zeros(values, np.uint16),
-                START_NS + number * every_ns,
+                START_NS + number * SECOND_NS,
                 number / 8.0,
                 np.zeros(values, np.uint8),
             )
