@@ -92,7 +92,7 @@ class Publisher:
         self._events: deque[Event] = deque()
         self._poked = self._stopping = False
         self._refusal = self._bad_ack = ""
-        self._silent = False
+        self._silent = self._unnoted = False
         self._thread = threading.Thread(target=self._run, name=f"publisher {gateway}", daemon=True)
         self.connected = False
         spooler.on_commit = self.notify
@@ -264,7 +264,13 @@ class Publisher:
         try:
             self._spooler.acked(ack)
         except SpoolFull:  # not noted; the next acknowledgement names the same batches, and must find the connection
-            _log.warning("The disk is full; an acknowledgement is not noted until it has room", gateway=self._gateway)
+            if not self._unnoted:
+                self._unnoted = True
+                _log.warning(
+                    "The disk is full; acknowledgements are not noted until it has room", gateway=self._gateway
+                )
+        else:
+            self._unnoted = False
         self._sender.acked(ack, time.monotonic_ns())
         if self._silent:
             self._silent = False

@@ -94,7 +94,7 @@ def test_an_acknowledgement_that_finds_the_disk_full_does_not_end_the_connection
         monkeypatch.setattr(publisher, "_connect", lambda: connections.append(1))
         with capture_logs() as logs:
             measure(outbox, 10)
-            wait_until(lambda: any("an acknowledgement is not noted" in log["event"] for log in logs))
+            wait_until(lambda: any("acknowledgements are not noted" in log["event"] for log in logs))
         full[0] = False
         measure(outbox, 10)
         assert publisher.wait_drained(5)

@@ -19,10 +19,10 @@ from tests.gateway.batches import broker, wait_until
 from tests.system.outage import FRESH_S, TIMES_REAL, measure
 from tests.system.short_line import line
 
-MISSED = 5000  # batches
+MISSED = examples(1500, 6000)  # batches
 QUEUE = 1000  # messages that mosquitto keeps for somebody who is away, unless told otherwise
 HOURS = 72
-SCALE = examples(200, 10)  # batches that one stands for
+SCALE = examples(400, 10)  # batches that one stands for
 
 
 def absent(port: int, client_id: str) -> None:
