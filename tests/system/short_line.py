@@ -78,7 +78,7 @@ class Line:
                 NOISE,
                 np.zeros(values, np.uint16),
                 START_NS + number * SECOND_NS,
-                number / 8.0,
+                number / 8192.0,
                 np.zeros(values, np.uint8),
             )
             self.spooler.put(columns)
@@ -104,7 +104,7 @@ class Line:
         collector = self.collector
         assert collector
         wait_until(lambda: collector.store.cursor() == collector.journal.last)
-        assert self.stored() == [n / 8.0 for n in range(self.measured)]
+        assert self.stored() == [n / 8192.0 for n in range(self.measured)]
 
 
 @contextlib.contextmanager
