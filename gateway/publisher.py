@@ -27,7 +27,7 @@ from gateway.delivery import Delivery, Obstacle
 from gateway.measurement import SECOND_NS
 from gateway.outbox import Sender
 from gateway.settings import Broker
-from gateway.spooler import SpoolError
+from gateway.spooler import SpoolError, SpoolFull
 
 RETRY_S = (0.5, 30.0)  # wait after a failed connection, first and longest
 STATE_EVERY_NS = 30 * SECOND_NS
@@ -89,6 +89,7 @@ class Publisher:
         self._events: deque[Event] = deque()
         self._poked = self._stopping = False
         self._bad_ack = ""
+        self._unnoted = False
         self._delivery = Delivery()
         self._thread = threading.Thread(target=self._run, name=f"publisher {gateway}", daemon=True)
         self.connected = False
@@ -252,7 +253,16 @@ class Publisher:
                 self._say_bad_ack(hint, f"generation {ack.gen[0]} {ack.gen[1].hex()}")
             return
         before = self._spooler.counts().get("refilled_batches", 0)
-        marked = self._spooler.acked(ack)
+        try:
+            marked = self._spooler.acked(ack)
+            self._unnoted = False
+        except SpoolFull:  # not noted; the next acknowledgement names the same batches, and must find the connection
+            marked = 0
+            if not self._unnoted:
+                self._unnoted = True
+                _log.warning(
+                    "The disk is full; acknowledgements are not noted until it has room", gateway=self._gateway
+                )
         self._say(self._delivery.heard(time.monotonic_ns(), progress=marked > 0))
         if lacking := self._spooler.counts().get("refilled_batches", 0) - before:
             _log.warning(

@@ -132,6 +132,10 @@ class Inbox:
         noted = self._noted.get((stream, seq), set())
         ranges = self._ranges(stream)
         if digest in noted or (seq in ranges and digest in recall(stream, seq)):
+            # Who sends an epoch again has not heard of it: the acknowledgement, which has room for few, must name it.
+            if ranges.upto or ranges.have:
+                epochs = self._streams[stream[0]]
+                epochs[stream[1]] = epochs.pop(stream[1])
             return Verdict.DUPLICATE
         fresh = seq not in ranges and not noted
         pending = self._pending.setdefault(stream, set())

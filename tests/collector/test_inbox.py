@@ -162,6 +162,15 @@ def test_an_acknowledgement_names_the_epochs_used_last_within_its_limits() -> No
     assert wide.holding(A[0]).epochs[0][1].have == tuple((2 * n, 2 * n) for n in range(1, 33)), "the lowest"
 
 
+def test_an_epoch_that_is_sent_again_is_named_again_however_many_came_after() -> None:
+    epochs = [bytes([n]) for n in range(inbox.MAX_EPOCHS + 8)]
+    box = Inbox({("gw", epoch): Ranges(1) for epoch in epochs}, ["gw"])
+    assert epochs[0] not in dict(box.holding("gw").epochs)
+    assert take(box, ("gw", epochs[0]), 1) == [Verdict.DUPLICATE]
+    assert epochs[0] in dict(box.holding("gw").epochs)
+    assert len(box.holding("gw").epochs) == inbox.MAX_EPOCHS
+
+
 def test_credit_is_shared_and_nothing_while_the_journal_is_down() -> None:
     assert Inbox({}, ["g"]).credit(healthy=True) == 400
     assert Inbox({}, ["g", "h", "i", "j"]).credit(healthy=True) == 100

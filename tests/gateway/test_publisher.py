@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from gateway.connection import BrokerError
 from gateway.outbox import RTO_MIN_NS
 from gateway.publisher import Publisher
-from gateway.spooler import Spooler
+from gateway.spooler import Spooler, SpoolFull
 from tests.gateway.batches import (
     COLLECTOR_KEY,
     KEY,
@@ -81,6 +81,28 @@ def test_everything_arrives_once_and_in_order_and_is_acknowledged(mqtt_broker, o
         assert [seq for _, seq in collector.batches] == list(range(1, 82))
         assert len(collector.payloads) == 81
     assert outbox.counts()["acked_batches"] == 81
+
+
+def test_an_acknowledgement_that_finds_the_disk_full_does_not_end_the_connection(mqtt_broker, outbox, monkeypatch):
+    full, mark, connections = [True], outbox.acked, []
+
+    def acked(said):
+        if full[0]:
+            raise SpoolFull("the disk is full")
+        return mark(said)
+
+    monkeypatch.setattr(outbox, "acked", acked)
+    with collecting(mqtt_broker.port) as collector, publishing(outbox, mqtt_broker.port) as publisher:
+        wait_until(lambda: publisher.connected)
+        monkeypatch.setattr(publisher, "_connect", lambda: connections.append(1))
+        with capture_logs() as logs:
+            measure(outbox, 10)
+            wait_until(lambda: any("acknowledgements are not noted" in log["event"] for log in logs))
+        full[0] = False
+        measure(outbox, 10)
+        assert publisher.wait_drained(5)
+        assert len(collector.payloads) == 3
+        assert connections == []
 
 
 def test_what_waited_before_the_start_and_in_older_epochs_goes_first(mqtt_broker, tmp_path):
