@@ -79,6 +79,22 @@ class Broker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who the collector is to the broker. Files are paths relative to the site file, "" = none."""
+
+    user: str = ""
+    password_file: str = ""
+    cert: str = ""
+    key: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.user or self.cert)
+
+
+NO_ACCESS = Access()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """A place that is watched. settings: what rule packs ask for (area_class, reference_oxygen, ..)."""
 
@@ -148,6 +164,7 @@ class Site:
     gateways: tuple[GatewaySettings, ...]
     collector_key: str
     folders: Folders
+    collector_access: Access = NO_ACCESS
 
     def path(self, relative: str) -> str:
         """A path of the site file, from where it stands."""
@@ -180,6 +197,7 @@ def parse_site(text: str, file: str) -> tuple[Site | None, list[Fault]]:
         sensors = _sensors(root, {p.id for p in points}, [g.id for g in gateways if not g.history])
         with root.table("collector") as table:
             key = table.text("public_key", "", pattern=PUBLIC_KEY, hint=KEY_HINT)
+            access = _access(table)
         with root.table("folders") as table:
             folders = Folders(
                 rules=table.texts("rules", []),
@@ -191,7 +209,7 @@ def parse_site(text: str, file: str) -> tuple[Site | None, list[Fault]]:
     base = str(PurePath(file).parent)
     return Site(
         document=document, base=base, plant=plant, broker=broker, points=points, sensors=sensors,
-        gateways=gateways, collector_key=key, folders=folders,
+        gateways=gateways, collector_key=key, folders=folders, collector_access=access,
     ), []  # fmt: skip
 
 
@@ -248,6 +266,18 @@ def _broker(table: Table) -> Broker:
             url=url, user=user, password_file=password_file, protocol=table.choice("protocol", ("5", "3.1.1"), "5"),
             ca=table.text("ca", ""), cert=table.text("cert", ""), key=table.text("key", ""),
         )  # fmt: skip
+
+
+def _access(table: Table) -> Access:
+    access = Access(
+        user=table.text("user", ""), password_file=table.text("password_file", ""),
+        cert=table.text("cert", ""), key=table.text("key", ""),
+    )  # fmt: skip
+    if access.password_file and not access.user:
+        table.fault("user", "missing", "a password needs a user")
+    if access.key and not access.cert:
+        table.fault("cert", "missing", "a key needs its certificate; `emitwatch enroll` makes both")
+    return access
 
 
 def _broker_url(url: str) -> str:
