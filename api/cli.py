@@ -58,7 +58,7 @@ COMMANDS = {
     "probe": Command("commissioning: read an instrument and name its faults"),
     "world": Command("simulate the whole system from a seed"),
     "hj212": Command("decode and encode HJ 212 frames"),
-    "enroll": Command("give a gateway its identity"),
+    "enroll": Command("give a gateway its identity, or take it away", "collector.proof.enroller:enroll"),
     "export": Command("signed export of measurements"),
     "verify": Command("prove offline that an export was not altered"),
     "rebuild": Command("build the store anew from the journal"),

@@ -1,0 +1,1 @@
+"""Who may speak for a plant, and the proof that nothing was altered."""
