@@ -17,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from api.cli import main
 from collector.__main__ import Collector
+from collector.intake.gate import QUARANTINE_COUNT
 from collector.proof.authority_files import AuthorityFiles
 from collector.store import EntryKind
 from gateway import wire
@@ -224,6 +225,20 @@ def test_a_certificate_alone_seals_nothing(line: Line) -> None:
     assert line.kept("gw-b")[-1] == (EntryKind.QUARANTINE, 0)
 
 
+def test_too_much_from_one_gateway_harms_no_other(line: Line) -> None:
+    with closing(Peer(line.place.door("gw-a"))) as other:
+        oversize = Peer(line.place.door("gw-b"))
+        assert oversize.publish("em/v1/gw-b/up", bytes(300_000)).startswith("ended")
+        with closing(Peer(line.place.door("gw-b"))) as flooding:
+            for _ in range(2000):
+                flooding.client.publish("em/v1/gw-b/up", b"nonsense" * 100, 1)
+            fresh = line.collector.recorder.counts["gw-a"].fresh
+            assert other.publish("em/v1/gw-a/up", line.fake("gw-a").sealed()) == "Success"
+            eventually(lambda: line.collector.recorder.counts["gw-a"].fresh == fresh + 1)
+            eventually(lambda: len(flooding.reasons) == 2000)
+    assert len([kind for kind, _ in line.kept("gw-b") if kind is EntryKind.QUARANTINE]) <= QUARANTINE_COUNT
+
+
 def test_a_revoked_gateway_is_shut_out_and_comes_back_with_a_new_identity(mosquitto: str, tmp_path: Path) -> None:
     with line_at(mosquitto, tmp_path) as line:
         old, sealer = line.place.door("gw-b"), line.fake("gw-b")
@@ -255,6 +270,34 @@ def test_a_revoked_gateway_is_shut_out_and_comes_back_with_a_new_identity(mosqui
             eventually(lambda: line.kept("gw-b")[-1] == (EntryKind.BATCH, 1))
             assert Peer(stolen).answer.startswith("ended")
         other.close()
+
+
+def test_a_revoked_gateway_that_connects_without_end_is_shut_out_too(mosquitto: str, tmp_path: Path) -> None:
+    place = Place(tmp_path, free_port())
+    assert place.enroll("gw-b") == 0
+    tries: list[tuple[float, str]] = []
+    stop = threading.Event()
+
+    def insist() -> None:
+        while not stop.is_set():
+            since, peer = time.monotonic(), Peer(place.door("gw-b"))
+            tries.append((since, peer.publish(wire.state_topic("gw-b"), b"{}")))
+            peer.close()
+
+    thief = threading.Thread(target=insist)
+    with mosquitto_of(mosquitto, place):
+        thief.start()
+        eventually(lambda: len(tries) > 2)
+        code = place.enroll("gw-b", "--revoke")
+        revoked = time.monotonic()
+        time.sleep(1)
+        stop.set()
+        thief.join()
+    assert code == 0
+    after = [answer for since, answer in tries if since > revoked]
+    assert after
+    assert all(answer.startswith("ended") for answer in after)
+    assert "No matching subscribers" in [answer for _, answer in tries]  # it was let in before
 
 
 def test_a_rotated_gateway_delivers_with_both_keys(mosquitto: str, tmp_path: Path) -> None:
