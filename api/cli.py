@@ -60,7 +60,7 @@ COMMANDS = {
     "probe": Command("commissioning: read an instrument and name its faults"),
     "world": Command("simulate the whole system from a seed"),
     "hj212": Command("decode and encode HJ 212 frames"),
-    "enroll": Command("give a gateway its identity"),
+    "enroll": Command("give a gateway its identity, or take it away", "collector.proof.enroller:enroll"),
     "export": Command("write measurements with their proof, or hash them", "collector.export_command:export"),
     "verify": Command("prove that an export was not altered", "collector.proof.verifier:main", plain=True),
     "rebuild": Command("build the store anew from the journal", "collector.rebuild_command:rebuild"),

@@ -12,6 +12,7 @@ import contextlib
 import ssl
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,11 @@ import typer
 from api.times import format_time
 from api.views import batch_items
 from collector.intake.gate import Trusted
+from collector.proof.identities import RegisterBroken
+from collector.proof.register_file import FILE as REGISTER
+from collector.proof.register_file import load_register
 from collector.settings import parse_collector
+from collector.trust import trusted_now
 from gateway import catalogue, seal, wire
 from gateway.document import FaultyFiles
 from gateway.settings import Site
@@ -35,19 +40,31 @@ def tap(
     gateway: Annotated[str, typer.Option(help="Only this gateway.")] = "+",
     count: Annotated[int, typer.Option(min=0, help="End after so many batches; 0 = never.")] = 0,
     summary: Annotated[bool, typer.Option("--summary", help="Leave the measurements out.")] = False,
+    cert: Annotated[Path | None, typer.Option(help="Its own client certificate, instead of that of [broker].")] = None,
+    key: Annotated[Path | None, typer.Option(help="The key to --cert.")] = None,
 ) -> None:
     """Print decoded batches as JSON lines until Ctrl-C."""
-    sites = catalogue.load_sites(str(site))
+    sites: Sequence[Site] = catalogue.load_sites(str(site))
     settings, faults = parse_collector(sites)
     if settings is None:
         raise FaultyFiles(faults)
     try:
+        trusted = trusted_now(settings.trusted, load_register(Path(settings.folder) / REGISTER))
+        sites = [_as(sites[0], cert, key), *sites[1:]]
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(_follow(sites, settings.trusted, gateway=gateway, count=count, summary=summary))
-    except (aiomqtt.MqttError, OSError) as error:
+            asyncio.run(_follow(sites, trusted, gateway=gateway, count=count, summary=summary))
+    except (aiomqtt.MqttError, RegisterBroken, OSError) as error:
         broker = sites[0].broker
         sys.stderr.write(f"{broker.url}: {error}\n    hint: check [broker] and whether the broker runs\n")
         raise typer.Exit(2) from error
+
+
+def _as(site: Site, cert: Path | None, key: Path | None) -> Site:
+    """The site with another client certificate at the broker, if one is given."""
+    if cert is None:
+        return site
+    files = {"cert": str(cert.resolve()), "key": str(key.resolve()) if key else ""}
+    return replace(site, broker=replace(site.broker, **files))
 
 
 async def _follow(

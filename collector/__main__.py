@@ -26,11 +26,15 @@ from collector.intake.journal import Journal, JournalError
 from collector.intake.projector import Projector
 from collector.intake.recorder import QUEUE_SIZE, Counts, Deliveries, Recorder
 from collector.intake.subscriber import Subscriber
+from collector.proof.identities import Register, RegisterBroken
 from collector.proof.leaf_file import LeafFile, ProofError
 from collector.proof.notary import Notary
+from collector.proof.register_file import FILE as REGISTER
+from collector.proof.register_file import Watcher
 from collector.settings import parse_collector
 from collector.store import StoreError
 from collector.stores.duckdb import DuckdbStore
+from collector.trust import trusted_now
 from collector.verdicts.book import Book, BookError
 from collector.verdicts.evaluator import Evaluator
 from gateway.connection import BrokerError
@@ -57,16 +61,19 @@ class Collector:
         if settings is None:
             raise FaultyFiles(faults)
         self._settings, self._demo = settings, demo
-        self._broker = _broker(sites[0])
+        self._broker, self._password = _broker(sites)
         if not (demo or self._broker.user or self._broker.cert):
             raise CollectorError(
                 f"{sites[0].document.file}: [broker] user: missing\n"
-                "    hint: the broker needs user and password_file; only `emitwatch demo` does without"
+                "    hint: the broker needs user and password_file, or [collector] cert and key; "
+                "only `emitwatch demo` does without"
             )
         with ExitStack() as stack:
             try:
                 self._open(sites, stack)
-            except (IdentityError, JournalError, StoreError, BookError, ProofError, BrokerError, OSError) as error:
+            except (
+                IdentityError, RegisterBroken, JournalError, StoreError, BookError, ProofError, BrokerError, OSError,
+            ) as error:  # fmt: skip
                 raise CollectorError(str(error)) from error
             self._opened = stack.pop_all()
 
@@ -90,12 +97,14 @@ class Collector:
         self.evaluator = Evaluator(self.journal, self.verdicts, sites)
         self.projector = Projector(self.journal, self.store)
         self.notary = Notary(self.journal, leaves, folder / "checkpoints", key)
+        self._watcher = Watcher(folder / REGISTER, self._trust)
+        self._gate = Gate(trusted_now(self._settings.trusted, self._watcher.register))
         deliveries: Deliveries = Queue(QUEUE_SIZE)
         self.subscriber = Subscriber(
             self._broker,
-            _password(sites[0]),
+            self._password,
             client_id=f"collector-{self.public_key[:16]}",
-            gate=Gate(self._settings.trusted),
+            gate=self._gate,
             deliveries=deliveries,
         )
         self.recorder = Recorder(
@@ -105,7 +114,7 @@ class Collector:
             key=key,
             gateways=list(self._settings.trusted),
         )
-        self._keys = _key_problems(sites, self._settings.trusted, self.public_key)
+        self._keys = _key_problems(sites, self.public_key)
         if not self._demo:
             self._tell_key(sites, folder / "key" if created else None)
 
@@ -122,8 +131,10 @@ class Collector:
 
     def start(self) -> None:
         """Begin to receive, to store and to judge."""
-        for problem in () if self._demo else self._keys:
+        for problem in () if self._demo else [*_distrusted(self._gate.trusted), *self._keys]:
             log.warning(problem)
+        self._watcher.start()
+        self._opened.callback(self._watcher.stop)
         self.evaluator.start()
         self._opened.callback(self.evaluator.stop)
         self.projector.start()
@@ -133,6 +144,10 @@ class Collector:
         self.recorder.start()
         self.subscriber.start()
         self._opened.callback(self._stop_intake)
+
+    def _trust(self, register: Register) -> None:
+        """The register of identities has changed: believe whom it says from the next message on."""
+        self._gate.trust(trusted_now(self._settings.trusted, register))
 
     def _stop_intake(self) -> None:
         """First the inflow, then what is on its way, then the connection that acknowledged it."""
@@ -168,7 +183,7 @@ class Collector:
             },
             "gateways": {
                 id: {"plant": trusted.plant, "trusted": trusted.key is not None, **asdict(counts.get(id, Counts()))}
-                for id, trusted in self._settings.trusted.items()
+                for id, trusted in self._gate.trusted.items()
             },
             "quarantined_of_unknown": self.recorder.strangers.quarantined,
         }
@@ -186,6 +201,8 @@ class Collector:
             self.evaluator.trouble,
             self.notary.trouble,
             self.notary.damage,
+            self._watcher.trouble,
+            *_distrusted(self._gate.trusted),
             *self._keys,
         ]
         return [problem for problem in problems if problem]
@@ -200,29 +217,39 @@ def _require_followed(journal: Journal, file: str | Path, position: int) -> None
         )
 
 
-def _broker(site: Site) -> Broker:
-    """The broker with its files where they are. All site files of a collector name the same one."""
-    files = {name: site.path(path) for name in ("ca", "cert", "key") if (path := getattr(site.broker, name))}
-    return replace(site.broker, **files)
+def _broker(sites: Sequence[Site]) -> tuple[Broker, str | None]:
+    """The broker with its files where they are, and the password: as the collector's own user, if it has one.
+
+    All site files of a collector name the same broker, and one of them its user there.
+    """
+    site = next((site for site in sites if site.collector_access), sites[0])
+    table, access = ("collector", site.collector_access) if site.collector_access else ("broker", site.broker)
+    files = {"ca": site.broker.ca, "cert": access.cert, "key": access.key}
+    found = {name: site.path(path) if path else "" for name, path in files.items()}
+    password = _password(site, table, access.password_file) if access.password_file else None
+    return replace(site.broker, user=access.user, password_file=access.password_file, **found), password
 
 
-def _password(site: Site) -> str | None:
-    if not site.broker.password_file:
-        return None
-    path = Path(site.path(site.broker.password_file))
+def _password(site: Site, table: str, file: str) -> str:
+    path = Path(site.path(file))
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         hint = "write the broker user's password there, readable by its owner alone"
-        raise CollectorError(f"{path}: [broker] password_file cannot be read: {error}; {hint}") from error
+        raise CollectorError(f"{path}: [{table}] password_file cannot be read: {error}; {hint}") from error
 
 
-def _key_problems(sites: Sequence[Site], trusted: Mapping[str, Trusted], public_key: str) -> list[str]:
-    problems = [
-        f"nothing of gateway {id} is accepted: its [[gateway]] public_key is not in the site file"
+def _distrusted(trusted: Mapping[str, Trusted]) -> list[str]:
+    unknown = "its [[gateway]] public_key is not in the site file"
+    return [
+        f"nothing of gateway {id} is accepted: {gateway.refused or unknown}"
         for id, gateway in trusted.items()
         if gateway.key is None
     ]
+
+
+def _key_problems(sites: Sequence[Site], public_key: str) -> list[str]:
+    problems = []
     for site in sites:
         if site.collector_key != public_key:
             said = "has another key" if site.collector_key else "has no key"

@@ -80,6 +80,22 @@ class Broker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who the collector is to the broker. Files are paths relative to the site file, "" = none."""
+
+    user: str = ""
+    password_file: str = ""
+    cert: str = ""
+    key: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.user or self.cert)
+
+
+NO_ACCESS = Access()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """A place that is watched. settings: what rule packs ask for (area_class, reference_oxygen, ..)."""
 
@@ -150,6 +166,7 @@ class Site:
     collector_key: str
     folders: Folders
     outbox: Limits
+    collector_access: Access = NO_ACCESS
 
     def path(self, relative: str) -> str:
         """A path of the site file, from where it stands."""
@@ -191,6 +208,7 @@ def scan_site(text: str, file: str) -> tuple[Site, list[Fault]]:
         sensors = _sensors(root, {p.id for p in points}, gateways)
         with root.table("collector") as table:
             key = _public_key(table)
+            access = _access(table)
         with root.table("folders") as table:
             folders = Folders(
                 rules=table.texts("rules", []),
@@ -201,6 +219,7 @@ def scan_site(text: str, file: str) -> tuple[Site, list[Fault]]:
     site = Site(
         document=document, base=str(PurePath(file).parent), plant=plant, broker=broker, points=points,
         sensors=sensors, gateways=gateways, collector_key=key, folders=folders, outbox=outbox,
+        collector_access=access,
     )  # fmt: skip
     return site, unreadable or faults  # of a text that is no TOML nothing is missing: nothing was read
 
@@ -273,6 +292,18 @@ def _broker(table: Table) -> Broker:
 def _public_key(table: Table) -> str:
     key = table.text("public_key", "", pattern=PUBLIC_KEY, hint=KEY_HINT)
     return key if PUBLIC_KEY.fullmatch(key) else ""
+
+
+def _access(table: Table) -> Access:
+    access = Access(
+        user=table.text("user", ""), password_file=table.text("password_file", ""),
+        cert=table.text("cert", ""), key=table.text("key", ""),
+    )  # fmt: skip
+    if access.password_file and not access.user:
+        table.fault("user", "missing", "a password needs a user")
+    if access.key and not access.cert:
+        table.fault("cert", "missing", "a key needs its certificate; `emitwatch enroll` makes both")
+    return access
 
 
 def _broker_url(url: str) -> str:

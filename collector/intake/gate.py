@@ -3,7 +3,7 @@
 Rules of this file, in the order of examination:
 
 - too large, or above the quota of its gateway for bad messages: not kept at all;
-- unknown gateway, bad signature, or signed and without a number that can be read: quarantined under no
+- unknown or revoked gateway, bad signature, or signed and without a number that can be read: quarantined under no
   number, and so never acknowledged;
 - signed by the gateway but not readable, not of its plant, or of a version unknown here: quarantined
   under its number and acknowledged, so that it is kept for later and never blocks the stream;
@@ -15,7 +15,7 @@ Source: protocol 2.4 (poison, bad signature).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -40,10 +40,16 @@ _NAME = 64
 
 @dataclass(frozen=True, slots=True)
 class Trusted:
-    """A gateway that may deliver. key: None = not known yet, nothing it sends is believed."""
+    """A gateway that may deliver. key: None = not known yet, nothing it sends is believed.
+
+    older: keys before it, each with the time of receipt until which it is good. [ns since 1970 UTC]
+    refused: why nothing of it is believed although it is known, "" = it may deliver.
+    """
 
     plant: str
     key: Ed25519PublicKey | None
+    older: tuple[tuple[Ed25519PublicKey, int], ...] = ()
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,15 @@ class Gate:
         self._trusted = dict(trusted)
         self._quota = Quota(QUARANTINE_COUNT, QUARANTINE_PERIOD_NS)
 
+    @property
+    def trusted(self) -> Mapping[str, Trusted]:
+        """Who is trusted now."""
+        return self._trusted
+
+    def trust(self, trusted: Mapping[str, Trusted]) -> None:
+        """From now on believe these; may be called from any thread."""
+        self._trusted = dict(trusted)
+
     def examine(self, gateway: str, payload: bytes, *, received_ns: int, now_ns: int) -> Examined:
         """What a message on a gateway's topic is.
 
@@ -84,10 +99,12 @@ class Gate:
         owner = self._trusted.get(gateway)
         if owner is None:
             return self._distrust(gateway, payload, "not a gateway of any site file", received_ns, now_ns)
+        if owner.refused:
+            return self._distrust(gateway, payload, owner.refused, received_ns, now_ns)
         if owner.key is None:
             return self._distrust(gateway, payload, "its public key is not in the site file", received_ns, now_ns)
         try:
-            body = seal.verify(payload, owner.key)
+            body = _verify(payload, owner.key, owner.older, received_ns)
         except seal.UnknownVersion as error:
             body, fault = payload[1 + seal.SIGNATURE_BYTES :], str(error)
             return self._poison(gateway, payload, body, fault, received_ns, now_ns)
@@ -113,6 +130,21 @@ class Gate:
             return Examined(None, b"", False, fault)
         entry = Entry(0, received_ns, EntryKind.QUARANTINE, gateway[:_NAME], payload=payload)
         return Examined(entry, seal.digest(payload), False, fault)
+
+
+def _verify(
+    payload: bytes, key: Ed25519PublicKey, older: Sequence[tuple[Ed25519PublicKey, int]], received_ns: int
+) -> bytes:
+    """The body, when the key or one before it that is still good sealed it; else raise SealError."""
+    *candidates, last = [key, *(candidate for candidate, until_ns in older if received_ns < until_ns)]
+    for candidate in candidates:
+        try:
+            return seal.verify(payload, candidate)
+        except seal.UnknownVersion:
+            raise
+        except seal.SealError:
+            continue
+    return seal.verify(payload, last)
 
 
 def _belongs(batch: wire.Batch, gateway: str, plant: str) -> None:

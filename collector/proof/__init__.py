@@ -1,1 +1,1 @@
-"""Tamper evidence: the tree over the journal, its checkpoints, exports and their offline proof."""
+"""Who may speak for a plant, and the proof that nothing was altered: identities, tree, checkpoints, exports."""

@@ -19,7 +19,7 @@ from gateway.document import FaultyFiles
 from gateway.identity import load_or_create_key, public_hex
 from gateway.measurement import SECOND_NS, Columns, Series
 from gateway.publisher import Publisher
-from gateway.settings import Site, parse_site
+from gateway.settings import Access, Site, parse_site
 from gateway.spooler import Spooler, outbox_folder, read_batches
 from tests.collector.brokers import free_port, mosquitto_at
 
@@ -181,6 +181,13 @@ def cannot(site: Site, *, demo: bool = True) -> str:
     with pytest.raises(CollectorError) as refused:
         Collector([site], demo=demo)
     return str(refused.value)
+
+
+def test_the_collectors_own_user_and_the_register_are_needed_where_they_are_given(brokerless: Plant) -> None:
+    own = replace(brokerless.site(), collector_access=Access(user="c", password_file="elsewhere"))
+    assert "elsewhere: [collector] password_file" in cannot(own)
+    (brokerless.folder / "data" / "collector" / "identities.jsonl").write_text("nonsense\n")
+    assert "identities.jsonl:1: not a record" in cannot(replace(own, collector_access=Access(cert="c.pem")))
 
 
 def test_what_hinders_the_start_is_told_and_nothing_stays_open(brokerless: Plant) -> None:

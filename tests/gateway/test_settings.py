@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.retention import Limits
-from gateway.settings import Label, Link, parse_link, parse_site
+from gateway.settings import Access, Label, Link, parse_link, parse_site
 from tests.effort import examples
 
 ROOT = Path(__file__).parent.parent.parent
@@ -187,3 +187,17 @@ def test_no_content_makes_the_reader_fall(file: Path, rng: random.Random, odd: o
     place[key] = odd
     site, faults = parse_site(tomli_w.dumps(tree), file.name)
     assert (site is None) == bool(faults)
+
+
+def test_the_collector_may_be_another_user_of_the_broker_than_the_gateway() -> None:
+    site, faults = parse_site(
+        SITE + '[collector]\nuser = "c"\npassword_file = "p"\ncert = "c.pem"\nkey = "c.key"\n', "s.toml"
+    )
+    assert not faults
+    assert site
+    assert site.collector_access == Access(user="c", password_file="p", cert="c.pem", key="c.key")
+    _, faults = parse_site(SITE + '[collector]\npassword_file = "p"\nkey = "c.key"\n', "s.toml")
+    assert sorted(fault.path for fault in faults) == ["collector.cert", "collector.user"]
+    site, _ = parse_site(SITE, "s.toml")
+    assert site
+    assert not site.collector_access
