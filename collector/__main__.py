@@ -24,7 +24,8 @@ import structlog
 from collector.intake.gate import Gate, Trusted
 from collector.intake.journal import Journal, JournalError
 from collector.intake.projector import Projector
-from collector.intake.recorder import QUEUE_SIZE, Counts, Deliveries, Recorder
+from collector.intake.recorder import QUEUE_SIZE, Deliveries, Recorder
+from collector.intake.sorter import Counts, Gaps
 from collector.intake.subscriber import Subscriber
 from collector.settings import parse_collector
 from collector.store import StoreError
@@ -141,7 +142,7 @@ class Collector:
         """How the collector is: `ok`, `problems` (sentences), and figures by part. Times in ns since 1970 UTC."""
         last = self.journal.last
         problems = self._problems()
-        counts = self.recorder.counts
+        counts, gaps = self.recorder.counts, self.recorder.gaps
         return {
             "ok": not problems,
             "problems": problems,
@@ -158,7 +159,12 @@ class Collector:
                 "overdue": self.evaluator.overdue(),
             },
             "gateways": {
-                id: {"plant": trusted.plant, "trusted": trusted.key is not None, **asdict(counts.get(id, Counts()))}
+                id: {
+                    "plant": trusted.plant,
+                    "trusted": trusted.key is not None,
+                    **asdict(counts.get(id, Counts())),
+                    "gaps": asdict(gaps.get(id, Gaps())),
+                }
                 for id, trusted in self._settings.trusted.items()
             },
             "quarantined_of_unknown": self.recorder.strangers.quarantined,

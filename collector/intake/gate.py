@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Meta
 
 from collector.intake.inbox import MAX_SEQ, Quota
+from collector.intake.records import Said, said
 from collector.store import Entry, EntryKind
 from gateway import seal, wire
 
@@ -51,13 +52,14 @@ class Examined:
     """A message after examination.
 
     entry: what goes into the journal, at position 0; None = nothing. digest: SHA-256 of the payload.
-    hello: first of its epoch. fault: what is wrong with it, "" = nothing.
+    hello: first of its epoch. fault: what is wrong with it, "" = nothing. said: what a good batch claims.
     """
 
     entry: Entry | None
     digest: bytes
     hello: bool
     fault: str
+    said: Said | None = None
 
 
 class _Number(msgspec.Struct):
@@ -96,9 +98,10 @@ class Gate:
         try:
             batch = wire.decode(body)
             _belongs(batch, gateway, owner.plant)
+            claims = said(batch)
         except wire.WireError as error:
             return self._poison(gateway, payload, body, str(error), received_ns, now_ns)
-        return _accept(batch, payload, received_ns)
+        return _accept(batch, claims, payload, received_ns)
 
     def _poison(self, gateway: str, payload: bytes, body: bytes, fault: str, received_ns: int, now_ns: int) -> Examined:
         epoch, seq = _number(body)
@@ -124,11 +127,11 @@ def _belongs(batch: wire.Batch, gateway: str, plant: str) -> None:
         raise wire.WireError(f"gateway {gateway!r} is of plant {plant!r}, the batch of {sorted(plants)}")
 
 
-def _accept(batch: wire.Batch, payload: bytes, received_ns: int) -> Examined:
+def _accept(batch: wire.Batch, claims: Said, payload: bytes, received_ns: int) -> Examined:
     header, time_ns = batch.header, batch.columns.time_ns
     first_ns, last_ns = (int(time_ns.min()), int(time_ns.max())) if len(time_ns) else (0, 0)
     entry = Entry(0, received_ns, EntryKind.BATCH, header.gw, header.ep, header.seq, payload, first_ns, last_ns)
-    return Examined(entry, seal.digest(payload), header.kind == "hello", "")
+    return Examined(entry, seal.digest(payload), header.kind == "hello", "", claims)
 
 
 def _number(body: bytes) -> tuple[bytes, int]:

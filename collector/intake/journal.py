@@ -63,6 +63,9 @@ CREATE TABLE stream (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
 """
+_EVENT_INDEX = "CREATE INDEX IF NOT EXISTS entry_event ON entry (position) WHERE kind = 'event';"
+# As many as there are.
+NO_LIMIT = 2**62
 # A follower that goes on waiting after the end does not spin.
 _FINISHED_WAIT_S = 0.02
 _FIELDS = "position, received_ns, kind, gateway, epoch, seq, payload, first_ns, last_ns"
@@ -188,6 +191,19 @@ class Journal:
         segments = [segment for segment in self._segments if segment.first <= upto]
         return [_entry(row) for segment in segments for row in segment.query(_OVERLAPPING, wanted)]
 
+    def events(self, after: int, limit: int) -> list[Entry]:
+        """Up to `limit` events with position > after, ordered by position."""
+        sql = f"SELECT {_FIELDS} FROM entry WHERE kind = 'event' AND position > ? ORDER BY position LIMIT ?"  # noqa: S608
+        found: list[Entry] = []
+        for segment in list(self._segments):
+            found += map(_entry, segment.query(sql, (after, limit - len(found))))
+        return found
+
+    def payloads(self, stream: Stream, seq: int) -> list[bytes]:
+        """Everything received under a number of a stream, as received."""
+        sql = "SELECT payload FROM entry WHERE gateway = ? AND epoch = ? AND seq = ? AND seq > 0"
+        return [row[0] for segment in reversed(self._segments) for row in segment.query(sql, (*stream, seq))]
+
     def wait(self, after: int, timeout_s: float) -> int:
         """The last committed position, as soon as it is above `after` or the time is over."""
         with self._commit:
@@ -239,6 +255,8 @@ class _Segment:
             self._reader = _connect(path)
             self._reader.execute("PRAGMA query_only = ON")
             self.made = bool(self._writer.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+            if self.made:
+                self._writer.execute(_EVENT_INDEX)
         self.first = int(self.meta()["first"]) if self.made else 0
 
     def make(self, first: int, meta: Mapping[str, Any], streams: Mapping[Stream, Ranges]) -> None:
@@ -246,7 +264,7 @@ class _Segment:
 
         first: its first position. streams: the one used last stands last.
         """
-        with self.transaction(_SCHEMA) as connection:
+        with self.transaction(_SCHEMA + _EVENT_INDEX) as connection:
             _put_meta(connection, {**meta, "first": first})
             for used, (stream, ranges) in enumerate(streams.items(), -len(streams)):
                 _put_streams(connection, {stream: ranges}, used)

@@ -25,9 +25,11 @@ from typing import Protocol, TypeAlias
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from collector.intake.gate import QUARANTINE_COUNT, QUARANTINE_PERIOD_NS, Examined
-from collector.intake.inbox import CREDIT, Inbox, Quota, Stream, Verdict
-from collector.intake.journal import Journal, JournalError
+from collector.intake.events import event
+from collector.intake.gate import Examined
+from collector.intake.inbox import CREDIT, Inbox
+from collector.intake.journal import NO_LIMIT, Journal, JournalError
+from collector.intake.sorter import Sorter
 from collector.store import Entry, EntryKind
 from gateway import seal, wire
 
@@ -71,18 +73,6 @@ class Link(Protocol):
 
 
 @dataclass(slots=True)
-class Counts:
-    """What came of a gateway's messages since the start."""
-
-    fresh: int = 0
-    duplicate: int = 0
-    conflict: int = 0
-    refused: int = 0
-    quarantined: int = 0
-    received_ns: int = 0
-
-
-@dataclass(slots=True)
 class _Group:
     """Deliveries that are committed together."""
 
@@ -93,7 +83,7 @@ class _Group:
 class Recorder:
     """Commits deliveries to the journal and acknowledges them.
 
-    counts: by gateway; strangers: of unknown gateways. trouble: what is wrong for now,
+    counts, gaps: by gateway; strangers: of unknown gateways (all by the sorter). trouble: what is wrong for now,
     failed: for good; "" = nothing.
     """
 
@@ -101,12 +91,13 @@ class Recorder:
         self, *, journal: Journal, deliveries: Deliveries, link: Link, key: Ed25519PrivateKey, gateways: Collection[str]
     ) -> None:
         """gateways: the trusted ones; each gets an acknowledgement at least every 30 s."""
-        self.counts = {gateway: Counts() for gateway in gateways}
-        self.strangers = Counts()
         self.trouble = self.failed = ""
         self._journal, self._deliveries, self._link, self._key = journal, deliveries, link, key
         self._inbox = Inbox(journal.streams(), gateways)
-        self._conflicts = Quota(QUARANTINE_COUNT, QUARANTINE_PERIOD_NS)
+        self._sorter = Sorter(self._inbox, journal, gateways)
+        self.counts, self.strangers = self._sorter.counts, self._sorter.strangers
+        self.gaps = self._sorter.gaps
+        self._sorter.remember(journal.events(0, NO_LIMIT))
         self._tick_ns = 0
         # Above every number of every earlier start, also of one whose acknowledgements were never sent.
         self._acks = journal.starts << 32
@@ -180,37 +171,12 @@ class Recorder:
     def _sort(self, delivery: Delivery, group: _Group) -> None:
         """Decide what a delivery is, and what of it goes into the journal."""
         group.deliveries.append(delivery)
-        entry = delivery.examined.entry
-        if entry is None:
-            return
-        counts = self.counts.get(entry.gateway, self.strangers)
-        counts.received_ns = entry.received_ns
-        if not entry.seq:
-            counts.quarantined += 1
+        for entry in self._sorter.take(delivery.examined, time.monotonic_ns()):
             group.entries.append(entry)
-            return
-        stream: Stream = (entry.gateway, entry.epoch)
-        verdict = self._inbox.accept(stream, entry.seq, delivery.examined.digest, self._journal.hashes)
-        setattr(counts, verdict.value, getattr(counts, verdict.value) + 1)
-        if verdict is Verdict.FRESH:
-            counts.quarantined += entry.kind is EntryKind.QUARANTINE
-            group.entries.append(entry)
-        elif verdict is Verdict.CONFLICT:
-            self._quarantine_conflict(entry, group)
-        if delivery.examined.hello or verdict in (Verdict.DUPLICATE, Verdict.CONFLICT):
-            self._inbox.hurry(entry.gateway)
-
-    def _quarantine_conflict(self, entry: Entry, group: _Group) -> None:
-        """Two payloads under one number: a cloned gateway, or somebody who has its key."""
-        log.error(
-            "A batch number came twice with different content; is the gateway cloned?",
-            gateway=entry.gateway, epoch=entry.epoch.hex(), seq=entry.seq,
-        )  # fmt: skip
-        if self._conflicts.take(entry.gateway, time.monotonic_ns()):
-            kept = Entry(
-                0, entry.received_ns, EntryKind.QUARANTINE, entry.gateway, entry.epoch, entry.seq, entry.payload
-            )
-            group.entries.append(kept)
+            if entry.kind is EntryKind.EVENT:
+                found = event(entry)
+                tell = log.error if found.security else log.warning
+                tell(found.text, gateway=entry.gateway, what=found.what, **found.detail)
 
     def _commit(self, group: _Group) -> bool:
         """Put a group into the journal, waiting for room on the disk; False when told to stop meanwhile."""

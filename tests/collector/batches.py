@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,12 +54,20 @@ class FakeGateway:
         }  # fmt: skip
         return wire.Header(**{**said, **changes})
 
-    def sealed(self, values: Columns | None = None, **changes: Any) -> bytes:
+    def sealed(self, values: Columns | None = None, fields: Mapping[str, Any] | None = None, **changes: Any) -> bytes:
         """The next payload; the first is a hello without values if none are given."""
         self.seq += 1
         if values is None:
             values = empty_columns() if self.seq == 1 else columns(6, from_ns=START_NS + self.seq * SECOND_NS)
-        return seal.seal(wire.encode(self.header(len(values), **changes), values), self.key)
+        return seal.seal(wire.encode(self.header(len(values), **changes), values, fields), self.key)
+
+    def gap(self, first: int, last: int, *, ep: bytes = b"", n: int = 0, **changes: Any) -> bytes:
+        """The next payload: a record that batches first to last are lost."""
+        gap = {
+            "ep": ep or self.epoch, "from_seq": first, "to_seq": last, "n": n, "t_first": START_NS,
+            "t_last": START_NS + SECOND_NS, "reason": "outbox_full", **changes,
+        }  # fmt: skip
+        return self.sealed(empty_columns(), {"gap": gap}, kind="gap")
 
     def entry(self, payload: bytes, received_ns: int = START_NS) -> Entry:
         """A payload of this gateway as the journal takes it."""

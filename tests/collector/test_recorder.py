@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from collector.intake import recorder as recorder_module
+from collector.intake.events import event
 from collector.intake.gate import Gate, Trusted
 from collector.intake.inbox import CREDIT, Ranges, Stream
 from collector.intake.journal import Journal, JournalError
@@ -142,7 +143,8 @@ def test_a_number_that_comes_with_other_content_keeps_both(bench: Bench) -> None
     twin = bench.gateway.sealed(wall_ns=5)
     bench.deliver(hello, first, twin, twin)
     bench.run()
-    assert bench.kinds() == [(EntryKind.BATCH, 1), (EntryKind.BATCH, 2), (EntryKind.QUARANTINE, 2)]
+    assert bench.kinds() == [(EntryKind.BATCH, 1), (EntryKind.BATCH, 2), (EntryKind.CONFLICT, 2), (EntryKind.EVENT, 0)]
+    assert [event(entry).what for entry in bench.journal.events(0, 10)] == ["conflict"]
     counts = bench.recorder.counts[bench.gateway.id]
     assert (counts.fresh, counts.conflict, counts.duplicate) == (2, 1, 1)
     assert bench.broker.acks[-1].epochs[0].upto == 2
@@ -179,6 +181,23 @@ def test_holes_are_told_as_ranges_and_filled(bench: Bench) -> None:
     bench.deliver(second, fourth)
     eventually(lambda: bench.broker.acks[-1].epochs == (wire.EpochAck(bench.gateway.epoch, 4),))
     bench.recorder.stop()
+
+
+def test_declared_gaps_are_acknowledged_and_told_also_after_a_restart(bench: Bench, tmp_path: Path) -> None:
+    hello, *lost = (bench.gateway.sealed() for _ in range(4))
+    bench.deliver(hello, lost[2], bench.gateway.gap(2, 4, n=1200))
+    bench.run()
+    assert bench.broker.acks[-1].epochs == (wire.EpochAck(bench.gateway.epoch, 5),)
+    bench.journal.close()
+    again = Bench(Journal(tmp_path))
+    told = again.recorder.gaps[bench.gateway.id]
+    assert (told.records, told.batches, told.measurements) == (1, 2, 1200)
+    assert (told.first_ns, told.last_ns, told.reasons) == (START_NS, START_NS + SECOND_NS, {"outbox_full": 1})
+    again.gateway, again.gate = bench.gateway, bench.gate
+    again.deliver(lost[0])
+    again.run()
+    assert (EntryKind.BATCH, 2) in again.kinds(), "what was given up and comes after all is kept"
+    again.journal.close()
 
 
 def test_time_is_journalled_while_nothing_comes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
