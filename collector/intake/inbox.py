@@ -214,6 +214,14 @@ class Inbox:
         """The numbers of a stream that are there, those that wait for the next commit included."""
         return self._after(stream)
 
+    def holds(self, stream: Stream, seq: int) -> bool:
+        """Whether a number of a stream is there, or waits for the next commit."""
+        return (
+            seq in self._pending.get(stream, ())
+            or seq in self._ranges(stream)
+            or any(first <= seq <= last for first, last in self._covered.get(stream, ()))
+        )
+
     def epochs(self, gateway: str) -> list[bytes]:
         """The epochs of a gateway that the journal holds something of, the one used last at the end."""
         return list(self._streams.get(gateway, {}))

@@ -16,24 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from collector.intake import events
+from collector.intake.chain import Arrival, Chain, Memory
 from collector.intake.events import What
 from collector.intake.gate import QUARANTINE_COUNT, QUARANTINE_PERIOD_NS, Examined
-from collector.intake.inbox import Inbox, Quota, Stream, Verdict
-from collector.intake.records import Gap, Said
+from collector.intake.inbox import Inbox, Quota, Verdict
+from collector.intake.lineage import Lineage
+from collector.intake.records import Gap
 from collector.store import Entry, EntryKind
-
-
-class Memory(Protocol):
-    """What the journal holds, as far as it is asked."""
-
-    def hashes(self, stream: Stream, seq: int) -> Collection[bytes]:
-        """SHA-256 of everything received under a number of a stream."""
-
-    def payloads(self, stream: Stream, seq: int) -> list[bytes]:
-        """Everything received under a number of a stream, as received."""
 
 
 @dataclass(slots=True)
@@ -81,6 +73,8 @@ class Sorter:
         self.strangers = Counts()
         self.gaps: dict[str, Gaps] = {}
         self._inbox, self._memory = inbox, memory
+        self._chain = Chain(memory)
+        self._lineages: dict[str, Lineage] = {}
         self._told = Quota(QUARANTINE_COUNT, QUARANTINE_PERIOD_NS)
 
     def remember(self, entries: Iterable[Entry]) -> None:
@@ -104,10 +98,11 @@ class Sorter:
         setattr(counts, verdict.value, getattr(counts, verdict.value) + 1)
         if examined.hello or verdict in (Verdict.DUPLICATE, Verdict.CONFLICT):
             self._inbox.hurry(entry.gateway)
+        arrival = Arrival((entry.gateway, entry.epoch), entry.seq, examined.digest, examined.said)
         if verdict is Verdict.FRESH:
             counts.quarantined += entry.kind is EntryKind.QUARANTINE
-            return [entry, *self._follow(entry, examined.said)]
-        return self._conflict(entry, now_ns) if verdict is Verdict.CONFLICT else []
+            return [entry, *self._follow(entry, arrival, now_ns)]
+        return self._conflict(entry, arrival, now_ns) if verdict is Verdict.CONFLICT else []
 
     def _verdict(self, entry: Entry, examined: Examined) -> Verdict:
         gap = examined.said and examined.said.gap
@@ -115,9 +110,16 @@ class Sorter:
             return Verdict.REFUSED
         return self._inbox.accept((entry.gateway, entry.epoch), entry.seq, examined.digest, self._memory.hashes)
 
-    def _follow(self, entry: Entry, said: Said | None) -> list[Entry]:
+    def _follow(self, entry: Entry, arrival: Arrival, now_ns: int) -> list[Entry]:
         """What follows from a fresh batch."""
-        return [self._gap(entry, said.gap)] if said and said.gap else []
+        if entry.gateway not in self._lineages:
+            self._lineages[entry.gateway] = Lineage(entry.gateway, self._inbox, self._chain)
+        self._chain.note(arrival)
+        found = self._chain.check(arrival, self._inbox)
+        found += self._lineages[entry.gateway].check(arrival)
+        told = [event for one in found for event in self._tell(one.what, entry, one.text, now_ns, **one.detail)]
+        gap = arrival.said and arrival.said.gap
+        return [*told, self._gap(entry, gap)] if gap else told
 
     def _gap(self, entry: Entry, gap: Gap) -> Entry:
         missing = self._inbox.cover((entry.gateway, gap.ep), gap.from_seq, gap.to_seq)
@@ -131,8 +133,9 @@ class Sorter:
             What.GAP, entry.gateway, entry.epoch, entry.received_ns, f"{text}: {_REASONS[gap.reason]}", told
         )
 
-    def _conflict(self, entry: Entry, now_ns: int) -> list[Entry]:
+    def _conflict(self, entry: Entry, arrival: Arrival, now_ns: int) -> list[Entry]:
         """Two payloads under one number: a cloned gateway, or somebody who has its key."""
+        self._chain.note(arrival)
         kept = Entry(0, entry.received_ns, EntryKind.CONFLICT, entry.gateway, entry.epoch, entry.seq, entry.payload)
         text = (
             f"gateway {entry.gateway}: batch {entry.seq} came twice with different content; both are kept. "
