@@ -168,6 +168,8 @@ class Collector:
                 for id, trusted in self._settings.trusted.items()
             },
             "quarantined_of_unknown": self.recorder.strangers.quarantined,
+            "strangers": asdict(self.recorder.strangers),
+            "security": asdict(self.recorder.security),
         }
 
     def _problems(self) -> list[str]:

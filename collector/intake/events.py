@@ -24,10 +24,19 @@ class What(StrEnum):
     DISK_LOST = "disk_lost"
     DUPLICATE_IDENTITY = "duplicate_identity"
     REPLACED = "replaced"
+    # Messages that are not believed, by the reason.
+    OVERSIZE = "oversize"
+    FLOOD = "flood"
+    RETAINED = "retained"
+    STRANGER = "stranger"
+    KEYLESS = "keyless"
+    BAD_SIGNATURE = "bad_signature"
+    NO_NUMBER = "no_number"
+    POISON = "poison"
 
 
 # All others are security events: they mean that somebody, or a disk, may have altered what was measured.
-_HARMLESS = frozenset({What.GAP, What.REPLACED})
+_HARMLESS = frozenset({What.GAP, What.REPLACED, What.KEYLESS})
 
 
 class Event(msgspec.Struct, frozen=True):

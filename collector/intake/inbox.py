@@ -275,3 +275,18 @@ class Quota:
             since_ns, taken = now_ns, 0
         self._taken[key] = since_ns, min(taken + 1, self._count)
         return taken < self._count
+
+
+class Rate:
+    """So many of each key in a second, and a burst of them at once. Keys have to be few."""
+
+    def __init__(self, per_s: int, burst: int) -> None:
+        self._per_s, self._burst = per_s, burst
+        self._left: dict[str, tuple[int, float]] = {}
+
+    def take(self, key: str, now_ns: int) -> bool:
+        """Whether one more of a key is allowed now."""
+        since_ns, left = self._left.get(key, (now_ns, float(self._burst)))
+        left = min(float(self._burst), left + max(0, now_ns - since_ns) * self._per_s / 1e9)
+        self._left[key] = now_ns, left - 1 if left >= 1 else left
+        return left >= 1

@@ -83,8 +83,8 @@ class _Group:
 class Recorder:
     """Commits deliveries to the journal and acknowledges them.
 
-    counts, gaps: by gateway; strangers: of unknown gateways (all by the sorter). trouble: what is wrong for now,
-    failed: for good; "" = nothing.
+    counts, gaps, strangers, security: by the sorter. trouble: what is wrong for now, failed: for good;
+    "" = nothing.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Recorder:
         self._inbox = Inbox(journal.streams(), gateways)
         self._sorter = Sorter(self._inbox, journal, gateways)
         self.counts, self.strangers = self._sorter.counts, self._sorter.strangers
-        self.gaps = self._sorter.gaps
+        self.gaps, self.security = self._sorter.gaps, self._sorter.security
         self._sorter.remember(journal.events(0, NO_LIMIT))
         self._tick_ns = 0
         # Above every number of every earlier start, also of one whose acknowledgements were never sent.

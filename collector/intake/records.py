@@ -81,10 +81,9 @@ def said_in(payload: bytes) -> Said | None:
 
 
 def _gap(batch: wire.Batch) -> Gap:
-    # `ep` and `n` are names of the header: a record's own stand in a map of their own, or behind `gap_`.
-    nested = batch.fields.get("gap")
-    named = {name: batch.fields[f"gap_{name}"] for name in ("ep", "n") if f"gap_{name}" in batch.fields}
-    gap = _convert(nested if isinstance(nested, dict) else {"ep": batch.header.ep, **batch.fields, **named}, Gap)
+    # A map of its own, since `ep` and `n` are names of the header too.
+    found = batch.fields.get("gap")
+    gap = _convert(found if isinstance(found, dict) else {}, Gap)
     if gap.from_seq > gap.to_seq:
         raise wire.WireError(f"a gap from {gap.from_seq} to {gap.to_seq}")
     if gap.ep == batch.header.ep and gap.to_seq >= batch.header.seq:

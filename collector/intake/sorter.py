@@ -7,6 +7,7 @@ a simulation with its own. Rules of this file:
 - other bytes under a number that is taken are kept beside the first, as a conflict;
 - a gap record counts its range as received, since nobody can send it any more, and is told as an
   event, so that what is missing is never silent;
+- what is not believed is told with the reason: each time it is kept, and once an hour where it is not;
 - an event is an entry among those of its cause: both are on the disk, or neither.
 
 Source: protocol 2.4, 2.5.
@@ -20,7 +21,7 @@ from typing import Any
 
 from collector.intake import events
 from collector.intake.chain import Arrival, Chain, Memory
-from collector.intake.events import What
+from collector.intake.events import Event, What
 from collector.intake.gate import QUARANTINE_COUNT, QUARANTINE_PERIOD_NS, Examined
 from collector.intake.inbox import Inbox, Quota, Verdict
 from collector.intake.lineage import Lineage
@@ -30,7 +31,7 @@ from collector.store import Entry, EntryKind
 
 @dataclass(slots=True)
 class Counts:
-    """What came of a gateway's messages since the start."""
+    """What came of a gateway's messages since the start. faults: those not believed, by reason."""
 
     fresh: int = 0
     duplicate: int = 0
@@ -38,6 +39,16 @@ class Counts:
     refused: int = 0
     quarantined: int = 0
     received_ns: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Security:
+    """Security events that the journal holds. last_ns: when the latest was. [ns since 1970 UTC]"""
+
+    events: int = 0
+    last_ns: int = 0
+    last: str = ""
 
 
 @dataclass(slots=True)
@@ -72,10 +83,12 @@ class Sorter:
         self.counts = {gateway: Counts() for gateway in gateways}
         self.strangers = Counts()
         self.gaps: dict[str, Gaps] = {}
+        self.security = Security()
         self._inbox, self._memory = inbox, memory
         self._chain = Chain(memory)
         self._lineages: dict[str, Lineage] = {}
         self._told = Quota(QUARANTINE_COUNT, QUARANTINE_PERIOD_NS)
+        self._refused = Quota(1, QUARANTINE_PERIOD_NS)
 
     def remember(self, entries: Iterable[Entry]) -> None:
         """Take in the events that the journal holds."""
@@ -83,17 +96,32 @@ class Sorter:
             found = events.event(entry)
             if found.what == What.GAP:
                 self.gaps.setdefault(entry.gateway, Gaps()).add(found.detail)
+            self._count(entry, found)
 
     def take(self, examined: Examined, now_ns: int) -> list[Entry]:
         """The entries that an examined message adds to the journal, in order. now_ns: a monotonic clock. [ns]"""
+        counts = self.counts.get(examined.gateway, self.strangers)
+        counts.received_ns = examined.received_ns
+        if examined.what:
+            counts.faults[examined.what] = counts.faults.get(examined.what, 0) + 1
+        added = self._sort(examined, counts, now_ns)
+        for entry in added:
+            if entry.kind is EntryKind.EVENT:
+                self._count(entry, events.event(entry))
+        return added
+
+    def _count(self, entry: Entry, found: Event) -> None:
+        if found.security:
+            self.security.events += 1
+            self.security.last_ns, self.security.last = entry.received_ns, found.text
+
+    def _sort(self, examined: Examined, counts: Counts, now_ns: int) -> list[Entry]:
         entry = examined.entry
         if entry is None:
-            return []
-        counts = self.counts.get(entry.gateway, self.strangers)
-        counts.received_ns = entry.received_ns
+            return self._fault(examined, counts, self._refused, now_ns)
         if not entry.seq:
             counts.quarantined += 1
-            return [entry]
+            return [entry, *self._fault(examined, counts, self._told, now_ns)]
         verdict = self._verdict(entry, examined)
         setattr(counts, verdict.value, getattr(counts, verdict.value) + 1)
         if examined.hello or verdict in (Verdict.DUPLICATE, Verdict.CONFLICT):
@@ -101,8 +129,21 @@ class Sorter:
         arrival = Arrival((entry.gateway, entry.epoch), entry.seq, examined.digest, examined.said)
         if verdict is Verdict.FRESH:
             counts.quarantined += entry.kind is EntryKind.QUARANTINE
-            return [entry, *self._follow(entry, arrival, now_ns)]
+            fault = self._fault(examined, counts, self._told, now_ns) if examined.what else []
+            return [entry, *fault, *self._follow(entry, arrival, now_ns)]
         return self._conflict(entry, arrival, now_ns) if verdict is Verdict.CONFLICT else []
+
+    def _fault(self, examined: Examined, counts: Counts, quota: Quota, now_ns: int) -> list[Entry]:
+        """Tell why a message is not believed, as often as the quota allows."""
+        known, what = examined.gateway in self.counts, examined.what
+        assert what, "a message without a fault"
+        if not quota.take(f"{examined.gateway if known else ''}/{what}", now_ns):
+            return []
+        text = f"a message on the topic of gateway {examined.gateway!r} is not accepted: {examined.fault}"
+        detail: dict[str, int | str] = {"messages": counts.faults[what], "kept": int(examined.entry is not None)}
+        if examined.entry and examined.entry.seq:
+            detail |= {"epoch": examined.entry.epoch.hex(), "seq": examined.entry.seq}
+        return [events.entry(what, examined.gateway, b"", examined.received_ns, text, detail)]
 
     def _verdict(self, entry: Entry, examined: Examined) -> Verdict:
         gap = examined.said and examined.said.gap

@@ -166,7 +166,8 @@ def test_a_bad_signature_is_kept_but_never_acknowledged(bench: Bench) -> None:
     bench.deliver(forged)
     bench.deliver(forged, topic="nobody")
     bench.run()
-    assert bench.kinds() == [(EntryKind.QUARANTINE, 0)] * 2
+    assert bench.kinds() == [(EntryKind.QUARANTINE, 0), (EntryKind.EVENT, 0)] * 2
+    assert [event(entry).what for entry in bench.journal.events(0, 10)] == ["bad_signature", "stranger"]
     assert all(ack.epochs == () for ack in bench.broker.acks)
     assert {ack.gw for ack in bench.broker.acks} == {bench.gateway.id}
     assert (bench.recorder.counts[bench.gateway.id].quarantined, bench.recorder.strangers.quarantined) == (1, 1)

@@ -29,12 +29,13 @@ def test_a_hello_says_what_came_before_and_may_say_nothing() -> None:
     assert said(batch("data", fields)).hello is None
 
 
-def test_a_gap_is_read_in_both_of_its_forms() -> None:
+def test_a_gap_says_what_is_lost() -> None:
     expected = Gap(b"e" * 16, 3, 9, 40, START_NS, START_NS + 5, "corrupt")
     assert said(batch("gap", {"gap": GAP})).gap == expected
-    flat = {("gap_" + name if name in ("ep", "n") else name): value for name, value in GAP.items()}
-    assert said(batch("gap", flat)).gap == expected
     assert said(batch("data", {"gap": GAP})).gap is None
+    for nothing in ({}, {"gap": None}, {"gap": {}}):
+        with pytest.raises(wire.WireError):
+            said(batch("gap", nothing))
 
 
 @pytest.mark.parametrize(
