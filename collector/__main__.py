@@ -21,6 +21,7 @@ from typing import Any
 
 import structlog
 
+from collector.intake.disk import days_left
 from collector.intake.gate import Gate, Trusted
 from collector.intake.journal import Journal, JournalError
 from collector.intake.projector import Projector
@@ -99,6 +100,7 @@ class Collector:
             link=self.subscriber,
             key=key,
             gateways=list(self._settings.trusted),
+            space=self.journal.space,
         )
         self._keys = _key_problems(sites, self._settings.trusted, self.public_key)
         if not self._demo:
@@ -151,7 +153,7 @@ class Collector:
                 "protocol": self._broker.protocol,
                 "puback_reasons": self._broker.protocol == "5",
             },
-            "journal": {"position": last},
+            "journal": {"position": last, **self._disk()},
             "store": {"position": self.store.cursor(), "behind": max(0, last - self.store.cursor())},
             "evaluator": {
                 "position": self.evaluator.cursor(),
@@ -171,6 +173,15 @@ class Collector:
             "strangers": asdict(self.recorder.strangers),
             "security": asdict(self.recorder.security),
         }
+
+    def _disk(self) -> dict[str, float | None]:
+        """The journal's disk: what is free, and for how many days that will do."""
+        try:
+            space, (grown, span_ns) = self.journal.space(), self.journal.growth()
+        except (OSError, JournalError):  # the recorder says what is wrong with it
+            return {"free_bytes": None, "free_share": None, "days_left": None}
+        days = days_left(space, grown, span_ns)
+        return {"free_bytes": space.free, "free_share": round(space.share, 4), "days_left": days}
 
     def _problems(self) -> list[str]:
         problems = [

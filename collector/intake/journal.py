@@ -28,6 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from collector.intake.disk import Space
 from collector.intake.inbox import Ranges, Stream
 from collector.store import Entry, EntryKind
 from gateway.identity import sync_folder
@@ -118,6 +119,9 @@ class Journal:
         self._meta.setdefault("generation_id", os.urandom(8))
         self._meta["starts"] = self._meta.get("starts", 0) + 1
         if self._segments:
+            # What an earlier process committed on a disk that then failed may be there, and not on the disk:
+            # written anew, it is, or the disk refuses again.
+            self._segments[-1].seal()
             with self._segments[-1].transaction() as connection:
                 _put_meta(connection, self._meta)
 
@@ -211,6 +215,20 @@ class Journal:
                 self._commit.wait(_FINISHED_WAIT_S)
             self._commit.wait_for(lambda: self.last > after or self._finished, timeout_s)
             return self.last
+
+    def space(self) -> Space:
+        """The file system that the journal is on; raises OSError."""
+        found = os.statvfs(self._folder)
+        return Space(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+
+    def growth(self) -> tuple[int, int]:
+        """How much the newest month's file has grown [bytes], in which time [ns]."""
+        if not self._segments:
+            return 0, 0
+        newest = self._segments[-1]
+        rows = newest.query("SELECT received_ns FROM entry ORDER BY position LIMIT 1")
+        ((pages, size),) = newest.query("SELECT page_count, page_size FROM pragma_page_count(), pragma_page_size()")
+        return pages * size, self._received_ns - rows[0][0] if rows else 0
 
     def finish(self) -> None:
         """No more entries come: followers that wait find out now, so that ending them takes no time."""

@@ -7,8 +7,9 @@ acknowledgements that are due. Rules of this file:
 - no PUBACK and no acknowledgement before the COMMIT that they speak of;
 - every TICK_NS a tick is journalled: followers take their time from these, so that what they derive
   is a function of the journal;
-- a full disk is waited out, with credit 0 for all gateways; any other refusal of the journal ends
-  the thread (`failed` says why), since a disk that failed once cannot be trusted by trying again.
+- a disk that is full, or nearly (`disk`), is waited out with credit 0 for all gateways; any other refusal
+  of the journal ends the thread (`failed` says why, `on_failure` is called), since after a failed fsync
+  nobody knows what is on the disk: trying again would acknowledge what may be gone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeAlias
@@ -25,6 +26,7 @@ from typing import Protocol, TypeAlias
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from collector.intake.disk import Gauge, Space
 from collector.intake.events import event
 from collector.intake.gate import Examined
 from collector.intake.inbox import CREDIT, Inbox
@@ -37,6 +39,7 @@ GROUP_NS = 50_000_000
 GROUP_BATCHES = 200
 TICK_NS = 5_000_000_000
 RETRY_S = 1.0
+LOOK_NS = 1_000_000_000
 # More than the broker sends without a PUBACK; where it ignores the limit, its TCP connection has to wait.
 QUEUE_SIZE = 2 * CREDIT
 
@@ -88,10 +91,22 @@ class Recorder:
     """
 
     def __init__(
-        self, *, journal: Journal, deliveries: Deliveries, link: Link, key: Ed25519PrivateKey, gateways: Collection[str]
+        self,
+        *,
+        journal: Journal,
+        deliveries: Deliveries,
+        link: Link,
+        key: Ed25519PrivateKey,
+        gateways: Collection[str],
+        space: Callable[[], Space] | None = None,
     ) -> None:
-        """gateways: the trusted ones; each gets an acknowledgement at least every 30 s."""
+        """gateways: the trusted ones; each gets an acknowledgement at least every 30 s.
+
+        space: asks the journal's disk; None = it is not watched.
+        """
         self.trouble = self.failed = ""
+        self.on_failure: Callable[[], None] = lambda: None
+        self._space, self._gauge, self._looked_ns = space, Gauge(), 0
         self._journal, self._deliveries, self._link, self._key = journal, deliveries, link, key
         self._inbox = Inbox(journal.streams(), gateways)
         self._sorter = Sorter(self._inbox, journal, gateways)
@@ -122,8 +137,9 @@ class Recorder:
             for gateway in self._inbox.due(2**63):
                 self._acknowledge(gateway)
         except Exception as error:
-            self.failed = f"the recorder ended: {error}"
+            self.failed = f"nothing is journalled any more: {error}"
             log.exception("The recorder ended: nothing more is journalled; gateways keep what they measure.")
+            self.on_failure()
 
     def _turn(self) -> bool:
         """One group: gather, commit, acknowledge; False when it could not be committed and no further one may be."""
@@ -181,6 +197,11 @@ class Recorder:
     def _commit(self, group: _Group) -> bool:
         """Put a group into the journal, waiting for room on the disk; False when told to stop meanwhile."""
         while True:
+            if not self._room():
+                self._wait_for_room(self._gauge.trouble)
+                if self._stop.is_set():
+                    return False
+                continue
             try:
                 self._journal.append(group.entries, self._inbox.proposed())
             except JournalError as error:
@@ -197,6 +218,14 @@ class Recorder:
             log.info("The journal takes batches again.")
         self._inbox.committed(time.monotonic_ns())
         return True
+
+    def _room(self) -> bool:
+        """Whether the disk has room, looked at again after a while; at once while it had none."""
+        now_ns = time.monotonic_ns()
+        if self._space and (self._gauge.trouble or now_ns >= self._looked_ns + LOOK_NS):
+            self._looked_ns = now_ns
+            self._gauge.observe(self._space())
+        return not self._gauge.trouble
 
     def _wait_for_room(self, message: str) -> None:
         if not self.trouble:

@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from collector.intake import recorder as recorder_module
+from collector.intake.disk import Space
 from collector.intake.events import event
 from collector.intake.gate import Gate, Trusted
 from collector.intake.inbox import CREDIT, Ranges, Stream
@@ -54,15 +55,16 @@ class Broker:
 class Bench:
     """A recorder on a journal, fed by hand."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, space: Callable[[], Space] | None = None) -> None:
         self.journal = journal
         self.gateway = FakeGateway()
         self.gate = Gate({self.gateway.id: Trusted("riverside", self.gateway.key.public_key())})
         self.broker = Broker(journal)
         self.deliveries: Deliveries = queue.Queue(1000)
         self.recorder = Recorder(
-            journal=journal, deliveries=self.deliveries, link=self.broker, key=KEY, gateways=[self.gateway.id]
-        )
+            journal=journal, deliveries=self.deliveries, link=self.broker, key=KEY, gateways=[self.gateway.id],
+            space=space,
+        )  # fmt: skip
         self.mid = 0
 
     def deliver(self, *payloads: bytes, topic: str = "") -> None:
@@ -255,6 +257,29 @@ def test_a_full_disk_stops_the_gateways_and_is_waited_out(tmp_path: Path, monkey
     disk.close()
 
 
+def test_a_disk_nearly_full_stops_the_gateways_while_there_is_room_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "RETRY_S", 0.02)
+    monkeypatch.setattr(recorder_module, "LOOK_NS", 0)
+    free = [4]
+    bench = Bench(Journal(tmp_path), lambda: Space(100, free[0]))
+    bench.deliver(bench.gateway.sealed(), bench.gateway.sealed())
+    bench.recorder.start()
+    eventually(lambda: bench.broker.acks[-1:] != [] and bench.broker.acks[-1].win == 0)
+    assert "4.0% of its space left" in bench.recorder.trouble
+    free[0] = 5
+    time.sleep(0.1)
+    assert bench.recorder.trouble, "not yet: it would flutter"
+    assert bench.broker.pubacks == []
+    free[0] = 7
+    eventually(lambda: bench.broker.acks[-1].win > 0 and bench.broker.pubacks == [1, 2])
+    bench.recorder.stop()
+    assert bench.broker.acks[-1].epochs[0].upto == 2
+    assert not bench.recorder.trouble
+    bench.journal.close()
+
+
 def test_a_collector_stopped_with_a_full_disk_acknowledges_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,8 +301,11 @@ def test_a_disk_that_fails_ends_the_recorder_and_says_so(tmp_path: Path) -> None
     disk = BadDisk(tmp_path, JournalError("disk I/O error"))
     bench = Bench(disk)
     bench.deliver(bench.gateway.sealed())
+    ended = threading.Event()
+    bench.recorder.on_failure = ended.set
     bench.recorder.start()
     eventually(lambda: "disk I/O error" in bench.recorder.failed)
+    assert ended.wait(2)
     bench.recorder.stop()
     assert bench.broker.pubacks == []
     assert all(ack.epochs == () for ack in bench.broker.acks)
