@@ -153,7 +153,7 @@ class Collector:
                 "protocol": self._broker.protocol,
                 "puback_reasons": self._broker.protocol == "5",
             },
-            "journal": {"position": last, **self._disk()},
+            "journal": {"position": last, "restored": self.journal.restored, **self._disk()},
             "store": {"position": self.store.cursor(), "behind": max(0, last - self.store.cursor())},
             "evaluator": {
                 "position": self.evaluator.cursor(),

@@ -182,6 +182,7 @@ class Recorder:
         now_ns = time.monotonic_ns()
         if now_ns >= self._tick_ns:
             self._tick_ns = now_ns + TICK_NS
+            self._journal.mark()
             group.entries.append(Entry(0, time.time_ns(), EntryKind.TICK))
 
     def _sort(self, delivery: Delivery, group: _Group) -> None:
