@@ -71,7 +71,7 @@ class Nothing:
         return []
 
 
-@settings(max_examples=examples(150, 3000))
+@settings(max_examples=examples(50, 3000))
 @given(st.data())
 def test_no_message_harms_anybody(data: st.DataObject) -> None:
     gate, inbox = Gate(TRUSTED), Inbox({}, list(TRUSTED))
