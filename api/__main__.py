@@ -95,8 +95,12 @@ def _run(path: str, demo: bool, stack: ExitStack, signals: _Signals) -> None:
     stack.callback(live.stop)
     log.info("The page is open", url=address, plants=[site.plant.id for site in sites])
     server = Server(uvicorn.Config(app, **SERVER), live)
-    server.should_exit = signals.came
+    # A collector whose disk failed ends: only a new start, which reads what is there, can be believed.
+    collector.recorder.on_failure = lambda: setattr(server, "should_exit", True)
+    server.should_exit = signals.came or bool(collector.recorder.failed)
     server.run(sockets=[door])
+    if collector.recorder.failed:
+        raise CollectorError(f"{collector.recorder.failed}\nLook at the disk (dmesg), then start again.")
 
 
 def _sources(sites: list[Site], collector: Collector, alerts: Alerts) -> Sources:

@@ -44,7 +44,9 @@ def measure() -> list[Figure]:
     os.sched_setaffinity(0, {min(cores)})
     try:
         key = Ed25519PrivateKey.generate()
-        payloads = [_sealed(seq, key) for seq in range(1, BATCHES + 2)]
+        payloads: list[bytes] = []
+        for seq in range(1, BATCHES + 2):
+            payloads.append(_sealed(seq, key, seal.digest(payloads[-1]) if payloads else wire.NO_HASH))
         with tempfile.TemporaryDirectory() as folder:
             whole_s = _take_in(payloads, key, Path(folder))
             store_s = _append([payload[1 + seal.SIGNATURE_BYTES :] for payload in payloads], Path(folder))
@@ -56,14 +58,14 @@ def measure() -> list[Figure]:
     ]
 
 
-def _sealed(seq: int, key: Ed25519PrivateKey) -> bytes:
+def _sealed(seq: int, key: Ed25519PrivateKey, prev: bytes) -> bytes:
     n = wire.MAX_VALUES if seq > 1 else 0
     row = np.arange(n)
     time_ns = START_NS + (seq * 14 + row // len(SERIES)) * SECOND_NS
     level_db = np.round(60 + 5 * np.sin(row * 0.7 + seq), 1)
     columns = Columns(SERIES, (row % len(SERIES)).astype(np.uint16), time_ns, level_db, np.zeros(n, np.uint8))
     header = wire.Header(
-        plant="plant", gw="gw", ep=bytes(16), seq=seq, prev=wire.NO_HASH, low=1, n=n, cfg=wire.NO_HASH, mono_ns=1,
+        plant="plant", gw="gw", ep=bytes(16), seq=seq, prev=prev, low=1, n=n, cfg=wire.NO_HASH, mono_ns=1,
         wall_ns=START_NS, clk=wire.Clk("synced", 1, 0), kind="data" if n else "hello",
     )  # fmt: skip
     return seal.seal(wire.encode(header, columns if n else empty_columns()), key)

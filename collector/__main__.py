@@ -21,10 +21,12 @@ from typing import Any
 
 import structlog
 
+from collector.intake.disk import days_left
 from collector.intake.gate import Gate, Trusted
 from collector.intake.journal import Journal, JournalError
 from collector.intake.projector import Projector
-from collector.intake.recorder import QUEUE_SIZE, Counts, Deliveries, Recorder
+from collector.intake.recorder import QUEUE_SIZE, Deliveries, Recorder
+from collector.intake.sorter import Counts, Gaps
 from collector.intake.subscriber import Subscriber
 from collector.proof.identities import Register, RegisterBroken
 from collector.proof.leaf_file import LeafFile, ProofError
@@ -113,6 +115,7 @@ class Collector:
             link=self.subscriber,
             key=key,
             gateways=list(self._settings.trusted),
+            space=self.journal.space,
         )
         self._keys = _key_problems(sites, self.public_key)
         if not self._demo:
@@ -164,7 +167,7 @@ class Collector:
         """How the collector is: `ok`, `problems` (sentences), and figures by part. Times in ns since 1970 UTC."""
         last = self.journal.last
         problems = self._problems()
-        counts = self.recorder.counts
+        counts, gaps = self.recorder.counts, self.recorder.gaps
         return {
             "ok": not problems,
             "problems": problems,
@@ -173,7 +176,7 @@ class Collector:
                 "protocol": self._broker.protocol,
                 "puback_reasons": self._broker.protocol == "5",
             },
-            "journal": {"position": last},
+            "journal": {"position": last, "restored": self.journal.restored, **self._disk()},
             "store": {"position": self.store.cursor(), "behind": max(0, last - self.store.cursor())},
             "tree": {"position": self.notary.position, "behind": max(0, last - self.notary.position)},
             "evaluator": {
@@ -182,11 +185,27 @@ class Collector:
                 "overdue": self.evaluator.overdue(),
             },
             "gateways": {
-                id: {"plant": trusted.plant, "trusted": trusted.key is not None, **asdict(counts.get(id, Counts()))}
+                id: {
+                    "plant": trusted.plant,
+                    "trusted": trusted.key is not None,
+                    **asdict(counts.get(id, Counts())),
+                    "gaps": asdict(gaps.get(id, Gaps())),
+                }
                 for id, trusted in self._gate.trusted.items()
             },
             "quarantined_of_unknown": self.recorder.strangers.quarantined,
+            "strangers": asdict(self.recorder.strangers),
+            "security": asdict(self.recorder.security),
         }
+
+    def _disk(self) -> dict[str, float | None]:
+        """The journal's disk: what is free, and for how many days that will do."""
+        try:
+            space, (grown, span_ns) = self.journal.space(), self.journal.growth()
+        except (OSError, JournalError):  # the recorder says what is wrong with it
+            return {"free_bytes": None, "free_share": None, "days_left": None}
+        days = days_left(space, grown, span_ns)
+        return {"free_bytes": space.free, "free_share": round(space.share, 4), "days_left": days}
 
     def _problems(self) -> list[str]:
         problems = [

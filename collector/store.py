@@ -18,11 +18,17 @@ from gateway.measurement import Columns, Float64, Int64, Series, UInt8
 
 
 class EntryKind(StrEnum):
-    """What a journal entry holds."""
+    """What a journal entry holds.
+
+    quarantine: bytes that are not, or not yet, believed. conflict: a batch under a number that another one has.
+    event: what the collector noticed (`collector.intake.events`).
+    """
 
     BATCH = "batch"
     TICK = "tick"
     QUARANTINE = "quarantine"
+    CONFLICT = "conflict"
+    EVENT = "event"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,8 @@ class Entry:
 
     position: contiguous from 1 over all segments; the cursor of all followers.
     received_ns: the collector's clock when the bytes arrived, never falling from row to row. [ns since 1970 UTC]
-    gateway, epoch, seq, payload: of a batch, as received (signature included); "", b"", 0, b"" for a tick.
+    gateway, epoch, seq, payload: of a batch, as received (signature included); "", b"", 0, b"" for a tick. An event
+    names gateway and epoch where it is of one, and has number 0.
     first_ns, last_ns: earliest and latest measurement inside; 0 where there is none. [ns since 1970 UTC]
     """
 

@@ -2,7 +2,9 @@
 
 Rules of this file, in the order of examination:
 
-- too large, or above the quota of its gateway for bad messages: not kept at all;
+- too large, more than a gateway can honestly send, or retained by the broker (nobody can tell when it
+  was sent, and it comes again at every connection): not kept at all;
+- bad, and above the quota of its gateway for bad messages: not kept either;
 - unknown or revoked gateway, bad signature, or signed and without a number that can be read: quarantined under no
   number, and so never acknowledged;
 - signed by the gateway but not readable, not of its plant, or of a version unknown here: quarantined
@@ -23,7 +25,9 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Meta
 
-from collector.intake.inbox import MAX_SEQ, Quota
+from collector.intake.events import What
+from collector.intake.inbox import MAX_SEQ, Quota, Rate
+from collector.intake.records import Said, said
 from collector.store import Entry, EntryKind
 from gateway import seal, wire
 
@@ -34,6 +38,10 @@ QUARANTINE_COUNT = 20
 QUARANTINE_PERIOD_NS = 3600 * 1_000_000_000
 # All unknown gateways together: whoever may publish can invent as many names as it likes.
 _UNKNOWN = ""
+# What one gateway may send: far more than it measures, and a backlog of hours at once. Above that even
+# the examination would cost others their time.
+RATE_PER_S = 2000
+RATE_BURST = 20_000
 # As long as a gateway's id may be; of a stranger's topic no more is kept.
 _NAME = 64
 
@@ -57,13 +65,18 @@ class Examined:
     """A message after examination.
 
     entry: what goes into the journal, at position 0; None = nothing. digest: SHA-256 of the payload.
-    hello: first of its epoch. fault: what is wrong with it, "" = nothing.
+    hello: first of its epoch. fault: what is wrong with it, "" = nothing. said: what a good batch claims.
+    gateway, received_ns: whose topic it came on, and when. what: the kind of fault.
     """
 
     entry: Entry | None
     digest: bytes
     hello: bool
     fault: str
+    said: Said | None = None
+    gateway: str = ""
+    received_ns: int = 0
+    what: What | None = None
 
 
 class _Number(msgspec.Struct):
@@ -79,6 +92,7 @@ class Gate:
     def __init__(self, trusted: Mapping[str, Trusted]) -> None:
         self._trusted = dict(trusted)
         self._quota = Quota(QUARANTINE_COUNT, QUARANTINE_PERIOD_NS)
+        self._rate = Rate(RATE_PER_S, RATE_BURST)
 
     @property
     def trusted(self) -> Mapping[str, Trusted]:
@@ -89,47 +103,80 @@ class Gate:
         """From now on believe these; may be called from any thread."""
         self._trusted = dict(trusted)
 
-    def examine(self, gateway: str, payload: bytes, *, received_ns: int, now_ns: int) -> Examined:
+    def examine(
+        self, gateway: str, payload: bytes, *, received_ns: int, now_ns: int, retained: bool = False
+    ) -> Examined:
         """What a message on a gateway's topic is.
 
         received_ns: time of day at which it arrived. [ns since 1970 UTC] now_ns: a monotonic clock. [ns]
+        retained: the broker had kept it from before.
         """
-        if len(payload) > MAX_PAYLOAD:
-            return Examined(None, b"", False, f"{len(payload)} bytes, more than {MAX_PAYLOAD}")
+        message = _Message(gateway, payload, received_ns, now_ns)
         owner = self._trusted.get(gateway)
+        if len(payload) > MAX_PAYLOAD:
+            return message.refused(What.OVERSIZE, f"{len(payload)} bytes, more than {MAX_PAYLOAD}")
+        if retained:
+            return message.refused(
+                What.RETAINED, "retained by the broker; gateways never ask for that. Clear the topic"
+            )
         if owner is None:
-            return self._distrust(gateway, payload, "not a gateway of any site file", received_ns, now_ns)
+            return self._distrust(message, What.STRANGER, "not a gateway of any site file")
         if owner.refused:
-            return self._distrust(gateway, payload, owner.refused, received_ns, now_ns)
+            return self._distrust(message, What.REVOKED, owner.refused)
+        if not self._rate.take(gateway, now_ns):
+            return message.refused(What.FLOOD, f"more than {RATE_PER_S} messages a second")
         if owner.key is None:
-            return self._distrust(gateway, payload, "its public key is not in the site file", received_ns, now_ns)
+            return self._distrust(message, What.KEYLESS, "its public key is not in the site file")
         try:
             body = _verify(payload, owner.key, owner.older, received_ns)
         except seal.UnknownVersion as error:
-            body, fault = payload[1 + seal.SIGNATURE_BYTES :], str(error)
-            return self._poison(gateway, payload, body, fault, received_ns, now_ns)
+            return self._poison(message, payload[1 + seal.SIGNATURE_BYTES :], str(error))
         except seal.SealError as error:
-            return self._distrust(gateway, payload, str(error), received_ns, now_ns)
+            return self._distrust(message, What.BAD_SIGNATURE, str(error))
         try:
             batch = wire.decode(body)
             _belongs(batch, gateway, owner.plant)
+            claims = said(batch)
         except wire.WireError as error:
-            return self._poison(gateway, payload, body, str(error), received_ns, now_ns)
-        return _accept(batch, payload, received_ns)
+            return self._poison(message, body, str(error))
+        return _accept(batch, claims, message)
 
-    def _poison(self, gateway: str, payload: bytes, body: bytes, fault: str, received_ns: int, now_ns: int) -> Examined:
+    def unexaminable(self, gateway: str, payload: bytes, fault: str, *, received_ns: int, now_ns: int) -> Examined:
+        """A message whose examination failed by a mistake of ours: kept under no number, to be looked at."""
+        return self._distrust(_Message(gateway, payload, received_ns, now_ns), What.POISON, fault)
+
+    def _poison(self, message: _Message, body: bytes, fault: str) -> Examined:
         epoch, seq = _number(body)
         if not seq:  # it comes again and again, since nothing can acknowledge it
-            return self._distrust(gateway, payload, fault, received_ns, now_ns)
-        entry = Entry(0, received_ns, EntryKind.QUARANTINE, gateway, epoch, seq, payload)
-        return Examined(entry, seal.digest(payload), False, fault)
+            return self._distrust(message, What.NO_NUMBER, fault)
+        entry = Entry(0, message.received_ns, EntryKind.QUARANTINE, message.gateway, epoch, seq, message.payload)
+        return message.examined(entry, What.POISON, fault)
 
-    def _distrust(self, gateway: str, payload: bytes, fault: str, received_ns: int, now_ns: int) -> Examined:
-        key = gateway if gateway in self._trusted else _UNKNOWN
-        if not self._quota.take(key, now_ns):
-            return Examined(None, b"", False, fault)
-        entry = Entry(0, received_ns, EntryKind.QUARANTINE, gateway[:_NAME], payload=payload)
-        return Examined(entry, seal.digest(payload), False, fault)
+    def _distrust(self, message: _Message, what: What, fault: str) -> Examined:
+        key = message.gateway if message.gateway in self._trusted else _UNKNOWN
+        if len(message.payload) > MAX_PAYLOAD or not self._quota.take(key, message.now_ns):
+            return message.refused(what, fault)
+        entry = Entry(0, message.received_ns, EntryKind.QUARANTINE, message.gateway[:_NAME], payload=message.payload)
+        return message.examined(entry, what, fault)
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A message and when it came."""
+
+    gateway: str
+    payload: bytes
+    received_ns: int
+    now_ns: int
+
+    def refused(self, what: What, fault: str) -> Examined:
+        """Not even kept."""
+        return Examined(None, b"", False, fault, None, self.gateway[:_NAME], self.received_ns, what)
+
+    def examined(self, entry: Entry, what: What, fault: str) -> Examined:
+        """Kept, and not believed."""
+        digest = seal.digest(self.payload)
+        return Examined(entry, digest, False, fault, None, self.gateway[:_NAME], self.received_ns, what)
 
 
 def _verify(
@@ -156,11 +203,11 @@ def _belongs(batch: wire.Batch, gateway: str, plant: str) -> None:
         raise wire.WireError(f"gateway {gateway!r} is of plant {plant!r}, the batch of {sorted(plants)}")
 
 
-def _accept(batch: wire.Batch, payload: bytes, received_ns: int) -> Examined:
-    header, time_ns = batch.header, batch.columns.time_ns
+def _accept(batch: wire.Batch, claims: Said, message: _Message) -> Examined:
+    header, time_ns, payload, received_ns = batch.header, batch.columns.time_ns, message.payload, message.received_ns
     first_ns, last_ns = (int(time_ns.min()), int(time_ns.max())) if len(time_ns) else (0, 0)
     entry = Entry(0, received_ns, EntryKind.BATCH, header.gw, header.ep, header.seq, payload, first_ns, last_ns)
-    return Examined(entry, seal.digest(payload), header.kind == "hello", "")
+    return Examined(entry, seal.digest(payload), header.kind == "hello", "", claims, header.gw, received_ns)
 
 
 def _number(body: bytes) -> tuple[bytes, int]:

@@ -4,6 +4,8 @@ A stream is (gateway id, epoch); its batches are numbered from 1 without a hole.
 
 - `accept` says what a batch is: fresh, duplicate (same bytes again), conflict (other bytes under a
   number that is taken) or refused (beyond a limit; the gateway sends it again later);
+- a gap record covers numbers whose batches the gateway had to give up: they count as received, and a
+  batch that comes after all under such a number is fresh;
 - nothing accepted is part of an acknowledgement before `committed` says that the journal holds it:
   acknowledgements allow a gateway to delete, so they speak of durable batches alone;
 - an acknowledgement is owed after ACK_BATCHES batches or ACK_DELAY_NS, at once after a duplicate or
@@ -73,13 +75,38 @@ class Ranges:
         new = sorted(seqs)
         if not self.have and new == list(range(self.upto + 1, self.upto + 1 + len(new))):
             return Ranges(self.upto + len(new))  # the ordinary case: the next ones, in order
+        return self._merge((seq, seq) for seq in new)
+
+    def _merge(self, more: Iterable[tuple[int, int]]) -> Ranges:
         merged = [(0, self.upto)]
-        for first, last in sorted([*self.have, *((seq, seq) for seq in new)]):
+        for first, last in sorted([*self.have, *more]):
             if first <= merged[-1][1] + 1:
                 merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
             else:
                 merged.append((first, last))
         return Ranges(merged[0][1], tuple(merged[1:]))
+
+    def cover(self, first: int, last: int) -> Ranges:
+        """These numbers and all of first to last, both included.
+
+        >>> Ranges(2, ((5, 6),)).cover(4, 9)
+        Ranges(upto=2, have=((4, 9),))
+        """
+        return self._merge([(first, last)])
+
+    def missing(self, first: int, last: int) -> int:
+        """How many of first to last, both included, are not there.
+
+        >>> Ranges(2, ((5, 6),)).missing(2, 7)
+        3
+        """
+        known = sum(max(0, min(b, last) - max(a, first) + 1) for a, b in ((1, self.upto), *self.have))
+        return last - first + 1 - known
+
+    @property
+    def top(self) -> int:
+        """The highest number that is there; 0 = none."""
+        return self.have[-1][1] if self.have else self.upto
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +146,7 @@ class Inbox:
         self._debts = {gateway: _Debt() for gateway in gateways}
         # Since the last commit: numbers accepted, and the hashes of all that is to be journalled under a number.
         self._pending: dict[Stream, set[int]] = {}
+        self._covered: dict[Stream, list[tuple[int, int]]] = {}
         self._noted: dict[tuple[Stream, int], set[bytes]] = {}
 
     def accept(
@@ -129,17 +157,17 @@ class Inbox:
         digest: hash of the bytes as received. recall: hashes that the journal holds under a number.
         """
         assert 1 <= seq <= MAX_SEQ, f"batch number {seq} is not checked"
-        noted = self._noted.get((stream, seq), set())
         ranges = self._ranges(stream)
-        if digest in noted or (seq in ranges and digest in recall(stream, seq)):
+        known = {*self._noted.get((stream, seq), ()), *(recall(stream, seq) if seq in ranges else ())}
+        if digest in known:
             # Who sends an epoch again has not heard of it: the acknowledgement, which has room for few, must name it.
             if ranges.upto or ranges.have:
                 epochs = self._streams[stream[0]]
                 epochs[stream[1]] = epochs.pop(stream[1])
             return Verdict.DUPLICATE
-        fresh = seq not in ranges and not noted
+        fresh = not known
         pending = self._pending.setdefault(stream, set())
-        if fresh and seq != ranges.upto + 1 and len(ranges.have) + len(pending) >= MAX_HOLES:
+        if fresh and seq not in ranges and seq != ranges.upto + 1 and self._crowded(stream):
             return Verdict.REFUSED
         self._noted.setdefault((stream, seq), set()).add(digest)
         if not fresh:
@@ -147,9 +175,33 @@ class Inbox:
         pending.add(seq)
         return Verdict.FRESH
 
+    def covers(self, stream: Stream, first: int, last: int) -> bool:
+        """Whether a gap record over first to last can be taken in: False where it would make too many holes."""
+        ranges = self._ranges(stream)
+        return ranges.missing(first, last) == 0 or first <= ranges.upto + 1 or not self._crowded(stream)
+
+    def cover(self, stream: Stream, first: int, last: int) -> int:
+        """Count first to last as received with the next commit; how many of them were not. [batches]"""
+        assert 1 <= first <= last <= MAX_SEQ, f"range {first} to {last} is not checked"
+        after = self._after(stream)
+        self._covered.setdefault(stream, []).append((first, last))
+        return after.missing(first, last)
+
+    def _crowded(self, stream: Stream) -> bool:
+        """Whether a stream has as many holes as are remembered."""
+        waiting = len(self._pending.get(stream, ())) + len(self._covered.get(stream, ()))
+        return len(self._ranges(stream).have) + waiting >= MAX_HOLES
+
     def proposed(self) -> dict[Stream, Ranges]:
         """The streams that change with the next commit, as they are after it."""
-        return {stream: self._ranges(stream).add(seqs) for stream, seqs in self._pending.items() if seqs}
+        changed = dict.fromkeys([*self._pending, *self._covered])
+        return {stream: after for stream in changed if (after := self._after(stream)) != self._ranges(stream)}
+
+    def _after(self, stream: Stream) -> Ranges:
+        ranges = self._ranges(stream).add(self._pending.get(stream, ()))
+        for first, last in self._covered.get(stream, ()):
+            ranges = ranges.cover(first, last)
+        return ranges
 
     def committed(self, now_ns: int) -> None:
         """The journal holds everything accepted so far."""
@@ -157,9 +209,26 @@ class Inbox:
             epochs = self._streams.setdefault(gateway, {})
             epochs.pop(epoch, None)
             epochs[epoch] = ranges
-            self._owe(gateway, len(self._pending[gateway, epoch]), now_ns)
+            self._owe(gateway, max(1, len(self._pending.get((gateway, epoch), ()))), now_ns)
         self._pending.clear()
+        self._covered.clear()
         self._noted.clear()
+
+    def known(self, stream: Stream) -> Ranges:
+        """The numbers of a stream that are there, those that wait for the next commit included."""
+        return self._after(stream)
+
+    def holds(self, stream: Stream, seq: int) -> bool:
+        """Whether a number of a stream is there, or waits for the next commit."""
+        return (
+            seq in self._pending.get(stream, ())
+            or seq in self._ranges(stream)
+            or any(first <= seq <= last for first, last in self._covered.get(stream, ()))
+        )
+
+    def epochs(self, gateway: str) -> list[bytes]:
+        """The epochs of a gateway that the journal holds something of, the one used last at the end."""
+        return list(self._streams.get(gateway, {}))
 
     def _ranges(self, stream: Stream) -> Ranges:
         return self._streams.get(stream[0], {}).get(stream[1], Ranges())
@@ -210,3 +279,18 @@ class Quota:
             since_ns, taken = now_ns, 0
         self._taken[key] = since_ns, min(taken + 1, self._count)
         return taken < self._count
+
+
+class Rate:
+    """So many of each key in a second, and a burst of them at once. Keys have to be few."""
+
+    def __init__(self, per_s: int, burst: int) -> None:
+        self._per_s, self._burst = per_s, burst
+        self._left: dict[str, tuple[int, float]] = {}
+
+    def take(self, key: str, now_ns: int) -> bool:
+        """Whether one more of a key is allowed now."""
+        since_ns, left = self._left.get(key, (now_ns, float(self._burst)))
+        left = min(float(self._burst), left + max(0, now_ns - since_ns) * self._per_s / 1e9)
+        self._left[key] = now_ns, left - 1 if left >= 1 else left
+        return left >= 1

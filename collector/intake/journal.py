@@ -7,62 +7,39 @@ returns, the entries are on the disk. Rules of this file:
 - triggers forbid to change or delete an entry; what does change (`stream`: which batches of each
   stream are there; `meta`) is written in the transaction that adds the entries it follows from, and
   is carried over into each new month's file, so that only the newest one is needed to go on;
-- one process writes (a lock on the folder), any number of threads read.
+- one process writes (a lock on the folder), any number of threads read;
+- a file beside the folder marks how far the journal is; a journal that is found shorter was restored from a
+  backup and begins a new generation, upon which gateways send again what it lacks.
 
 Errors: JournalError, "the disk or a file refuses".
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
-import sqlite3
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from collector.intake.disk import Space
+from collector.intake.generation import Mark, decode, encode, following, went_back
 from collector.intake.inbox import Ranges, Stream
+from collector.intake.segment import JournalError as JournalError
+from collector.intake.segment import Segment, put_meta, put_streams
 from collector.store import Entry, EntryKind
 from gateway.identity import sync_folder
 from gateway.seal import digest
 
-_SCHEMA = """
-CREATE TABLE entry (
-    position INTEGER PRIMARY KEY,
-    received_ns INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    gateway TEXT NOT NULL,
-    epoch BLOB NOT NULL,
-    seq INTEGER NOT NULL,
-    hash BLOB NOT NULL,
-    first_ns INTEGER NOT NULL,
-    last_ns INTEGER NOT NULL,
-    span INTEGER,
-    payload BLOB NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX entry_key ON entry (gateway, epoch, seq, hash) WHERE seq > 0;
-CREATE INDEX entry_time ON entry (span, first_ns, last_ns) WHERE span IS NOT NULL;
-CREATE TRIGGER entry_stays BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
-CREATE TRIGGER entry_lasts BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
--- REPLACE would delete without asking the trigger above.
-CREATE TRIGGER entry_follows BEFORE INSERT ON entry
-    WHEN NEW.position <= (SELECT max(position) FROM entry) OR EXISTS (
-        SELECT 1 FROM entry WHERE gateway = NEW.gateway AND epoch = NEW.epoch AND seq = NEW.seq AND seq > 0
-        AND hash = NEW.hash)
-    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
-CREATE TABLE stream (
-    gateway TEXT NOT NULL, epoch BLOB NOT NULL, upto INTEGER NOT NULL, have TEXT NOT NULL, used INTEGER NOT NULL,
-    PRIMARY KEY (gateway, epoch)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
-"""
+# As many as there are.
+NO_LIMIT = 2**62
 # A follower that goes on waiting after the end does not spin.
 _FINISHED_WAIT_S = 0.02
 _FIELDS = "position, received_ns, kind, gateway, epoch, seq, payload, first_ns, last_ns"
@@ -76,47 +53,70 @@ ORDER BY position
 """  # noqa: S608 - made of constants
 
 
-class JournalError(Exception):
-    """The journal cannot be read or written; the text says where and what to do. full: the disk is full."""
-
-    def __init__(self, message: str, *, full: bool = False) -> None:
-        super().__init__(message)
-        self.full = full
-
-
 class Journal:
-    """The journal of one collector; implements `collector.store.JournalReader`. Safe to call from any thread."""
+    """The journal of one collector; implements `collector.store.JournalReader`. Safe to call from any thread.
 
-    def __init__(self, folder: str | Path) -> None:
-        """Open the journal in a folder, making both if they are not there."""
+    restored: it was found to be from a backup, and began a new generation.
+    """
+
+    def __init__(self, folder: str | Path, *, restored: bool = False) -> None:
+        """Open the journal in a folder, making both if they are not there.
+
+        restored: it comes from a backup, which is found out by itself only where its mark was not restored too.
+        """
         self._folder = Path(folder)
         self._commit = threading.Condition()
         self._finished = False
         self._writing = threading.Lock()
         self._lock = _lock(self._folder)
         try:
-            self._open()
+            self._open(restored)
+            self.mark()
         except BaseException:
             os.close(self._lock)
             raise
 
-    def _open(self) -> None:
-        found = [_Segment(path) for path in sorted(self._folder.glob("[0-9]*-[0-9][0-9].db"))]
+    def _open(self, restored: bool) -> None:
+        found = [Segment(path) for path in sorted(self._folder.glob("[0-9]*-[0-9][0-9].db"))]
         self._segments = [segment for segment in found if segment.made]
         for segment in found:
             if not segment.made:  # a month that was only begun: it holds nothing, and begins again when it comes
                 segment.close()
         self.last, self._received_ns = self._segments[-1].end() if self._segments else (0, 0)
         self._meta = {k: v for s in self._segments[-1:] for k, v in s.meta().items() if k != "first"}
+        mark = self._read_mark()
+        known = (int(self._meta.get("generation", 0)), bytes(self._meta.get("generation_id", b"")))
+        # A journal made anew must be above the one before it, which may be gone without a trace, else gateways
+        # would take its acknowledgements for replays: so generations start at the second they are made.
+        self.restored = bool(self._segments) and (restored or went_back(mark, known, self.last))
+        if self.restored or not self._segments:
+            self._meta["generation"] = following(mark, known[0], int(datetime.now(UTC).timestamp()))
+            self._meta["generation_id"] = os.urandom(8)
         # Each start counts, so that acknowledgements never repeat a number of an earlier one.
-        # A journal made anew must be above the one before it, which may be gone without a trace: so it starts
-        # at the second it was made, else gateways would take its acknowledgements for replays.
-        self._meta.setdefault("generation", int(datetime.now(UTC).timestamp()))
-        self._meta.setdefault("generation_id", os.urandom(8))
         self._meta["starts"] = self._meta.get("starts", 0) + 1
         if self._segments:
+            # What an earlier process committed on a disk that then failed may be there, and not on the disk:
+            # written anew, it is, or the disk refuses again.
+            self._segments[-1].seal()
             with self._segments[-1].transaction() as connection:
-                _put_meta(connection, self._meta)
+                put_meta(connection, self._meta)
+
+    def _read_mark(self) -> Mark | None:
+        try:
+            return decode(self._mark_file.read_bytes())
+        except OSError:
+            return None
+
+    @property
+    def _mark_file(self) -> Path:
+        return self._folder.with_name(f"{self._folder.name}.mark")
+
+    def mark(self) -> None:
+        """Note beside the folder how far the journal is; it need not be on the disk at once."""
+        half = self._mark_file.with_name(f".{self._mark_file.name}")
+        with contextlib.suppress(OSError):  # a full disk is told by what matters
+            half.write_bytes(encode(Mark(*self.generation, self.last)))
+            half.replace(self._mark_file)
 
     @property
     def generation(self) -> tuple[int, bytes]:
@@ -141,7 +141,7 @@ class Journal:
             placed = list(self._place(entries))
             with self._segment(_month(placed[0].received_ns)).transaction() as connection:
                 connection.executemany("INSERT INTO entry VALUES (?,?,?,?,?,?,?,?,?,?,?)", map(_row, placed))
-                _put_streams(connection, streams or {}, placed[-1].position)
+                put_streams(connection, streams or {}, placed[-1].position)
             with self._commit:
                 self.last, self._received_ns = placed[-1].position, placed[-1].received_ns
                 self._commit.notify_all()
@@ -153,12 +153,12 @@ class Journal:
             received_ns = max(received_ns, entry.received_ns)
             yield replace(entry, position=position, received_ns=received_ns)
 
-    def _segment(self, month: str) -> _Segment:
+    def _segment(self, month: str) -> Segment:
         """The newest segment, or a new one when a month begins."""
         if self._segments and self._segments[-1].path.stem >= month:
             return self._segments[-1]
         streams = self.streams()
-        segment = _Segment(self._folder / f"{month}.db")
+        segment = Segment(self._folder / f"{month}.db")
         try:
             segment.make(self.last + 1, self._meta, streams)
         except BaseException:
@@ -188,6 +188,19 @@ class Journal:
         segments = [segment for segment in self._segments if segment.first <= upto]
         return [_entry(row) for segment in segments for row in segment.query(_OVERLAPPING, wanted)]
 
+    def events(self, after: int, limit: int) -> list[Entry]:
+        """Up to `limit` events with position > after, ordered by position."""
+        sql = f"SELECT {_FIELDS} FROM entry WHERE kind = 'event' AND position > ? ORDER BY position LIMIT ?"  # noqa: S608
+        found: list[Entry] = []
+        for segment in list(self._segments):
+            found += map(_entry, segment.query(sql, (after, limit - len(found))))
+        return found
+
+    def payloads(self, stream: Stream, seq: int) -> list[bytes]:
+        """Everything received under a number of a stream, as received."""
+        sql = "SELECT payload FROM entry WHERE gateway = ? AND epoch = ? AND seq = ? AND seq > 0"
+        return [row[0] for segment in reversed(self._segments) for row in segment.query(sql, (*stream, seq))]
+
     def wait(self, after: int, timeout_s: float) -> int:
         """The last committed position, as soon as it is above `after` or the time is over."""
         with self._commit:
@@ -195,6 +208,20 @@ class Journal:
                 self._commit.wait(_FINISHED_WAIT_S)
             self._commit.wait_for(lambda: self.last > after or self._finished, timeout_s)
             return self.last
+
+    def space(self) -> Space:
+        """The file system that the journal is on; raises OSError."""
+        found = os.statvfs(self._folder)
+        return Space(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+
+    def growth(self) -> tuple[int, int]:
+        """How much the newest month's file has grown [bytes], in which time [ns]."""
+        if not self._segments:
+            return 0, 0
+        newest = self._segments[-1]
+        rows = newest.query("SELECT received_ns FROM entry ORDER BY position LIMIT 1")
+        ((pages, size),) = newest.query("SELECT page_count, page_size FROM pragma_page_count(), pragma_page_size()")
+        return pages * size, self._received_ns - rows[0][0] if rows else 0
 
     def finish(self) -> None:
         """No more entries come: followers that wait find out now, so that ending them takes no time."""
@@ -218,77 +245,13 @@ class Journal:
         """Release all files and the lock. Followers that wait are woken."""
         self.finish()
         with self._writing:
+            if self._lock >= 0:
+                self.mark()
             for segment in self._segments:
                 segment.close()
             if self._lock >= 0:
                 os.close(self._lock)
             self._lock = -1
-
-
-class _Segment:
-    """One month's file: a connection that writes and one that reads, each under its lock.
-
-    made: whether it is one already (see `make`). first: its first position.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._reading = threading.Lock()
-        with _errors(path):
-            self._writer = _connect(path)
-            self._reader = _connect(path)
-            self._reader.execute("PRAGMA query_only = ON")
-            self.made = bool(self._writer.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
-        self.first = int(self.meta()["first"]) if self.made else 0
-
-    def make(self, first: int, meta: Mapping[str, Any], streams: Mapping[Stream, Ranges]) -> None:
-        """Tables and all that is carried over from the month before, in one transaction: a half-made file knows less.
-
-        first: its first position. streams: the one used last stands last.
-        """
-        with self.transaction(_SCHEMA) as connection:
-            _put_meta(connection, {**meta, "first": first})
-            for used, (stream, ranges) in enumerate(streams.items(), -len(streams)):
-                _put_streams(connection, {stream: ranges}, used)
-        self.made, self.first = True, first
-
-    @contextmanager
-    def transaction(self, schema: str = "") -> Iterator[sqlite3.Connection]:
-        """Everything in it is on the disk at its end, or nothing. schema: statements it begins with."""
-        with _errors(self.path):
-            try:
-                self._writer.executescript(f"BEGIN IMMEDIATE; {schema}")
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
-
-    def query(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows that a query gives."""
-        with self._reading, _errors(self.path):
-            return self._reader.execute(sql, values).fetchall()
-
-    def end(self) -> tuple[int, int]:
-        """The last position and its receive time [ns]; the position before the first when there is none."""
-        rows = self.query("SELECT position, received_ns FROM entry ORDER BY position DESC LIMIT 1")
-        return (rows[0][0], rows[0][1]) if rows else (self.first - 1, 0)
-
-    def meta(self) -> dict[str, Any]:
-        """What is noted about the journal as a whole, and the first position of this file."""
-        return dict(self.query("SELECT key, value FROM meta"))
-
-    def seal(self) -> None:
-        """Nothing more is written: leave one tidy file."""
-        with _errors(self.path):
-            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def close(self) -> None:
-        """Close both connections."""
-        with self._reading:
-            self._reader.close()
-        self._writer.close()
 
 
 def _lock(folder: Path) -> int:
@@ -310,25 +273,6 @@ def _lock(folder: Path) -> int:
     return handle
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    return connection
-
-
-@contextmanager
-def _errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.ProgrammingError as error:
-        raise JournalError(f"{path}: the journal is closed") from error
-    except sqlite3.Error as error:
-        full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
-        hint = "the disk is full: make room" if full else "is it a journal of this collector, on a healthy disk?"
-        raise JournalError(f"{path}: {error}; {hint}", full=full) from error
-
-
 def _month(time_ns: int) -> str:
     """The UTC month of an instant, as `2026-11`."""
     return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m")
@@ -348,12 +292,3 @@ def _searchable(entry: Entry) -> bool:
 
 def _entry(row: tuple[Any, ...]) -> Entry:
     return Entry(row[0], row[1], EntryKind(row[2]), *row[3:])
-
-
-def _put_meta(connection: sqlite3.Connection, meta: Mapping[str, Any]) -> None:
-    connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
-
-
-def _put_streams(connection: sqlite3.Connection, streams: Mapping[Stream, Ranges], used: int) -> None:
-    rows = [(*stream, ranges.upto, json.dumps(ranges.have), used) for stream, ranges in streams.items()]
-    connection.executemany("INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?, ?)", rows)

@@ -7,8 +7,9 @@ acknowledgements that are due. Rules of this file:
 - no PUBACK and no acknowledgement before the COMMIT that they speak of;
 - every TICK_NS a tick is journalled: followers take their time from these, so that what they derive
   is a function of the journal;
-- a full disk is waited out, with credit 0 for all gateways; any other refusal of the journal ends
-  the thread (`failed` says why), since a disk that failed once cannot be trusted by trying again.
+- a disk that is full, or nearly (`disk`), is waited out with credit 0 for all gateways; any other refusal
+  of the journal ends the thread (`failed` says why, `on_failure` is called), since after a failed fsync
+  nobody knows what is on the disk: trying again would acknowledge what may be gone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeAlias
@@ -25,9 +26,12 @@ from typing import Protocol, TypeAlias
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from collector.intake.gate import QUARANTINE_COUNT, QUARANTINE_PERIOD_NS, Examined
-from collector.intake.inbox import CREDIT, Inbox, Quota, Stream, Verdict
-from collector.intake.journal import Journal, JournalError
+from collector.intake.disk import Gauge, Space
+from collector.intake.events import event
+from collector.intake.gate import Examined
+from collector.intake.inbox import CREDIT, Inbox
+from collector.intake.journal import NO_LIMIT, Journal, JournalError
+from collector.intake.sorter import Sorter
 from collector.store import Entry, EntryKind
 from gateway import seal, wire
 
@@ -35,6 +39,7 @@ GROUP_NS = 50_000_000
 GROUP_BATCHES = 200
 TICK_NS = 5_000_000_000
 RETRY_S = 1.0
+LOOK_NS = 1_000_000_000
 # More than the broker sends without a PUBACK; where it ignores the limit, its TCP connection has to wait.
 QUEUE_SIZE = 2 * CREDIT
 
@@ -71,18 +76,6 @@ class Link(Protocol):
 
 
 @dataclass(slots=True)
-class Counts:
-    """What came of a gateway's messages since the start."""
-
-    fresh: int = 0
-    duplicate: int = 0
-    conflict: int = 0
-    refused: int = 0
-    quarantined: int = 0
-    received_ns: int = 0
-
-
-@dataclass(slots=True)
 class _Group:
     """Deliveries that are committed together."""
 
@@ -93,20 +86,33 @@ class _Group:
 class Recorder:
     """Commits deliveries to the journal and acknowledges them.
 
-    counts: by gateway; strangers: of unknown gateways. trouble: what is wrong for now,
-    failed: for good; "" = nothing.
+    counts, gaps, strangers, security: by the sorter. trouble: what is wrong for now, failed: for good;
+    "" = nothing.
     """
 
     def __init__(
-        self, *, journal: Journal, deliveries: Deliveries, link: Link, key: Ed25519PrivateKey, gateways: Collection[str]
+        self,
+        *,
+        journal: Journal,
+        deliveries: Deliveries,
+        link: Link,
+        key: Ed25519PrivateKey,
+        gateways: Collection[str],
+        space: Callable[[], Space] | None = None,
     ) -> None:
-        """gateways: the trusted ones; each gets an acknowledgement at least every 30 s."""
-        self.counts = {gateway: Counts() for gateway in gateways}
-        self.strangers = Counts()
+        """gateways: the trusted ones; each gets an acknowledgement at least every 30 s.
+
+        space: asks the journal's disk; None = it is not watched.
+        """
         self.trouble = self.failed = ""
+        self.on_failure: Callable[[], None] = lambda: None
+        self._space, self._gauge, self._looked_ns = space, Gauge(), 0
         self._journal, self._deliveries, self._link, self._key = journal, deliveries, link, key
         self._inbox = Inbox(journal.streams(), gateways)
-        self._conflicts = Quota(QUARANTINE_COUNT, QUARANTINE_PERIOD_NS)
+        self._sorter = Sorter(self._inbox, journal, gateways)
+        self.counts, self.strangers = self._sorter.counts, self._sorter.strangers
+        self.gaps, self.security = self._sorter.gaps, self._sorter.security
+        self._sorter.remember(journal.events(0, NO_LIMIT))
         self._tick_ns = 0
         # Above every number of every earlier start, also of one whose acknowledgements were never sent.
         self._acks = journal.starts << 32
@@ -131,8 +137,9 @@ class Recorder:
             for gateway in self._inbox.due(2**63):
                 self._acknowledge(gateway)
         except Exception as error:
-            self.failed = f"the recorder ended: {error}"
+            self.failed = f"nothing is journalled any more: {error}"
             log.exception("The recorder ended: nothing more is journalled; gateways keep what they measure.")
+            self.on_failure()
 
     def _turn(self) -> bool:
         """One group: gather, commit, acknowledge; False when it could not be committed and no further one may be."""
@@ -175,46 +182,27 @@ class Recorder:
         now_ns = time.monotonic_ns()
         if now_ns >= self._tick_ns:
             self._tick_ns = now_ns + TICK_NS
+            self._journal.mark()
             group.entries.append(Entry(0, time.time_ns(), EntryKind.TICK))
 
     def _sort(self, delivery: Delivery, group: _Group) -> None:
         """Decide what a delivery is, and what of it goes into the journal."""
         group.deliveries.append(delivery)
-        entry = delivery.examined.entry
-        if entry is None:
-            return
-        counts = self.counts.get(entry.gateway, self.strangers)
-        counts.received_ns = entry.received_ns
-        if not entry.seq:
-            counts.quarantined += 1
+        for entry in self._sorter.take(delivery.examined, time.monotonic_ns()):
             group.entries.append(entry)
-            return
-        stream: Stream = (entry.gateway, entry.epoch)
-        verdict = self._inbox.accept(stream, entry.seq, delivery.examined.digest, self._journal.hashes)
-        setattr(counts, verdict.value, getattr(counts, verdict.value) + 1)
-        if verdict is Verdict.FRESH:
-            counts.quarantined += entry.kind is EntryKind.QUARANTINE
-            group.entries.append(entry)
-        elif verdict is Verdict.CONFLICT:
-            self._quarantine_conflict(entry, group)
-        if delivery.examined.hello or verdict in (Verdict.DUPLICATE, Verdict.CONFLICT):
-            self._inbox.hurry(entry.gateway)
-
-    def _quarantine_conflict(self, entry: Entry, group: _Group) -> None:
-        """Two payloads under one number: a cloned gateway, or somebody who has its key."""
-        log.error(
-            "A batch number came twice with different content; is the gateway cloned?",
-            gateway=entry.gateway, epoch=entry.epoch.hex(), seq=entry.seq,
-        )  # fmt: skip
-        if self._conflicts.take(entry.gateway, time.monotonic_ns()):
-            kept = Entry(
-                0, entry.received_ns, EntryKind.QUARANTINE, entry.gateway, entry.epoch, entry.seq, entry.payload
-            )
-            group.entries.append(kept)
+            if entry.kind is EntryKind.EVENT:
+                found = event(entry)
+                tell = log.error if found.security else log.warning
+                tell(found.text, gateway=entry.gateway, what=found.what, **found.detail)
 
     def _commit(self, group: _Group) -> bool:
         """Put a group into the journal, waiting for room on the disk; False when told to stop meanwhile."""
         while True:
+            if not self._room():
+                self._wait_for_room(self._gauge.trouble)
+                if self._stop.is_set():
+                    return False
+                continue
             try:
                 self._journal.append(group.entries, self._inbox.proposed())
             except JournalError as error:
@@ -231,6 +219,14 @@ class Recorder:
             log.info("The journal takes batches again.")
         self._inbox.committed(time.monotonic_ns())
         return True
+
+    def _room(self) -> bool:
+        """Whether the disk has room, looked at again after a while; at once while it had none."""
+        now_ns = time.monotonic_ns()
+        if self._space and (self._gauge.trouble or now_ns >= self._looked_ns + LOOK_NS):
+            self._looked_ns = now_ns
+            self._gauge.observe(self._space())
+        return not self._gauge.trouble
 
     def _wait_for_room(self, message: str) -> None:
         if not self.trouble:

@@ -24,7 +24,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from collector.intake.gate import MAX_PAYLOAD, Gate
+from collector.intake.gate import Gate
 from collector.intake.inbox import CREDIT, Quota
 from collector.intake.recorder import Deliveries, Delivery, Signal
 from gateway.connection import tls_context
@@ -35,6 +35,8 @@ RECEIVE_MAXIMUM = CREDIT
 # So long the broker keeps what it could not deliver: a restart of the collector, not more, since the
 # gateways send everything again that no acknowledgement covers.
 SESSION_EXPIRY_S = 300
+# What is larger the broker drops by itself; what is larger than a batch may be is seen up to here, and told.
+MAX_PACKET = 256 * 1024
 KEEPALIVE_S = 30
 RECONNECT_S = (1, 30)
 QOS = 1
@@ -95,7 +97,7 @@ class Subscriber:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
             properties.ReceiveMaximum = RECEIVE_MAXIMUM
-            properties.MaximumPacketSize = MAX_PAYLOAD + 1024
+            properties.MaximumPacketSize = MAX_PACKET
             self._client.connect_async(
                 self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=False, properties=properties
             )
@@ -172,17 +174,15 @@ class Subscriber:
     def _on_message(self, _: Client, __: object, message: MQTTMessage) -> None:
         if self._stopping.is_set():
             return
+        gateway, payload = "", bytes(message.payload)
+        clocks = {"received_ns": time.time_ns(), "now_ns": time.monotonic_ns()}
         try:
             gateway = message.topic.split("/")[2]
-            examined = self._gate.examine(
-                gateway, bytes(message.payload), received_ns=time.time_ns(), now_ns=time.monotonic_ns()
-            )
-            if examined.fault and self._logged.take(gateway if examined.entry else "", time.monotonic_ns()):
-                log.warning("A message is not accepted.", gateway=gateway, reason=examined.fault)
-        except Exception:
-            log.exception("A message could not be examined and is dropped.", size=len(message.payload))
-            self._client.ack(message.mid, QOS)
-            return
+            examined = self._gate.examine(gateway, payload, retained=message.retain, **clocks)
+        except Exception as error:
+            if self._logged.take("", time.monotonic_ns()):
+                log.exception("A message could not be examined; it is kept aside.", size=len(payload))
+            examined = self._gate.unexaminable(gateway, payload, f"{type(error).__name__}: {error}", **clocks)
         self._put(Delivery(examined, self._session, message.mid))
 
     def _put(self, item: Delivery | Signal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,22 +44,51 @@ class FakeGateway:
     epoch: bytes = bytes(7) + b"\x01" + b"randomly"
     key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     seq: int = 0
+    last: bytes = wire.NO_HASH
+    hashes: list[bytes] = field(default_factory=list)
+    claims: dict[str, Any] = field(default_factory=dict)
 
     def header(self, n: int, **changes: Any) -> wire.Header:
         """The header of batch number `seq`."""
         said: dict[str, Any] = {
-            "plant": self.plant, "gw": self.id, "ep": self.epoch, "seq": self.seq, "prev": wire.NO_HASH, "low": 1,
+            "plant": self.plant, "gw": self.id, "ep": self.epoch, "seq": self.seq, "prev": self.last, "low": 1,
             "n": n, "cfg": wire.NO_HASH, "mono_ns": 1, "wall_ns": START_NS, "clk": wire.Clk("synced", 1, 0),
             "kind": "hello" if self.seq == 1 else "data",
         }  # fmt: skip
         return wire.Header(**{**said, **changes})
 
-    def sealed(self, values: Columns | None = None, **changes: Any) -> bytes:
+    def sealed(self, values: Columns | None = None, fields: Mapping[str, Any] | None = None, **changes: Any) -> bytes:
         """The next payload; the first is a hello without values if none are given."""
         self.seq += 1
         if values is None:
+            fields = self.claims if self.seq == 1 else fields
             values = empty_columns() if self.seq == 1 else columns(6, from_ns=START_NS + self.seq * SECOND_NS)
-        return seal.seal(wire.encode(self.header(len(values), **changes), values), self.key)
+        payload = seal.seal(wire.encode(self.header(len(values), **changes), values, fields), self.key)
+        self.last = seal.digest(payload)
+        self.hashes.append(self.last)
+        return payload
+
+    def restarted(self, *, reason: str = "crash", lied: int = 0, twin: int = 0) -> FakeGateway:
+        """The gateway's next process, whose first batch is a hello. lied: so many batches its disk has forgotten.
+
+        twin: tells the epochs of two restarts from one state apart.
+        """
+        assert not lied or self.hashes[-1] == self.last
+        epoch = (int.from_bytes(self.epoch[:8]) + 1).to_bytes(8) + bytes([twin]) * 8
+        later = FakeGateway(self.id, self.plant, epoch, self.key)
+        later.last = self.hashes[-1 - lied]
+        later.claims = {
+            "prev_ep": self.epoch, "prev_last_seq": self.seq - lied, "prev_last_hash": later.last, "reason": reason,
+        }  # fmt: skip
+        return later
+
+    def gap(self, first: int, last: int, *, ep: bytes = b"", n: int = 0, **changes: Any) -> bytes:
+        """The next payload: a record that batches first to last are lost."""
+        gap = {
+            "ep": ep or self.epoch, "from_seq": first, "to_seq": last, "n": n, "t_first": START_NS,
+            "t_last": START_NS + SECOND_NS, "reason": "outbox_full", **changes,
+        }  # fmt: skip
+        return self.sealed(empty_columns(), {"gap": gap}, kind="gap")
 
     def entry(self, payload: bytes, received_ns: int = START_NS) -> Entry:
         """A payload of this gateway as the journal takes it."""

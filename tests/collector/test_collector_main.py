@@ -114,6 +114,8 @@ def test_what_a_gateway_measures_is_stored_once_over_restarts_of_both(plant: Pla
         health = collector.health()
         assert health["ok"], health["problems"]
         assert health["gateways"]["riverside-gw"]["fresh"] >= 7
+        assert health["security"]["events"] == health["gateways"]["riverside-gw"]["gaps"]["records"] == 0
+        assert health["journal"]["free_bytes"] > 0
         publisher.stop()
         measured |= {
             ("riverside-gw", epoch, seq, index)

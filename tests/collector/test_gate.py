@@ -10,7 +10,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.intake.gate import MAX_PAYLOAD, QUARANTINE_COUNT, QUARANTINE_PERIOD_NS, Examined, Gate, Trusted
+from collector.intake.events import What
+from collector.intake.gate import (
+    MAX_PAYLOAD,
+    QUARANTINE_COUNT,
+    QUARANTINE_PERIOD_NS,
+    RATE_BURST,
+    RATE_PER_S,
+    Examined,
+    Gate,
+    Trusted,
+)
 from collector.store import EntryKind
 from gateway import seal, wire
 from gateway.measurement import SECOND_NS, Series
@@ -128,9 +138,37 @@ def test_values_of_another_plant_do_not_come_in() -> None:
     assert "harbour" in examined.fault
 
 
+def test_what_is_not_to_be_kept_says_why() -> None:
+    gateway = FakeGateway()
+    door, payload = gate(gateway), gateway.sealed()
+    retained = door.examine(gateway.id, payload, received_ns=NOW_NS, now_ns=0, retained=True)
+    large = door.examine(gateway.id, bytes(MAX_PAYLOAD + 1), received_ns=NOW_NS, now_ns=0)
+    assert [(one.entry, one.what, one.gateway) for one in (retained, large)] == [
+        (None, What.RETAINED, gateway.id), (None, What.OVERSIZE, gateway.id),
+    ]  # fmt: skip
+    broken = door.unexaminable(gateway.id, payload, "MemoryError: ", received_ns=NOW_NS, now_ns=0)
+    assert broken.entry is not None
+    assert (broken.what, broken.entry.seq) == (What.POISON, 0)
+
+
+def test_a_flood_is_cut_off_and_the_other_gateways_are_not() -> None:
+    loud, quiet = FakeGateway(), FakeGateway(id="quiet-gw")
+    door = Gate({one.id: Trusted(one.plant, one.key.public_key()) for one in (loud, quiet)})
+    payload, calm = loud.sealed(), quiet.sealed()
+    now_ns = SECOND_NS
+    found = [door.examine(loud.id, payload[:9], received_ns=NOW_NS, now_ns=now_ns).what for _ in range(RATE_BURST + 10)]
+    assert found[RATE_BURST - 1 :] == [What.BAD_SIGNATURE, *[What.FLOOD] * 10]
+    assert door.examine(quiet.id, calm, received_ns=NOW_NS, now_ns=now_ns).what is None
+    later_ns = now_ns + SECOND_NS // RATE_PER_S
+    assert door.examine(loud.id, payload, received_ns=NOW_NS, now_ns=later_ns).what is None
+    assert door.examine(loud.id, payload, received_ns=NOW_NS, now_ns=later_ns).what is What.FLOOD
+
+
 @settings(max_examples=examples(200))
 @given(st.binary(max_size=300), st.booleans())
 def test_no_bytes_break_the_gate(noise: bytes, signed: bool) -> None:
     gateway = FakeGateway(key=Ed25519PrivateKey.from_private_bytes(bytes(32)))
     payload = seal.seal(noise, gateway.key) if signed else noise
-    assert examine(gateway, payload).fault
+    examined = examine(gateway, payload)
+    assert examined.fault
+    assert examined.what

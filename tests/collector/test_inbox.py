@@ -46,6 +46,41 @@ def test_ranges_are_a_set_of_numbers_in_its_shortest_form(parts: list[list[int]]
     assert all(end + 1 < start for end, start in zip(bounds[::2], bounds[1::2], strict=False)), "holes between"
 
 
+@settings(max_examples=examples(300))
+@given(SEQS, st.lists(st.tuples(st.integers(1, 40), st.integers(0, 20)), max_size=5))
+def test_covering_ranges_adds_their_numbers(seqs: list[int], covers: list[tuple[int, int]]) -> None:
+    ranges, known = Ranges().add(seqs), set(seqs)
+    for first, more in covers:
+        span = range(first, first + more + 1)
+        assert ranges.missing(first, first + more) == len(set(span) - known)
+        ranges = ranges.cover(first, first + more)
+        known |= set(span)
+    assert ranges == Ranges().add(known)
+    assert ranges.top == max(known, default=0)
+
+
+def test_a_gap_counts_as_received_and_a_late_batch_is_still_fresh() -> None:
+    box = Inbox({A: Ranges(2)}, [A[0]])
+    assert box.cover(A, 2, 5) == 3
+    assert box.known(A) == Ranges(5)
+    assert box.holding(A[0]).epochs == ((A[1], Ranges(2)),), "not before the commit"
+    box.committed(0)
+    assert box.holding(A[0]).epochs == ((A[1], Ranges(5)),)
+    assert box.accept(A, 4, digest(4), lambda *_: ()) is Verdict.FRESH
+    assert box.accept(A, 4, digest(4), lambda *_: ()) is Verdict.DUPLICATE
+    assert box.proposed() == {}
+    box.cover(A, 1, 2**63 - 1)
+    assert box.proposed() == {A: Ranges(2**63 - 1)}, "a range of any length costs nothing"
+
+
+def test_gaps_make_no_more_holes_than_are_remembered() -> None:
+    many = tuple((2 * hole + 1, 2 * hole + 1) for hole in range(1, inbox.MAX_HOLES + 1))
+    box = Inbox({A: Ranges(1, many)}, [A[0]])
+    assert not box.covers(A, 10_000, 10_001)
+    assert box.covers(A, 2, 10_001)
+    assert box.covers(A, 5, 5)
+
+
 # --- verdicts -------------------------------------------------------------------------------------
 
 

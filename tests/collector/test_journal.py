@@ -105,7 +105,7 @@ def test_a_month_that_could_not_begin_leaves_no_trace(tmp_path: Path, monkeypatc
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("collector.intake.journal._put_streams", full)
+        patch.setattr("collector.intake.segment.put_streams", full)
         with pytest.raises(JournalError, match="full"):
             journal.append([batch(2, received_ns=START_NS + MONTH_NS)])
     journal = reopened(journal, tmp_path)

@@ -13,6 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from collector.intake import recorder as recorder_module
+from collector.intake.disk import Space
+from collector.intake.events import event
 from collector.intake.gate import Gate, Trusted
 from collector.intake.inbox import CREDIT, Ranges, Stream
 from collector.intake.journal import Journal, JournalError
@@ -53,15 +55,16 @@ class Broker:
 class Bench:
     """A recorder on a journal, fed by hand."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, space: Callable[[], Space] | None = None) -> None:
         self.journal = journal
         self.gateway = FakeGateway()
         self.gate = Gate({self.gateway.id: Trusted("riverside", self.gateway.key.public_key())})
         self.broker = Broker(journal)
         self.deliveries: Deliveries = queue.Queue(1000)
         self.recorder = Recorder(
-            journal=journal, deliveries=self.deliveries, link=self.broker, key=KEY, gateways=[self.gateway.id]
-        )
+            journal=journal, deliveries=self.deliveries, link=self.broker, key=KEY, gateways=[self.gateway.id],
+            space=space,
+        )  # fmt: skip
         self.mid = 0
 
     def deliver(self, *payloads: bytes, topic: str = "") -> None:
@@ -142,7 +145,8 @@ def test_a_number_that_comes_with_other_content_keeps_both(bench: Bench) -> None
     twin = bench.gateway.sealed(wall_ns=5)
     bench.deliver(hello, first, twin, twin)
     bench.run()
-    assert bench.kinds() == [(EntryKind.BATCH, 1), (EntryKind.BATCH, 2), (EntryKind.QUARANTINE, 2)]
+    assert bench.kinds() == [(EntryKind.BATCH, 1), (EntryKind.BATCH, 2), (EntryKind.CONFLICT, 2), (EntryKind.EVENT, 0)]
+    assert [event(entry).what for entry in bench.journal.events(0, 10)] == ["conflict"]
     counts = bench.recorder.counts[bench.gateway.id]
     assert (counts.fresh, counts.conflict, counts.duplicate) == (2, 1, 1)
     assert bench.broker.acks[-1].epochs[0].upto == 2
@@ -164,7 +168,8 @@ def test_a_bad_signature_is_kept_but_never_acknowledged(bench: Bench) -> None:
     bench.deliver(forged)
     bench.deliver(forged, topic="nobody")
     bench.run()
-    assert bench.kinds() == [(EntryKind.QUARANTINE, 0)] * 2
+    assert bench.kinds() == [(EntryKind.QUARANTINE, 0), (EntryKind.EVENT, 0)] * 2
+    assert [event(entry).what for entry in bench.journal.events(0, 10)] == ["bad_signature", "stranger"]
     assert all(ack.epochs == () for ack in bench.broker.acks)
     assert {ack.gw for ack in bench.broker.acks} == {bench.gateway.id}
     assert (bench.recorder.counts[bench.gateway.id].quarantined, bench.recorder.strangers.quarantined) == (1, 1)
@@ -179,6 +184,23 @@ def test_holes_are_told_as_ranges_and_filled(bench: Bench) -> None:
     bench.deliver(second, fourth)
     eventually(lambda: bench.broker.acks[-1].epochs == (wire.EpochAck(bench.gateway.epoch, 4),))
     bench.recorder.stop()
+
+
+def test_declared_gaps_are_acknowledged_and_told_also_after_a_restart(bench: Bench, tmp_path: Path) -> None:
+    hello, *lost = (bench.gateway.sealed() for _ in range(4))
+    bench.deliver(hello, lost[2], bench.gateway.gap(2, 4, n=1200))
+    bench.run()
+    assert bench.broker.acks[-1].epochs == (wire.EpochAck(bench.gateway.epoch, 5),)
+    bench.journal.close()
+    again = Bench(Journal(tmp_path))
+    told = again.recorder.gaps[bench.gateway.id]
+    assert (told.records, told.batches, told.measurements) == (1, 2, 1200)
+    assert (told.first_ns, told.last_ns, told.reasons) == (START_NS, START_NS + SECOND_NS, {"outbox_full": 1})
+    again.gateway, again.gate = bench.gateway, bench.gate
+    again.deliver(lost[0])
+    again.run()
+    assert (EntryKind.BATCH, 2) in again.kinds(), "what was given up and comes after all is kept"
+    again.journal.close()
 
 
 def test_time_is_journalled_while_nothing_comes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,6 +257,29 @@ def test_a_full_disk_stops_the_gateways_and_is_waited_out(tmp_path: Path, monkey
     disk.close()
 
 
+def test_a_disk_nearly_full_stops_the_gateways_while_there_is_room_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "RETRY_S", 0.02)
+    monkeypatch.setattr(recorder_module, "LOOK_NS", 0)
+    free = [4]
+    bench = Bench(Journal(tmp_path), lambda: Space(100, free[0]))
+    bench.deliver(bench.gateway.sealed(), bench.gateway.sealed())
+    bench.recorder.start()
+    eventually(lambda: bench.broker.acks[-1:] != [] and bench.broker.acks[-1].win == 0)
+    assert "4.0% of its space left" in bench.recorder.trouble
+    free[0] = 5
+    time.sleep(0.1)
+    assert bench.recorder.trouble, "not yet: it would flutter"
+    assert bench.broker.pubacks == []
+    free[0] = 7
+    eventually(lambda: bench.broker.acks[-1].win > 0 and bench.broker.pubacks == [1, 2])
+    bench.recorder.stop()
+    assert bench.broker.acks[-1].epochs[0].upto == 2
+    assert not bench.recorder.trouble
+    bench.journal.close()
+
+
 def test_a_collector_stopped_with_a_full_disk_acknowledges_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,8 +301,11 @@ def test_a_disk_that_fails_ends_the_recorder_and_says_so(tmp_path: Path) -> None
     disk = BadDisk(tmp_path, JournalError("disk I/O error"))
     bench = Bench(disk)
     bench.deliver(bench.gateway.sealed())
+    ended = threading.Event()
+    bench.recorder.on_failure = ended.set
     bench.recorder.start()
     eventually(lambda: "disk I/O error" in bench.recorder.failed)
+    assert ended.wait(2)
     bench.recorder.stop()
     assert bench.broker.pubacks == []
     assert all(ack.epochs == () for ack in bench.broker.acks)

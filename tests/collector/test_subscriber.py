@@ -206,7 +206,12 @@ def test_a_message_that_breaks_the_gate_ends_nothing(port: int, monkeypatch: pyt
     with publishing(port) as client:
         client.publish(wire.up_topic(gateway.id), b"trap", qos=1)
         client.publish(wire.up_topic(gateway.id), gateway.sealed(), qos=1)
-        eventually(lambda: inlet.deliveries.qsize() == 1)
+        eventually(lambda: inlet.deliveries.qsize() == 2)
+    trapped, good = inlet.taken()
+    assert trapped.examined.fault == "ZeroDivisionError: "
+    assert trapped.examined.entry is not None
+    assert (trapped.examined.entry.payload, trapped.examined.entry.seq) == (b"trap", 0)
+    assert not good.examined.fault
     inlet.subscriber.stop()
 
 

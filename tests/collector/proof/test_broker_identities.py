@@ -97,9 +97,9 @@ class Line:
         return FakeGateway(gateway, epoch=epoch, key=self.place.signing_key(gateway))
 
     def kept(self, gateway: str) -> list[tuple[EntryKind, int]]:
-        """What the journal has of a gateway."""
+        """The messages of a gateway that the journal has."""
         entries = self.collector.journal.read(0, 10_000)
-        return [(entry.kind, entry.seq) for entry in entries if entry.gateway == gateway]
+        return [(e.kind, e.seq) for e in entries if e.gateway == gateway and e.kind is not EntryKind.EVENT]
 
 
 @contextmanager

@@ -1,0 +1,98 @@
+"""What a batch says beside its measurements: where it stands in the chain, what its kind adds.
+
+Pure: a decoded batch in, `Said` out. Rules of this file:
+
+- only what the collector acts upon is read; all else stays in the bytes that the journal keeps;
+- a record that must be acted upon and cannot be read (a gap without a range) is a WireError: the
+  batch is quarantined under its number, and a later version may read it;
+- a hello may leave out its claims: then it claims nothing.
+
+Source: protocol 2.2 (hello, gap), docs/reference/wire.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from collector.intake.inbox import MAX_SEQ
+from gateway import seal, wire
+
+_Seq = Annotated[int, Meta(ge=1, le=MAX_SEQ)]
+_Count = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
+_Record = TypeVar("_Record", bound=msgspec.Struct)
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """What the first batch of an epoch says of the epoch before. prev_ep: b"" = there was none.
+
+    prev_last_seq, prev_last_hash: the last batch that the gateway's own disk holds of it.
+    """
+
+    prev_ep: Annotated[bytes, Meta(max_length=16)] = b""
+    prev_last_seq: _Count = 0
+    prev_last_hash: wire.Hash = wire.NO_HASH
+    reason: str = "start"
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Batches that the gateway had to give up before anybody acknowledged them.
+
+    ep, from_seq, to_seq: which, both ends included; it may be an earlier epoch. n: measurements in them.
+    t_first, t_last: their earliest and latest instant; 0 where it is not known. [ns since 1970 UTC]
+    """
+
+    ep: wire.Epoch
+    from_seq: _Seq
+    to_seq: _Seq
+    n: _Count = 0
+    t_first: _Count = 0
+    t_last: _Count = 0
+    reason: Literal["outbox_full", "corrupt", "operator"] = "corrupt"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a batch claims. prev: hash of the payload before it. wall_ns: the gateway's clock at sealing. [ns]"""
+
+    prev: bytes
+    wall_ns: int
+    hello: Hello | None = None
+    gap: Gap | None = None
+
+
+def said(batch: wire.Batch) -> Said:
+    """The claims of a batch; raises WireError where its kind adds what cannot be read."""
+    header = batch.header
+    hello = _convert(batch.fields, Hello) if header.kind == "hello" else None
+    return Said(header.prev, header.wall_ns, hello, _gap(batch) if header.kind == "gap" else None)
+
+
+def said_in(payload: bytes) -> Said | None:
+    """The claims of a journalled payload; None where it cannot be read."""
+    try:
+        return said(wire.decode(payload[1 + seal.SIGNATURE_BYTES :]))
+    except wire.WireError:
+        return None
+
+
+def _gap(batch: wire.Batch) -> Gap:
+    # A map of its own, since `ep` and `n` are names of the header too.
+    found = batch.fields.get("gap")
+    gap = _convert(found if isinstance(found, dict) else {}, Gap)
+    if gap.from_seq > gap.to_seq:
+        raise wire.WireError(f"a gap from {gap.from_seq} to {gap.to_seq}")
+    if gap.ep == batch.header.ep and gap.to_seq >= batch.header.seq:
+        raise wire.WireError(f"batch {batch.header.seq} cannot give up {gap.to_seq}, which comes after it")
+    return gap
+
+
+def _convert(fields: Mapping[str, Any], type: type[_Record]) -> _Record:
+    try:
+        return msgspec.convert(dict(fields), type)
+    except msgspec.ValidationError as error:
+        raise wire.WireError(f"not a {type.__name__.lower()}: {error}") from error

@@ -1,0 +1,199 @@
+"""What becomes of an examined message: its verdict, its journal entries, and who has to be told.
+
+Pure, and the only place where this is decided: the recorder runs it with a real journal and clock,
+a simulation with its own. Rules of this file:
+
+- a batch goes into the journal once; the same bytes again are dropped and acknowledged at once;
+- other bytes under a number that is taken are kept beside the first, as a conflict;
+- a gap record counts its range as received, since nobody can send it any more, and is told as an
+  event, so that what is missing is never silent;
+- what is not believed is told with the reason: each time it is kept, and once an hour where it is not;
+- an event is an entry among those of its cause: both are on the disk, or neither.
+
+Source: protocol 2.4, 2.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from collector.intake import events
+from collector.intake.chain import Arrival, Chain, Memory
+from collector.intake.events import Event, What
+from collector.intake.gate import QUARANTINE_COUNT, QUARANTINE_PERIOD_NS, Examined
+from collector.intake.inbox import Inbox, Quota, Verdict
+from collector.intake.lineage import Lineage
+from collector.intake.records import Gap
+from collector.store import Entry, EntryKind
+
+
+@dataclass(slots=True)
+class Counts:
+    """What came of a gateway's messages since the start. faults: those not believed, by reason."""
+
+    fresh: int = 0
+    duplicate: int = 0
+    conflict: int = 0
+    refused: int = 0
+    quarantined: int = 0
+    received_ns: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Security:
+    """Security events that the journal holds. last_ns: when the latest was. [ns since 1970 UTC]"""
+
+    events: int = 0
+    last_ns: int = 0
+    last: str = ""
+
+
+@dataclass(slots=True)
+class Gaps:
+    """What a gateway declared lost, ever. batches: not held by the journal when told; measurements: as told.
+
+    reasons: records by reason. first_ns, last_ns: the instants between which it lies; 0 = none. [ns since 1970 UTC]
+    """
+
+    records: int = 0
+    batches: int = 0
+    measurements: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def add(self, told: dict[str, Any]) -> None:
+        """One more record, as its event tells it."""
+        self.records += 1
+        self.batches += told["missing"]
+        self.measurements += told["n"]
+        self.first_ns = min(filter(None, (self.first_ns, told["t_first"])), default=0)
+        self.last_ns = max(self.last_ns, told["t_last"])
+        self.reasons[told["reason"]] = self.reasons.get(told["reason"], 0) + 1
+
+
+class Sorter:
+    """Sorts examined messages into the journal's entries. counts, gaps: by gateway; strangers: of unknown ones."""
+
+    def __init__(self, inbox: Inbox, memory: Memory, gateways: Collection[str]) -> None:
+        """inbox: what has arrived; it is told of everything accepted. gateways: the trusted ones."""
+        self.counts = {gateway: Counts() for gateway in gateways}
+        self.strangers = Counts()
+        self.gaps: dict[str, Gaps] = {}
+        self.security = Security()
+        self._inbox, self._memory = inbox, memory
+        self._chain = Chain(memory)
+        self._lineages: dict[str, Lineage] = {}
+        self._told = Quota(QUARANTINE_COUNT, QUARANTINE_PERIOD_NS)
+        self._refused = Quota(1, QUARANTINE_PERIOD_NS)
+
+    def remember(self, entries: Iterable[Entry]) -> None:
+        """Take in the events that the journal holds."""
+        for entry in entries:
+            found = events.event(entry)
+            if found.what == What.GAP:
+                self.gaps.setdefault(entry.gateway, Gaps()).add(found.detail)
+            self._count(entry, found)
+
+    def take(self, examined: Examined, now_ns: int) -> list[Entry]:
+        """The entries that an examined message adds to the journal, in order. now_ns: a monotonic clock. [ns]"""
+        counts = self.counts.get(examined.gateway, self.strangers)
+        counts.received_ns = examined.received_ns
+        if examined.what:
+            counts.faults[examined.what] = counts.faults.get(examined.what, 0) + 1
+        added = self._sort(examined, counts, now_ns)
+        for entry in added:
+            if entry.kind is EntryKind.EVENT:
+                self._count(entry, events.event(entry))
+        return added
+
+    def _count(self, entry: Entry, found: Event) -> None:
+        if found.security:
+            self.security.events += 1
+            self.security.last_ns, self.security.last = entry.received_ns, found.text
+
+    def _sort(self, examined: Examined, counts: Counts, now_ns: int) -> list[Entry]:
+        entry = examined.entry
+        if entry is None:
+            return self._fault(examined, counts, self._refused, now_ns)
+        if not entry.seq:
+            counts.quarantined += 1
+            return [entry, *self._fault(examined, counts, self._told, now_ns)]
+        verdict = self._verdict(entry, examined)
+        setattr(counts, verdict.value, getattr(counts, verdict.value) + 1)
+        if examined.hello or verdict in (Verdict.DUPLICATE, Verdict.CONFLICT):
+            self._inbox.hurry(entry.gateway)
+        arrival = Arrival((entry.gateway, entry.epoch), entry.seq, examined.digest, examined.said)
+        if verdict is Verdict.FRESH:
+            counts.quarantined += entry.kind is EntryKind.QUARANTINE
+            fault = self._fault(examined, counts, self._told, now_ns) if examined.what else []
+            return [entry, *fault, *self._follow(entry, arrival, now_ns)]
+        return self._conflict(entry, arrival, now_ns) if verdict is Verdict.CONFLICT else []
+
+    def _fault(self, examined: Examined, counts: Counts, quota: Quota, now_ns: int) -> list[Entry]:
+        """Tell why a message is not believed, as often as the quota allows."""
+        known, what = examined.gateway in self.counts, examined.what
+        assert what, "a message without a fault"
+        if not quota.take(f"{examined.gateway if known else ''}/{what}", now_ns):
+            return []
+        text = f"a message on the topic of gateway {examined.gateway!r} is not accepted: {examined.fault}"
+        detail: dict[str, int | str] = {"messages": counts.faults[what], "kept": int(examined.entry is not None)}
+        if examined.entry and examined.entry.seq:
+            detail |= {"epoch": examined.entry.epoch.hex(), "seq": examined.entry.seq}
+        return [events.entry(what, examined.gateway, b"", examined.received_ns, text, detail)]
+
+    def _verdict(self, entry: Entry, examined: Examined) -> Verdict:
+        gap = examined.said and examined.said.gap
+        if gap and not self._inbox.covers((entry.gateway, gap.ep), gap.from_seq, gap.to_seq):
+            return Verdict.REFUSED
+        return self._inbox.accept((entry.gateway, entry.epoch), entry.seq, examined.digest, self._memory.hashes)
+
+    def _follow(self, entry: Entry, arrival: Arrival, now_ns: int) -> list[Entry]:
+        """What follows from a fresh batch."""
+        if entry.gateway not in self._lineages:
+            self._lineages[entry.gateway] = Lineage(entry.gateway, self._inbox, self._chain)
+        self._chain.note(arrival)
+        found = self._chain.check(arrival, self._inbox)
+        found += self._lineages[entry.gateway].check(arrival)
+        told = [event for one in found for event in self._tell(one.what, entry, one.text, now_ns, **one.detail)]
+        gap = arrival.said and arrival.said.gap
+        return [*told, self._gap(entry, gap)] if gap else told
+
+    def _gap(self, entry: Entry, gap: Gap) -> Entry:
+        missing = self._inbox.cover((entry.gateway, gap.ep), gap.from_seq, gap.to_seq)
+        told = {
+            "epoch": gap.ep.hex(), "from_seq": gap.from_seq, "to_seq": gap.to_seq, "missing": missing, "n": gap.n,
+            "t_first": gap.t_first, "t_last": gap.t_last, "reason": gap.reason, "told_in": entry.seq,
+        }  # fmt: skip
+        self.gaps.setdefault(entry.gateway, Gaps()).add(told)
+        text = f"gateway {entry.gateway} had to give up {gap.n} measurements, batches {gap.from_seq} to {gap.to_seq}"
+        return events.entry(
+            What.GAP, entry.gateway, entry.epoch, entry.received_ns, f"{text}: {_REASONS[gap.reason]}", told
+        )
+
+    def _conflict(self, entry: Entry, arrival: Arrival, now_ns: int) -> list[Entry]:
+        """Two payloads under one number: a cloned gateway, or somebody who has its key."""
+        self._chain.note(arrival)
+        kept = Entry(0, entry.received_ns, EntryKind.CONFLICT, entry.gateway, entry.epoch, entry.seq, entry.payload)
+        text = (
+            f"gateway {entry.gateway}: batch {entry.seq} came twice with different content; both are kept. "
+            "Is the gateway cloned, or its key stolen?"
+        )
+        return [kept, *self._tell(What.CONFLICT, entry, text, now_ns)]
+
+    def _tell(self, what: What, entry: Entry, text: str, now_ns: int, **detail: int | str) -> list[Entry]:
+        """An event about a batch; none when there were very many of its kind and gateway within the hour."""
+        if not self._told.take(f"{entry.gateway}/{what}", now_ns):
+            return []
+        told = {"epoch": entry.epoch.hex(), "seq": entry.seq, **detail}
+        return [events.entry(what, entry.gateway, entry.epoch, entry.received_ns, text, told)]
+
+
+_REASONS = {
+    "outbox_full": "its outbox was full before the collector could be reached",
+    "corrupt": "its outbox was damaged",
+    "operator": "an operator ordered it",
+}

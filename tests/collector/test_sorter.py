@@ -1,0 +1,308 @@
+"""What becomes of an examined message, whatever comes in whatever order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collector.intake.events import Event, event
+from collector.intake.gate import Gate, Trusted
+from collector.intake.inbox import Inbox, Ranges, Stream
+from collector.intake.sorter import Sorter
+from collector.store import Entry, EntryKind
+from gateway import seal
+from tests.collector.batches import START_NS, FakeGateway
+from tests.effort import examples
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+
+
+@dataclass
+class Desk:
+    """A sorter with gate, inbox and a journal in memory."""
+
+    entries: list[Entry] = field(default_factory=list)
+    held: dict[Stream, Ranges] = field(default_factory=dict)
+    now_ns: int = 0
+    sorter: Sorter = field(init=False)
+    inbox: Inbox = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gate = Gate({"riverside-gw": Trusted("riverside", KEY.public_key())})
+        self.inbox = Inbox(self.held, ["riverside-gw"])
+        self.sorter = Sorter(self.inbox, self, ["riverside-gw"])
+        self.sorter.remember(entry for entry in self.entries if entry.kind is EntryKind.EVENT)
+        self.waiting: list[Entry] = []
+
+    def take(self, *payloads: bytes) -> list[Entry]:
+        """Sort payloads; what they add waits for `commit`."""
+        added = []
+        for payload in payloads:
+            examined = self.gate.examine("riverside-gw", payload, received_ns=START_NS, now_ns=self.now_ns)
+            added += self.sorter.take(examined, self.now_ns)
+        self.waiting += added
+        return added
+
+    def events(self, *payloads: bytes) -> list[Event]:
+        """The events that payloads make; everything is committed."""
+        added = self.take(*payloads)
+        self.commit()
+        return [event(entry) for entry in added if entry.kind is EntryKind.EVENT]
+
+    def commit(self) -> None:
+        self.entries += self.waiting
+        self.waiting = []
+        self.held.update(self.inbox.proposed())
+        self.inbox.committed(self.now_ns)
+
+    def restarted(self) -> Desk:
+        """The collector after a crash: what was not committed is gone."""
+        return Desk(self.entries, self.held)
+
+    def hashes(self, stream: Stream, seq: int) -> Collection[bytes]:
+        return {seal.digest(payload) for payload in self.payloads(stream, seq)}
+
+    def payloads(self, stream: Stream, seq: int) -> list[bytes]:
+        return [e.payload for e in self.entries if ((e.gateway, e.epoch), e.seq) == (stream, seq) and seq]
+
+
+def gateway(epoch: int = 1, **fields: object) -> FakeGateway:
+    return replace(FakeGateway(key=KEY, epoch=epoch.to_bytes(8, "big") + b"randomly"), **fields)
+
+
+# --- gaps and conflicts ---------------------------------------------------------------------------
+
+
+@settings(max_examples=examples(40))
+@given(st.data())
+def test_whatever_is_lost_by_declaration_is_counted_and_all_else_is_kept(data: st.DataObject) -> None:
+    sender = gateway()
+    payloads = {seq: sender.sealed() for seq in range(1, 13)}
+    gaps = [
+        (first, sender.gap(first, last, n=10 * (last - first + 1)))
+        for first, last in data.draw(st.lists(st.tuples(st.integers(2, 12), st.integers(2, 12)), max_size=3))
+        if first <= last
+    ]
+    arriving = data.draw(st.permutations([*payloads.values(), *(payload for _, payload in gaps)]))
+    arriving = arriving[: data.draw(st.integers(0, len(arriving)))]
+    desk = Desk()
+    for payload in arriving:
+        desk.take(payload)
+        if data.draw(st.booleans()):
+            desk.commit()
+        if data.draw(st.integers(0, 9)) == 0:
+            desk.commit()
+            desk = desk.restarted()
+    desk.commit()
+    batches = [entry for entry in desk.entries if entry.kind is EntryKind.BATCH]
+    assert sorted(entry.payload for entry in batches) == sorted(set(arriving)), "kept once, whatever was given up"
+    declared = [event(entry).detail for entry in desk.entries if entry.kind is EntryKind.EVENT]
+    covered = {seq for told in declared for seq in range(told["from_seq"], told["to_seq"] + 1)}
+    assert len(declared) == sum(payload in arriving for _, payload in gaps)
+    held = desk.held.get(("riverside-gw", sender.epoch), Ranges())
+    assert {seq for seq in range(1, 20) if seq in held} == covered | {entry.seq for entry in batches}
+    gaps_told = desk.sorter.gaps.get("riverside-gw")
+    assert (gaps_told.measurements if gaps_told else 0) == sum(told["n"] for told in declared)
+
+
+def test_a_gap_may_be_of_an_epoch_nobody_saw() -> None:
+    desk, later = Desk(), gateway(2)
+    unseen = gateway(1).epoch
+    (told,) = desk.events(later.sealed(), later.gap(1, 500, ep=unseen, n=7))
+    assert (told.what, told.security) == ("gap", False)
+    assert (told.detail["missing"], told.detail["epoch"], told.detail["told_in"]) == (500, unseen.hex(), 2)
+    assert "give up 7 measurements, batches 1 to 500: its outbox was full" in told.text
+    assert desk.held["riverside-gw", unseen] == Ranges(500)
+
+
+def test_a_gap_that_cannot_be_read_is_poison_and_blocks_nothing() -> None:
+    desk, sender = Desk(), gateway()
+    added = desk.take(sender.sealed(), sender.gap(5, 4), sender.sealed())
+    assert [(entry.kind, entry.seq) for entry in added][:2] == [(EntryKind.BATCH, 1), (EntryKind.QUARANTINE, 2)]
+    desk.commit()
+    assert desk.held["riverside-gw", sender.epoch] == Ranges(3)
+
+
+# --- the chain ------------------------------------------------------------------------------------
+
+
+def breaks(found: list[Event]) -> list[tuple[int, int]]:
+    """Where chain breaks were told: counter of the epoch, number."""
+    return [
+        (int(told.detail["epoch"][:16], 16), told.detail.get("break_seq", told.detail["seq"]))
+        for told in found
+        if told.what == "chain_break"
+    ]
+
+
+def epochs(*sizes: int) -> list[list[bytes]]:
+    """The payloads of an honest gateway, epoch by epoch."""
+    sender, found = gateway(), []
+    for size in sizes:
+        found.append([sender.sealed() for _ in range(size)])
+        sender = sender.restarted()
+    return found
+
+
+def arrive(data: st.DataObject, payloads: list[bytes]) -> tuple[Desk, list[Event]]:
+    """Payloads in any order, again and again, with commits and crashes of the collector anywhere."""
+    desk, found = Desk(), []
+    numbers = range(len(payloads))
+    arriving = [*data.draw(st.permutations(numbers)), *data.draw(st.lists(st.sampled_from(numbers), max_size=3))]
+    for number in arriving:
+        found += [event(entry) for entry in desk.take(payloads[number]) if entry.kind is EntryKind.EVENT]
+        if data.draw(st.booleans()):
+            desk.commit()
+            if data.draw(st.integers(0, 5)) == 0:
+                desk = desk.restarted()
+    desk.commit()
+    return desk, found
+
+
+HONEST = epochs(5, 1, 4)
+
+
+@settings(max_examples=examples(60))
+@given(st.data())
+def test_an_honest_chain_is_never_doubted_whatever_the_order(data: st.DataObject) -> None:
+    desk, found = arrive(data, [payload for epoch in HONEST for payload in epoch])
+    assert found == []
+    assert sorted(ranges.upto for ranges in desk.held.values()) == [1, 4, 5]
+
+
+@settings(max_examples=examples(60))
+@given(st.data())
+def test_a_batch_that_was_made_anew_breaks_the_link_after_it(data: st.DataObject) -> None:
+    sender, honest = gateway(), []
+    place = data.draw(st.integers(1, 6))
+    for seq in range(1, 7):
+        before = sender.last
+        honest.append(sender.sealed())
+        if seq == place:
+            honest[-1] = replace(sender, seq=seq - 1, last=before, hashes=[]).sealed(wall_ns=START_NS + 99)
+    after = sender.restarted()
+    desk, found = arrive(data, [*honest, after.sealed(), after.sealed()])
+    # The last one's link is the next epoch's hello; whichever came second tells.
+    assert breaks(found) in ([[(1, place + 1)]] if place < 6 else [[(2, 1)], [(1, 6)]])
+    assert len(desk.entries) == 8 + len(found), "kept"
+    assert [ranges.upto for ranges in desk.held.values()] in ([6, 2], [2, 6]), "and acknowledged"
+
+
+def test_the_break_is_told_with_its_place_also_when_the_middle_comes_last() -> None:
+    sender = gateway()
+    hello, second, third, fourth = (sender.sealed() for _ in range(4))
+    sender.seq, sender.last = 2, seal.digest(second)
+    other = sender.sealed(wall_ns=5)
+    desk = Desk()
+    assert desk.events(hello, second, fourth) == []
+    desk = desk.restarted()
+    (told,) = desk.events(other)
+    assert (told.what, told.security, told.detail["break_seq"]) == ("chain_break", True, 4)
+    assert "batch 4 does not follow the batch 3" in told.text
+    conflict = desk.events(third)
+    assert [found.what for found in conflict] == ["conflict"]
+
+
+def test_a_link_over_poison_holds_and_a_link_over_a_gap_is_not_doubted() -> None:
+    desk, sender = Desk(), gateway()
+    sender.sealed()
+    poison = (sender.sealed(), sender.gap(9, 8), sender.sealed(), sender.sealed())
+    assert whats(desk.events(*poison[:3], sender.gap(5, 5), sender.sealed())) == ["poison", "gap"]
+    assert desk.held["riverside-gw", sender.epoch] == Ranges(0, ((2, 7),))
+
+
+# --- epochs ---------------------------------------------------------------------------------------
+
+
+def whats(found: list[Event]) -> list[str]:
+    return [told.what for told in found]
+
+
+@settings(max_examples=examples(30))
+@given(st.integers(2, 8), st.integers(1, 6), st.booleans())
+def test_a_disk_that_lied_is_told_as_such(size: int, lied: int, crash: bool) -> None:
+    sender, desk = gateway(), Desk()
+    lied = min(lied, size - 1)
+    assert desk.events(*(sender.sealed() for _ in range(size))) == []
+    later = sender.restarted(lied=lied)
+    desk = desk.restarted() if crash else desk
+    (told,) = desk.events(later.sealed(), later.sealed(), later.sealed())
+    assert (told.what, told.detail["batches"], told.detail["lost_epoch"]) == ("disk_lost", lied, sender.epoch.hex())
+    assert f"its disk lost {lied} batches" in told.text
+
+
+def test_what_was_on_its_way_when_the_disk_forgot_it_is_no_second_gateway() -> None:
+    sender, desk = gateway(), Desk()
+    sent = [sender.sealed() for _ in range(6)]
+    desk.events(*sent[:4])
+    later = sender.restarted(lied=2)
+    assert desk.events(later.sealed(), later.sealed()) == []
+    assert whats(desk.events(*sent[4:])) == ["disk_lost"]
+    assert desk.events(*(later.sealed() for _ in range(10))) == []
+
+
+def test_a_restart_that_forgets_a_whole_epoch_is_a_disk_that_lied() -> None:
+    sender, desk = gateway(), Desk()
+    desk.events(sender.sealed(), sender.sealed())
+    forgotten, later = sender.restarted(twin=1), sender.restarted(twin=2)
+    desk.events(forgotten.sealed(), forgotten.sealed())
+    (told,) = desk.events(later.sealed())
+    assert (told.what, told.detail["batches"], told.detail["lost_epoch"]) == ("disk_lost", 2, forgotten.epoch.hex())
+    assert desk.events(*(later.sealed() for _ in range(10))) == []
+
+
+@settings(max_examples=examples(30))
+@given(st.booleans(), st.lists(st.booleans(), min_size=24, max_size=24))
+def test_two_machines_with_one_identity_are_found_and_both_are_kept(copied_running: bool, turns: list[bool]) -> None:
+    sender, desk = gateway(), Desk()
+    desk.events(sender.sealed(), sender.sealed())
+    first = sender if copied_running else sender.restarted(twin=1)
+    second = sender.restarted(twin=2)
+    found = [] if copied_running else desk.events(first.sealed())
+    found += desk.events(second.sealed())
+    alternations = 0
+    for before, turn in zip([True, *turns], turns, strict=False):
+        found += desk.events((first if turn else second).sealed())
+        alternations += before != turn
+    assert whats(found).count("duplicate_identity") <= 1
+    if alternations >= 7:
+        assert "duplicate_identity" in whats(found)
+    assert "chain_break" not in whats(found)
+    assert sum(entry.kind is EntryKind.BATCH for entry in desk.entries) == 27 + (not copied_running)
+
+
+def test_a_gateway_that_starts_as_if_nothing_was_before_has_to_say_why() -> None:
+    desk = Desk()
+    assert desk.events(gateway(1).sealed()) == []
+    assert whats(desk.events(gateway(2).sealed())) == ["chain_break"]
+    replaced = gateway(3, claims={"reason": "replaced"})
+    (told,) = desk.events(replaced.sealed())
+    assert (told.what, told.security) == ("replaced", False)
+
+
+def test_a_hello_that_contradicts_itself_or_what_was_received_is_a_break() -> None:
+    sender, desk = gateway(), Desk()
+    desk.events(sender.sealed(), sender.sealed())
+    twisted = sender.restarted()
+    assert breaks(desk.events(twisted.sealed(prev=bytes(31) + b"1"))) == [(2, 1)]
+    made_up = twisted.restarted()
+    made_up.last = made_up.claims["prev_last_hash"] = bytes(31) + b"2"
+    assert breaks(desk.events(made_up.sealed())) == [(3, 1)]
+    early = made_up.restarted()
+    early.last = early.claims["prev_last_hash"] = bytes(31) + b"3"
+    early.claims["prev_last_seq"] = 2
+    assert desk.events(early.sealed()) == []
+    assert breaks(desk.events(made_up.sealed())) == [(3, 2)], "told when the batch it names arrives"
+
+
+def test_a_flood_of_breaks_fills_no_journal() -> None:
+    sender, desk = gateway(), Desk()
+    sender.sealed()
+    found = [told for _ in range(60) for told in desk.events(sender.sealed(prev=bytes(31) + b"1"))]
+    assert len(found) == 20
+    desk.now_ns = 3600 * 10**9
+    assert len(desk.events(sender.sealed(prev=bytes(31) + b"1"))) == 1
