@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from gateway.document import Table
 from gateway.lanes import Key
 
 LOW_WATER = 0.98  # of the limit: room is made for a while at once, so that a gap record tells of many rows
@@ -32,6 +33,14 @@ class Limits:
 
     days: float = RING_DAYS
     bytes: int = MAX_BYTES
+
+
+def read_limits(table: Table) -> Limits:
+    """The limits in the table `[outbox]` of a site file."""
+    with table:
+        days = table.number("days", RING_DAYS, low=1, high=3660)
+        max_mb = table.integer("max_mb", MAX_BYTES >> 20, low=64, high=1 << 24)
+        return Limits(days=days or RING_DAYS, bytes=(max_mb or 0) << 20)
 
 
 @dataclass(frozen=True, slots=True)

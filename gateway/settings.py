@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 from gateway.document import REQUIRED, Document, Fault, Table, parse_document
-from gateway.retention import MAX_BYTES, RING_DAYS, Limits
+from gateway.retention import Limits, read_limits
 
 OTHERS = ("store", "api", "alerts", "recipient", "channel")
 KINDS = ("noise", "stack", "water")
@@ -210,25 +210,14 @@ def scan_site(text: str, file: str) -> tuple[Site, list[Fault]]:
             key = _public_key(table)
             access = _access(table)
         with root.table("folders") as table:
-            folders = Folders(
-                rules=table.texts("rules", []),
-                profiles=table.texts("profiles", []),
-                channels=table.texts("channels", []),
-            )
-        outbox = _outbox(root.table("outbox"))
+            folders = Folders(**{kind: table.texts(kind, []) for kind in ("rules", "profiles", "channels")})
+        outbox = read_limits(root.table("outbox"))
     site = Site(
         document=document, base=str(PurePath(file).parent), plant=plant, broker=broker, points=points,
         sensors=sensors, gateways=gateways, collector_key=key, folders=folders, outbox=outbox,
         collector_access=access,
     )  # fmt: skip
     return site, unreadable or faults  # of a text that is no TOML nothing is missing: nothing was read
-
-
-def _outbox(table: Table) -> Limits:
-    with table:
-        days = table.number("days", RING_DAYS, low=1, high=3660)
-        max_mb = table.integer("max_mb", MAX_BYTES >> 20, low=64, high=1 << 24)
-        return Limits(days=days or RING_DAYS, bytes=(max_mb or 0) << 20)
 
 
 def label(table: Table, key: str, default: str) -> Label:
