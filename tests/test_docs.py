@@ -108,9 +108,8 @@ def test_every_setting_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_documented_setting_of_the_site_file_exists() -> None:
     text = (ROOT / "docs/reference/site-file.md").read_text()
-    code = "".join(
-        (ROOT / name).read_text() for name in ("gateway/settings.py", "collector/settings.py", "api/settings.py")
-    )
+    readers = ("gateway/settings.py", "gateway/retention.py", "collector/settings.py", "api/settings.py")
+    code = "".join((ROOT / name).read_text() for name in readers)
     for section in text.split("\n## ")[1:]:
         table = section.split("Settings of a point:")[0]
         for cell in re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE):
