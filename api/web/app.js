@@ -207,11 +207,11 @@ async function start() {
   for (const button of document.querySelectorAll("button[data-language]")) button.addEventListener("click", () => speak(button.dataset.language));
   for (const button of document.querySelectorAll("[data-go]")) button.addEventListener("click", () => view(button.dataset.go));
   writeLink();
+  view("overview"); // before anything is waited for: what a person chooses meanwhile stays
   await loadPoints();
   await loadVerdicts();
   addEventListener("hashchange", readAddress);
   readAddress();
-  view("overview");
   setInterval(loadPoints, RELOAD_MS);
   setInterval(() => focus.settle().catch(() => {}), SETTLE_MS);
   setInterval(() => focus.redraw(), REDRAW_MS);

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect, sync_playwright
 
 from tests.api.line import Line, wait_until
 from tests.api.test_run_all import address as address_of
@@ -132,6 +132,23 @@ def test_every_range_is_drawn(page: Page) -> None:
         expect(page.locator(".uplot canvas")).to_be_visible()
         expect(page.locator(".canvas-message")).to_be_empty()
         assert page.url.endswith(f"/{range}")
+
+
+def test_what_a_person_chooses_while_the_page_loads_stays(browser: Browser, address: str) -> None:
+    context = browser.new_context(**SIZES["phone"])  # type: ignore[arg-type]
+    page = context.new_page()
+    held: list[Route] = []
+    page.route("**/api/v1/incidents*", lambda route: held.append(route))
+    page.goto(address)
+    expect(page.locator(".card").first).to_be_visible(timeout=WAIT_MS)
+    page.locator("[data-go=incidents]").click()
+    for route in held:
+        route.continue_()
+    page.unroute("**/api/v1/incidents*")
+    expect(page.locator("#incident-filter button").last).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#link")).to_have_attribute("data-state", "live", timeout=WAIT_MS)
+    expect(page.locator("#main")).to_have_attribute("data-view", "incidents")
+    context.close()
 
 
 def test_an_incident_leads_to_its_evidence(page: Page) -> None:
