@@ -30,7 +30,7 @@ SECOND_NS = 1_000_000_000
 class Status(IntEnum):
     """What a value is worth; the numbers are part of the wire format and never change.
 
-    Source: HJ 212-2017 table 8 (flags), EN 17255-1 (valid, maintenance, malfunction).
+    Source: HJ 212-2017 table 8 (flags).
     """
 
     OK = 0
@@ -48,17 +48,6 @@ class Status(IntEnum):
     def hj212_flag(self) -> str:
         """The one-letter data flag of HJ 212-2017 table 8."""
         return "NMCDTFSBBN"[self]
-
-    @property
-    def en17255_class(self) -> str:
-        """valid, maintenance or malfunction (EN 17255-1)."""
-        return _EN17255[self]
-
-
-_EN17255 = (
-    "valid", "maintenance", "maintenance", "malfunction", "malfunction",
-    "valid", "valid", "malfunction", "malfunction", "valid",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, order=True)
