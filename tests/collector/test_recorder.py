@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from collector.intake import desk as desk_module
 from collector.intake import recorder as recorder_module
 from collector.intake.disk import Space
 from collector.intake.events import event
@@ -204,7 +205,7 @@ def test_declared_gaps_are_acknowledged_and_told_also_after_a_restart(bench: Ben
 
 
 def test_time_is_journalled_while_nothing_comes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "TICK_NS", 20_000_000)
+    monkeypatch.setattr(desk_module, "TICK_NS", 20_000_000)
     bench.recorder.start()
     eventually(lambda: bench.journal.last >= 4)
     bench.recorder.stop()
