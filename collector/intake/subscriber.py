@@ -5,6 +5,8 @@ recorder, which calls `puback` after the commit. Rules of this file:
 
 - a message is PUBACKed by hand, and only on the connection that brought it: the broker sends again
   what was not, and stops sending after RECEIVE_MAXIMUM of them;
+- what the broker has retained is not asked for, and refused where it comes all the same (MQTT 3.1.1 cannot
+  ask): nobody knows when it was sent;
 - losing the broker is no event for the rest: the library reconnects, acknowledgements wait for the
   next beacon or connection;
 - nothing that arrives can end this thread.
@@ -23,6 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from collector.intake.gate import Gate
 from collector.intake.inbox import CREDIT, Quota
@@ -135,7 +138,12 @@ class Subscriber:
         # Numbers of the last connection mean nothing on this one.
         self._session += 1
         self.connected, self.refusal, self._away = True, "", False
-        client.subscribe(up_topic("+"), QOS)
+        if self._five:
+            # A message that was to be retained still says so, also when it comes at once: no gateway asks for that.
+            options = SubscribeOptions(QOS, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+            client.subscribe(up_topic("+"), options=options)
+        else:
+            client.subscribe(up_topic("+"), QOS)
         log.info(
             "The broker is connected.", host=self._broker.host, port=self._broker.port, resumed=flags.session_present
         )

@@ -110,13 +110,16 @@ def test_an_attacker_on_a_real_broker_harms_nobody_and_is_told_once(mosquitto: s
     deliveries: Deliveries = queue.Queue(1000)
     with mosquitto_at(mosquitto, tmp_path, port):
         attacker = hostile_client(port)
-        # Poison that waits for the collector.
+        # Poison that waits for the collector: it is not asked for.
         attacker.publish(wire.up_topic(VICTIM), victim.sealed(), qos=1, retain=True).wait_for_publish(5)
         subscriber = Subscriber(broker, None, client_id="c", gate=Gate(TRUSTED), deliveries=deliveries)
         journal = Journal(tmp_path / "journal")
         recorder = Recorder(journal=journal, deliveries=deliveries, link=subscriber, key=KEY, gateways=list(TRUSTED))
         recorder.start()
         subscriber.start()
+        eventually(lambda: subscriber.connected)
+        time.sleep(0.1)  # the subscription follows
+        attacker.publish(wire.up_topic(VICTIM), victim.sealed(), qos=1, retain=True).wait_for_publish(5)
         eventually(lambda: VICTIM in recorder.counts and recorder.counts[VICTIM].faults == {"retained": 1})
         spoof = FakeGateway(id=VICTIM, key=OTHER)
         for n in range(60):

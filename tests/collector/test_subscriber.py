@@ -105,6 +105,18 @@ def test_batches_arrive_examined_and_acknowledgements_are_retained(port: int, pr
     inlet.subscriber.stop()
 
 
+@pytest.mark.parametrize(("protocol", "comes"), [("5", 0), ("3.1.1", 1)])
+def test_what_the_broker_retained_is_not_asked_for_and_never_believed(port: int, protocol: str, comes: int) -> None:
+    gateway = FakeGateway()
+    with publishing(port) as client:
+        client.publish(wire.up_topic(gateway.id), gateway.sealed(), qos=1, retain=True).wait_for_publish(5)
+        inlet = Inlet(gateway, settings(port, protocol=protocol)).connected()
+        client.publish(wire.up_topic(gateway.id), gateway.sealed(), qos=1)
+        eventually(lambda: inlet.deliveries.qsize() == 1 + comes)
+    assert [delivery.examined.what for delivery in inlet.taken()] == ["retained"] * comes + [None]
+    inlet.subscriber.stop()
+
+
 def test_what_was_not_committed_comes_again_after_a_crash(port: int) -> None:
     gateway = FakeGateway()
     inlet = Inlet(gateway, settings(port)).connected()
