@@ -14,6 +14,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from gateway.seal import Verifier
+
 
 class IdentityError(Exception):
     """A key file that cannot be used; says which and what to do."""
@@ -30,7 +32,7 @@ def load_or_create_key(path: str | Path) -> tuple[Ed25519PrivateKey, bool]:
         raise IdentityError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def public_hex(key: Ed25519PrivateKey | Ed25519PublicKey) -> str:
+def public_hex(key: Ed25519PrivateKey | Verifier) -> str:
     """The public key as the site file has it, 64 hex digits."""
     public = key.public_key() if isinstance(key, Ed25519PrivateKey) else key
     return public.public_bytes_raw().hex()

@@ -16,15 +16,15 @@ import fcntl
 import mmap
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from gateway.identity import sync_folder, write_durably
 from gateway.lanes import Key
 from gateway.outbox_rows import fingerprint
 from gateway.retention import Gap
 from gateway.salvage import Found, salvage
+from gateway.shelves import SpoolError, SpoolFull
 
 SCHEMA = 2
 CHECK_BYTES = 64 << 20  # a file up to here is read through at every start: a second or two
@@ -60,14 +60,6 @@ CREATE TABLE IF NOT EXISTS gap (
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 PRAGMA user_version = 2;
 """
-
-
-class SpoolError(Exception):
-    """The outbox cannot be used or written; says which file and what to do."""
-
-
-class SpoolFull(SpoolError):
-    """The disk is full. Nothing is lost yet: the values stay in memory and the next flush tries again."""
 
 
 @contextlib.contextmanager
@@ -256,10 +248,3 @@ def boot_id() -> str:
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return ""
-
-
-def end_reason(meta: Mapping[str, Any], boot_id: str) -> str:
-    """Why the last epoch ended: start (as meant, or there was none), power (the machine went), crash."""
-    if meta.get("clean", 1):
-        return "start"
-    return "crash" if meta.get("boot_id") == boot_id else "power"

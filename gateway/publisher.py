@@ -1,12 +1,10 @@
 """The way to the broker: sends committed batches, listens for the collector's acknowledgements.
 
-`outbox.Sender` decides what goes out when; this agent owns the connection. Each connection is a
-paho client of its own, so that nothing paho queued for an old one goes out unasked: what has to be
-sent again is known from the outbox alone. paho's thread only notes what happens; one thread here
-acts on it. A broker that is away is tried again for ever, with a wait that grows to 30 s; it is
-logged when it goes and when it is back.
-
-An acknowledgement counts when the collector's key signed it and it is above the last one.
+`exchange.Exchange` decides what goes out when and what an answer does; this agent owns the connection.
+Each connection is a paho client of its own, so that nothing paho queued for an old one goes out
+unasked: what has to be sent again is known from the outbox alone. paho's thread only notes what
+happens; one thread here acts on it. A broker that is away is tried again for ever, with a wait that
+grows to 30 s; it is logged when it goes and when it is back.
 """
 
 from __future__ import annotations
@@ -21,13 +19,13 @@ from typing import Any, Protocol
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from gateway import delivery, lanes, seal, wire
+from gateway import delivery, exchange, wire
 from gateway.connection import CONNECT_S, Connection, Event, tls_context
-from gateway.delivery import Delivery, Obstacle
+from gateway.delivery import Obstacle
+from gateway.exchange import Exchange
 from gateway.measurement import SECOND_NS
-from gateway.outbox import Sender
 from gateway.settings import Broker
-from gateway.spooler import SpoolError, SpoolFull
+from gateway.shelves import SpoolError
 
 RETRY_S = (0.5, 30.0)  # wait after a failed connection, first and longest
 STATE_EVERY_NS = 30 * SECOND_NS
@@ -35,7 +33,7 @@ STATE_EVERY_NS = 30 * SECOND_NS
 _log = structlog.get_logger("gateway.publisher")
 
 
-class Spool(lanes.Spool, Protocol):
+class Spool(exchange.Spool, Protocol):
     """What the publisher needs of `spooler.Spooler`."""
 
     on_commit: Callable[[], None] | None
@@ -44,22 +42,6 @@ class Spool(lanes.Spool, Protocol):
     @property
     def epoch(self) -> bytes:
         """The epoch of this process."""
-
-    @property
-    def generation(self) -> tuple[int, bytes] | None:
-        """The journal that acknowledged last."""
-
-    def accepts(self, ack: wire.Ack) -> bool:
-        """Whether an acknowledgement is for this gateway and above the last one."""
-
-    def acked(self, ack: wire.Ack) -> int:
-        """Mark what an acknowledgement names."""
-
-    def drained(self) -> bool:
-        """Whether everything put is acknowledged."""
-
-    def counts(self) -> dict[str, int]:
-        """What went through."""
 
 
 class Publisher:
@@ -84,13 +66,12 @@ class Publisher:
         self._broker, self._password, self._gateway = broker, password, gateway
         self._spooler, self._collector_key, self._state = spooler, collector_key, state
         self._tls = tls_context(broker)
-        self._sender = Sender(acknowledged=collector_key is not None, live=live)
+        self._exchange = Exchange(gateway, spooler, collector_key, live=live)
         self._changed = threading.Condition()
         self._events: deque[Event] = deque()
         self._poked = self._stopping = False
         self._bad_ack = ""
         self._unnoted = False
-        self._delivery = Delivery()
         self._thread = threading.Thread(target=self._run, name=f"publisher {gateway}", daemon=True)
         self.connected = False
         spooler.on_commit = self.notify
@@ -159,7 +140,7 @@ class Publisher:
                 wait_s = RETRY_S[1]
             self.connected = False
             if connection.code in delivery.REASONS:
-                self._say(self._delivery.answered(connection.code, time.monotonic_ns()), connection.problem)
+                self._say(self._exchange.answered(None, connection.code, time.monotonic_ns()), connection.problem)
             connection.close()
             if not self._stopping:
                 away = True
@@ -193,7 +174,7 @@ class Publisher:
 
     def _serve(self, connection: Connection) -> None:
         """Send and listen until the connection ends, is doubted, or the publisher stops."""
-        self._sender.connected(time.monotonic_ns())
+        self._exchange.connected(time.monotonic_ns())
         state_ns = 0
         while not connection.problem and not self._stopping:
             with self._changed:
@@ -206,21 +187,22 @@ class Publisher:
                 connection.publish_state(self._state_now())
                 state_ns = now_ns + STATE_EVERY_NS
             self._send(connection, now_ns)
-            if self._sender.silent(now_ns, waiting=not self._spooler.drained()):
-                self._say(self._delivery.silence(now_ns))
+            silent, changed = self._exchange.silent(now_ns)
+            if silent:
+                self._say(changed)
                 return
             self._wait(state_ns)
 
     def _wait(self, state_ns: int) -> None:
         """Until something happens or a timer is due."""
-        due_ns = min(state_ns, self._sender.next_ns() or state_ns)
+        due_ns = min(state_ns, self._exchange.next_ns() or state_ns)
         seconds = max(0.01, (due_ns - time.monotonic_ns()) / SECOND_NS)
         with self._changed:
             self._changed.wait_for(lambda: self._events or self._poked or self._stopping, seconds)
 
     def _send(self, connection: Connection, now_ns: int) -> None:
         """What the sender gives out, as far as window and broker allow."""
-        while not connection.problem and (rows := self._sender.turn(self._spooler, connection.room, now_ns)):
+        while not connection.problem and (rows := self._exchange.turn(connection.room, now_ns)):
             for row in rows:
                 connection.publish(row.key, row.payload)
 
@@ -230,9 +212,8 @@ class Publisher:
         if event.payload is not None:
             self._acknowledged(event.payload)
         elif event.mid is not None:
-            if key := connection.answered_key(event.mid):
-                self._sender.puback(key)
-            self._say(self._delivery.answered(event.code, time.monotonic_ns()), event.reason)
+            key = connection.answered_key(event.mid)
+            self._say(self._exchange.answered(key, event.code, time.monotonic_ns()), event.reason)
         elif event.reason:
             _log.error(
                 "The broker hands out no acknowledgements, so the outbox fills up; check its access rules",
@@ -240,36 +221,20 @@ class Publisher:
             )  # fmt: skip
 
     def _acknowledged(self, payload: bytes) -> None:
-        if self._collector_key is None:
+        heard = self._exchange.heard(payload, time.monotonic_ns())
+        if heard.ignored:
+            self._say_bad_ack(heard.hint, heard.ignored)
+        if not heard.counted:
             return
-        try:
-            ack = wire.decode_ack(seal.verify_ack(payload, self._collector_key))
-        except (seal.SealError, wire.WireError) as error:
-            self._say_bad_ack("It is not the collector's; check [collector] public_key", str(error))
-            return
-        if not self._spooler.accepts(ack):
-            if ack.gw == self._gateway and ack.gen != self._spooler.generation:
-                hint = "It comes from an older journal, or from another one whose generation is not higher"
-                self._say_bad_ack(hint, f"generation {ack.gen[0]} {ack.gen[1].hex()}")
-            return
-        before = self._spooler.counts().get("refilled_batches", 0)
-        try:
-            marked = self._spooler.acked(ack)
-            self._unnoted = False
-        except SpoolFull:  # not noted; the next acknowledgement names the same batches, and must find the connection
-            marked = 0
-            if not self._unnoted:
-                self._unnoted = True
-                _log.warning(
-                    "The disk is full; acknowledgements are not noted until it has room", gateway=self._gateway
-                )
-        self._say(self._delivery.heard(time.monotonic_ns(), progress=marked > 0))
-        if lacking := self._spooler.counts().get("refilled_batches", 0) - before:
+        if heard.unnoted and not self._unnoted:
+            _log.warning("The disk is full; acknowledgements are not noted until it has room", gateway=self._gateway)
+        self._unnoted = heard.unnoted
+        self._say(heard.changed)
+        if heard.refilled:
             _log.warning(
                 "The collector's journal was restored from a backup; what it lacks is sent again",
-                gateway=self._gateway, batches=lacking, generation=ack.gen[0],
+                gateway=self._gateway, batches=heard.refilled,
             )  # fmt: skip
-        self._sender.acked(ack, time.monotonic_ns())
         with self._changed:
             self._changed.notify_all()
 
@@ -297,7 +262,7 @@ class Publisher:
             )  # fmt: skip
 
     def _state_now(self) -> dict[str, Any]:
-        standing = self._delivery.now
+        standing = self._exchange.delivery.now
         return {
             "state": "online",
             "plant": self._spooler.plant,
@@ -305,8 +270,8 @@ class Publisher:
             "epoch": self._spooler.epoch.hex(),
             "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             "delivery": {"state": standing.state, "problem": standing.what, "hint": standing.hint},
-            "refused_batches": self._delivery.refused,
-            "resent_batches": self._sender.resent,
+            "refused_batches": self._exchange.delivery.refused,
+            "resent_batches": self._exchange.resent,
             **self._spooler.counts(),
             **self._state(),
         }

@@ -13,15 +13,32 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from gateway.wire import NO_HASH, VERSION
 
 SIGNATURE_BYTES = 64
 _BATCH = b"em/batch"
 _ACK = b"em/ack"
+
+
+class Signer(Protocol):
+    """A private key; an `Ed25519PrivateKey`, but in simulations."""
+
+    def sign(self, data: bytes, /) -> bytes:
+        """The signature, 64 bytes."""
+
+
+class Verifier(Protocol):
+    """A public key; an `Ed25519PublicKey`, but in simulations."""
+
+    def verify(self, signature: bytes, data: bytes, /) -> None:
+        """Raise cryptography's InvalidSignature unless the key's owner signed the data."""
+
+    def public_bytes_raw(self) -> bytes:
+        """The key itself, 32 bytes."""
 
 
 class SealError(ValueError):
@@ -32,22 +49,22 @@ class UnknownVersion(SealError):
     """A payload with a good signature and a version this code does not know: the sender is newer."""
 
 
-def seal(body: bytes, key: Ed25519PrivateKey) -> bytes:
+def seal(body: bytes, key: Signer) -> bytes:
     """The payload of a batch: the body behind its signature."""
     return _seal(_BATCH, body, key)
 
 
-def verify(payload: bytes, key: Ed25519PublicKey) -> bytes:
+def verify(payload: bytes, key: Verifier) -> bytes:
     """The body of a batch's payload; raises SealError when the key's owner did not seal it."""
     return _verify(_BATCH, payload, key)
 
 
-def seal_ack(rest: bytes, key: Ed25519PrivateKey) -> bytes:
+def seal_ack(rest: bytes, key: Signer) -> bytes:
     """The payload of an acknowledgement."""
     return _seal(_ACK, rest, key)
 
 
-def verify_ack(payload: bytes, key: Ed25519PublicKey) -> bytes:
+def verify_ack(payload: bytes, key: Verifier) -> bytes:
     """The bytes of an acknowledgement; raises SealError when the collector did not seal it."""
     return _verify(_ACK, payload, key)
 
@@ -57,12 +74,12 @@ def digest(payload: bytes) -> bytes:
     return hashlib.sha256(payload).digest()
 
 
-def _seal(word: bytes, body: bytes, key: Ed25519PrivateKey) -> bytes:
+def _seal(word: bytes, body: bytes, key: Signer) -> bytes:
     version = bytes([VERSION])
     return version + key.sign(word + version + body) + body
 
 
-def _verify(word: bytes, payload: bytes, key: Ed25519PublicKey) -> bytes:
+def _verify(word: bytes, payload: bytes, key: Verifier) -> bytes:
     if len(payload) <= 1 + SIGNATURE_BYTES:
         raise SealError(f"{len(payload)} bytes are too few for a sealed payload")
     version, signature, body = payload[:1], payload[1 : 1 + SIGNATURE_BYTES], payload[1 + SIGNATURE_BYTES :]

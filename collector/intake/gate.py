@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Meta
 
 from collector.intake.events import What
@@ -55,8 +54,8 @@ class Trusted:
     """
 
     plant: str
-    key: Ed25519PublicKey | None
-    older: tuple[tuple[Ed25519PublicKey, int], ...] = ()
+    key: seal.Verifier | None
+    older: tuple[tuple[seal.Verifier, int], ...] = ()
     refused: str = ""
 
 
@@ -179,9 +178,7 @@ class _Message:
         return Examined(entry, digest, False, fault, None, self.gateway[:_NAME], self.received_ns, what)
 
 
-def _verify(
-    payload: bytes, key: Ed25519PublicKey, older: Sequence[tuple[Ed25519PublicKey, int]], received_ns: int
-) -> bytes:
+def _verify(payload: bytes, key: seal.Verifier, older: Sequence[tuple[seal.Verifier, int]], received_ns: int) -> bytes:
     """The body, when the key or one before it that is still good sealed it; else raise SealError."""
     *candidates, last = [key, *(candidate for candidate, until_ns in older if received_ns < until_ns)]
     for candidate in candidates:

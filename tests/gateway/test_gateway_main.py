@@ -258,7 +258,7 @@ def idle(folder: Path) -> Iterator[tuple[gateway_main._Gateway, threading.Event,
 def test_a_full_disk_is_said_once_and_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(gateway_main, "RETRY_S", 0.05)
     with capture_logs() as logs, idle(tmp_path) as (found, stop, codes):
-        database = found.spooler._database
+        database = found.spooler._store._database
         pages = database.execute("PRAGMA page_count").fetchone()[0]
         database.execute(f"PRAGMA max_page_count = {pages + 1}")
         found.spooler.put(columns(5000))
@@ -274,7 +274,7 @@ def test_a_full_disk_is_said_once_and_waited_for(tmp_path, monkeypatch):
 
 def test_a_broken_outbox_ends_the_gateway(tmp_path):
     with capture_logs() as logs, idle(tmp_path) as (found, _, codes):
-        found.spooler._database.execute("DROP TABLE batch")
+        found.spooler._store._database.execute("DROP TABLE batch")
         found.spooler.put(columns(5))
         wait_until(lambda: codes)
     assert codes == [1]

@@ -303,20 +303,20 @@ def test_access_rules_that_forbid_publishing_are_said(mosquitto, outbox, tmp_pat
         wait_until(lambda: any(line.get("reason") == "Not authorized" for line in logs))
         assert outbox.unacked() == 1
         measure(outbox, 5000)
-        wait_until(lambda: publisher._delivery.refused >= 10)
+        wait_until(lambda: publisher._exchange.delivery.refused >= 10)
     assert sum("does not pass batches on" in line["event"] for line in logs) == 1, "once, not for every batch"
     assert publisher._state_now()["delivery"]["state"] == "not_authorized"
 
 
 def test_a_broker_without_a_collector_and_one_that_takes_no_large_packet_are_said(mosquitto, outbox, tmp_path):
     with running(mosquitto, tmp_path) as lonely, capture_logs() as logs, publishing(outbox, lonely.port) as publisher:
-        wait_until(lambda: publisher._delivery.now.state == "no_subscriber")
+        wait_until(lambda: publisher._exchange.delivery.now.state == "no_subscriber")
         wait_until(lambda: any("No matching subscribers" in line.get("reason", "") for line in logs))
     with (
         running(mosquitto, tmp_path, "allow_anonymous true", "max_packet_size 300") as narrow,
         publishing(outbox, narrow.port) as publisher,
     ):
-        wait_until(lambda: publisher._delivery.now.state == "packet_too_large")
+        wait_until(lambda: publisher._exchange.delivery.now.state == "packet_too_large")
 
 
 def test_a_password_that_is_wrong_is_said_and_a_right_one_opens(mosquitto, outbox, tmp_path):

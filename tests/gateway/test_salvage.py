@@ -38,7 +38,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         found.put(columns(rng.choice((1, 5, 40, 200, 500))))
         found.flush()
         if turn == 150:
-            found._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            found._store._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     copy = tmp_path_factory.mktemp("copy")
     for name in ("outbox.db", "outbox.db-wal"):
         shutil.copy(folder / name, copy / name)
@@ -106,15 +106,15 @@ def test_damage_found_in_use_is_salvaged_at_the_next_start(whole, tmp_path):
     first = opened(tmp_path)
     first.put(columns(5))
     first.flush()
-    first._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    first._store._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with (tmp_path / "outbox.db").open("r+b") as file:
         for page in range(1, Path(file.name).stat().st_size // 4096):
             file.seek(page * 4096)
             file.write(b"\xff")
-    first._database.execute("PRAGMA shrink_memory")
+    first._store._database.execute("PRAGMA shrink_memory")
     with pytest.raises(SpoolError, match="next start salvages"):
         first.pending(9999)
-    first._database.close()
+    first._store._database.close()
     os.close(first._lock)
     opened(tmp_path).close()
     assert not (tmp_path / "outbox.suspect").exists()

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway import seal, spooler, wire
+from gateway import keeper, seal, spooler, wire
 from gateway.clock import Discipline
 from gateway.measurement import SECOND_NS
 from gateway.outbox import held, newer
@@ -60,7 +60,7 @@ def batches(found: Spooler) -> list[wire.Batch]:
 
 def abandon(found: Spooler) -> None:
     """End without a goodbye, as a crash does."""
-    found._database.close()
+    found._store._database.close()
     os.close(found._lock)
 
 
@@ -212,7 +212,7 @@ def test_acknowledged_rows_stay_thirty_days(tmp_path):
 
 
 def test_pruning_goes_in_small_steps(tmp_path, monkeypatch):
-    monkeypatch.setattr(spooler, "PRUNE_ROWS", 3)
+    monkeypatch.setattr(keeper, "PRUNE_ROWS", 3)
     hands = Hands()
     with contextlib.closing(opened(tmp_path, hands)) as found:
         found.put(columns(5000))
@@ -243,12 +243,12 @@ def test_a_step_is_a_record_before_the_values_of_the_new_clock_and_survives_a_fu
     with contextlib.closing(opened(tmp_path, hands)) as found:
         hands.forward(SECOND_NS)
         hands.wall_ns -= 3600 * SECOND_NS
-        pages = found._database.execute("PRAGMA page_count").fetchone()[0]
-        found._database.execute(f"PRAGMA max_page_count = {pages}")
+        pages = found._store._database.execute("PRAGMA page_count").fetchone()[0]
+        found._store._database.execute(f"PRAGMA max_page_count = {pages}")
         found.put(columns(5000))
         with pytest.raises(SpoolFull):
             found.flush()
-        found._database.execute("PRAGMA max_page_count = 100000")
+        found._store._database.execute("PRAGMA max_page_count = 100000")
         found.flush()
         record = batches(found)[1]
         assert [b.header.kind for b in batches(found)] == ["hello", "clock"] + ["data"] * 10
@@ -279,15 +279,15 @@ def test_what_cannot_be_opened_is_said(tmp_path):
 
 def test_a_full_disk_loses_nothing(tmp_path):
     with contextlib.closing(opened(tmp_path)) as found:
-        pages = found._database.execute("PRAGMA page_count").fetchone()[0]
-        found._database.execute(f"PRAGMA max_page_count = {pages + 2}")
+        pages = found._store._database.execute("PRAGMA page_count").fetchone()[0]
+        found._store._database.execute(f"PRAGMA max_page_count = {pages + 2}")
         found.put(columns(5000))
         with pytest.raises(SpoolFull, match="nothing is lost"):
             found.flush()
         found.put(columns(7))
         assert found.counts()["waiting_values"] == 5007
         assert len(found.pending(99)) == 1
-        found._database.execute("PRAGMA max_page_count = 100000")
+        found._store._database.execute("PRAGMA max_page_count = 100000")
         assert found.flush() == 11
         rows = found.pending(99)
         assert [row.seq for row in rows] == list(range(1, 13)), "the failed try has used no number"
@@ -297,7 +297,7 @@ def test_a_full_disk_loses_nothing(tmp_path):
 
 def test_a_broken_disk_is_told_from_a_full_one(tmp_path):
     found = opened(tmp_path)
-    found._database.execute("DROP TABLE batch")
+    found._store._database.execute("DROP TABLE batch")
     found.put(columns(1))
     with pytest.raises(SpoolError, match="cannot be used") as caught:
         found.flush()
@@ -339,7 +339,7 @@ spooler = Spooler(sys.argv[1], "riverside", "riverside-gw", KEY)
 while True:
     spooler.put(columns(20))
     spooler.flush()
-    print(spooler.epoch.hex(), spooler._chain.seq, flush=True)
+    print(spooler.epoch.hex(), spooler._keeper._chain.seq, flush=True)
 """
 
 
@@ -475,7 +475,7 @@ def test_a_damaged_gap_record_is_said_again(outbox):
 
 
 def test_an_outbox_over_its_limit_gives_up_evidence_first_then_the_oldest_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(spooler, "PRUNE_ROWS", 7)
+    monkeypatch.setattr(keeper, "PRUNE_ROWS", 7)
     kept: dict[tuple[bytes, int], int] = {}
     with contextlib.closing(opened(tmp_path, limits=Limits(bytes=1 << 18))) as found:
         for turn in range(60):
@@ -484,7 +484,7 @@ def test_an_outbox_over_its_limit_gives_up_evidence_first_then_the_oldest_and_sa
             kept |= {row.key: row.n for row in found.pending(999)}
             if turn == 5:
                 found.acked(ack(found.epoch, 16))
-        used = found._database.execute("PRAGMA page_count").fetchone()[0] * 4096
+        used = found._store._database.execute("PRAGMA page_count").fetchone()[0] * 4096
         assert used < 1.3 * (1 << 18), "the file does not grow beyond its limit"
         held = {row.key for row in found.pending(999)}
         gaps = read_gaps(tmp_path / "outbox.db")
