@@ -18,8 +18,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from collector.intake.chain import Memory
 from collector.intake.gate import Examined
 from collector.intake.inbox import Inbox, Ranges, Stream
@@ -58,7 +56,7 @@ class Ledger(Memory, Protocol):
 class Desk:
     """Messages in, entries and acknowledgements out. sorter: its counts. stalled: the ledger takes nothing."""
 
-    def __init__(self, ledger: Ledger, key: Ed25519PrivateKey, gateways: Collection[str]) -> None:
+    def __init__(self, ledger: Ledger, key: seal.Signer, gateways: Collection[str]) -> None:
         """key: signs acknowledgements. gateways: the trusted ones, each of which gets a beacon."""
         self.stalled = False
         self._ledger, self._key = ledger, key
