@@ -19,6 +19,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from gateway import shelves
 from gateway.identity import sync_folder, write_durably
 from gateway.lanes import Key
 from gateway.outbox_rows import fingerprint
@@ -199,7 +200,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
     try:
         database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")  # COMMIT returns when the disk has it
+        database.execute(f"PRAGMA synchronous = {shelves.SYNCHRONOUS}")
         database.execute("PRAGMA cache_size = -2000")
         database.execute("PRAGMA journal_size_limit = 8388608")
         (schema,) = database.execute("PRAGMA user_version").fetchone()

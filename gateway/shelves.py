@@ -16,6 +16,7 @@ from gateway import wire
 from gateway.lanes import Key, Row
 from gateway.retention import Gap, Held
 
+SYNCHRONOUS = "FULL"  # SQLite's word for: COMMIT returns when the disk has it, and a power cut takes nothing back
 Sealed: TypeAlias = tuple[bytes, int, int, int, int, bytes]  # epoch, seq, n, first_ns, last_ns, payload
 
 
