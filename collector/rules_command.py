@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from collector.catalogue import check_pack, rule_packs
 from collector.verdicts.pack import ClauseText, LimitRow, RulePack, ValidityText
+from gateway import terminal
 from gateway.document import FaultyFiles
+from gateway.terminal import AsJson, Language
 
 app = typer.Typer(help="Rule packs: limits as data, with their citations.", no_args_is_help=True)
 Folders = Annotated[list[Path] | None, typer.Option("--rules", help="A folder of further rule packs.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Language = Annotated[str, typer.Option("--language", help="en or zh.")]
 
 
 @app.command("list")
@@ -30,14 +29,14 @@ def list_packs(folders: Folders = None, as_json: AsJson = False, language: Langu
     if as_json:
         typer.echo(json.dumps([_summary(pack) for pack in packs.values()], ensure_ascii=False, indent=1))
         return
-    table = Table("id", "kind", "clauses", "unverified", "in force since", "title", box=None, pad_edge=False)
+    table = terminal.table("id", "kind", "clauses", "unverified", "in force since", "title")
     for pack in packs.values():
         since = min(force.from_date for force in pack.in_force).isoformat()
         open_clauses = sum(not clause.verified for clause in pack.clauses)
         table.add_row(
             pack.id, pack.kind, str(len(pack.clauses)), str(open_clauses), since, pack.title.of(language)
         )  # fmt: skip
-    _console().print(table)
+    terminal.console().print(table)
 
 
 @app.command("show")
@@ -52,7 +51,7 @@ def show(
     if as_json:
         typer.echo(json.dumps(asdict(pack), ensure_ascii=False, indent=1, default=str))
         return
-    console = _console()
+    console = terminal.console()
     console.print(Text(f"{pack.id}  {pack.title.of(language)}", "bold"))
     console.print(Text(f"source: {pack.source}"))
     for force in pack.in_force:
@@ -108,20 +107,14 @@ def _pack(name: str, folders: list[Path] | None) -> RulePack:
     return packs[name]
 
 
-def _console() -> Console:
-    """A console whose tables are not cut where the output is a pipe."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=240)
-
-
 def _tables(pack: RulePack, language: str) -> Iterator[tuple[str, Table]]:
-    settings = _table("setting", "values", "default", "meaning", "cite")
+    settings = terminal.table("setting", "values", "default", "meaning", "cite")
     for setting in pack.settings.values():
         values = " ".join(map(str, setting.choices)) or setting.kind
         default = "needed" if setting.required else str(setting.default)
         settings.add_row(setting.name, values, default, setting.title.of(language), setting.cite)
     yield "settings of a point", settings
-    clauses = _table("clause", "judges", "limit", "standing", "verified", "cite")
+    clauses = terminal.table("clause", "judges", "limit", "standing", "verified", "cite")
     for clause in pack.clauses:
         limits = [_row(row, clause.unit) for row in clause.rows]
         limits += [f"{_when(change.when)}: {change.add:+g} {clause.unit}" for change in clause.adjustments]
@@ -130,28 +123,24 @@ def _tables(pack: RulePack, language: str) -> Iterator[tuple[str, Table]]:
         standing, verified = str(clause.standing), "yes" if clause.verified else "no"
         clauses.add_row(clause.id, _judges(clause), "\n".join(limits), standing, verified, "\n".join(cites))
     yield "clauses", clauses
-    validity = _table("window", "needs", "verified", "cite")
+    validity = terminal.table("window", "needs", "verified", "cite")
     for row in pack.validity:
         validity.add_row(row.window, _needs(row), "yes" if row.verified else "no", row.cite)
     yield "validity", validity
     if pack.background:
-        background = _table("difference", "correction", "cite")
+        background = terminal.table("difference", "correction", "cite")
         background.add_row(f"below {pack.background.least:g} dB", "none possible", pack.background.cite)
         for upto, correction in pack.background.steps:
             background.add_row(f"rounded, up to {upto} dB", f"{correction:+d} dB", "")
         background.add_row(f"above {pack.background.most:g} dB", "none needed", "")
         yield "background", background
-    examples = _table("clause", "settings", "value", "limit", "verdict", "source")
+    examples = terminal.table("clause", "settings", "value", "limit", "verdict", "source")
     for example in pack.examples:
         given = ", ".join(f"{key} = {value}" for key, value in {**example.settings, **example.given}.items())
         limit = "none" if example.limit is None else f"{example.limit:g}"
         verdict = "exceeds" if example.exceeds else "complies"
         examples.add_row(example.clause, given, f"{example.value:g}", limit, verdict, example.source)
     yield "examples", examples
-
-
-def _table(*columns: str) -> Table:
-    return Table(*columns, box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
 
 
 def _judges(clause: ClauseText) -> str:

@@ -9,19 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway import catalogue
+from gateway import catalogue, terminal
 from gateway.document import FaultyFiles
 from gateway.profiles import Profile, Register, StatusRule
 from gateway.registers import Plan, plan
+from gateway.terminal import AsJson, Language
 
 app = typer.Typer(help="Device profiles: what an instrument's registers mean.", no_args_is_help=True)
 Folders = Annotated[list[Path] | None, typer.Option("--profiles", help="A folder of further profiles.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Language = Annotated[str, typer.Option("--language", help="en or zh.")]
 
 
 @app.command("list")
@@ -31,13 +29,13 @@ def list_profiles(folders: Folders = None, as_json: AsJson = False, language: La
     if as_json:
         typer.echo(json.dumps([_summary(profile) for profile in profiles.values()], ensure_ascii=False, indent=1))
         return
-    table = _table("name", "kind", "parameters", "unverified", "title")
+    table = terminal.table("name", "kind", "parameters", "unverified", "title")
     for profile in profiles.values():
         table.add_row(
             profile.name, profile.kind, " ".join(profile.parameters), str(len(profile.unverified)),
             profile.title.of(language),
         )  # fmt: skip
-    _console().print(table)
+    terminal.console().print(table)
 
 
 @app.command("show")
@@ -53,7 +51,7 @@ def show(
     if as_json:
         typer.echo(json.dumps(_whole(profile, reading), ensure_ascii=False, indent=1))
         return
-    console = _console()
+    console = terminal.console()
     console.print(Text(f"{profile.name}  {profile.title.of(language)}", "bold"))
     console.print(Text(f"{profile.maker}, {profile.model}; for {profile.kind} points"))
     console.print(Text(f"source: {profile.source}\nmanual: {profile.manual}"))
@@ -119,18 +117,8 @@ def _profile(name: str, folders: list[Path] | None) -> Profile:
     return profiles[name]
 
 
-def _console() -> Console:
-    """A console whose tables are not cut where the output is a pipe."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=240)
-
-
-def _table(*columns: str) -> Table:
-    return Table(*columns, box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-
-
 def _registers(profile: Profile) -> Table:
-    table = _table("parameter", "function", "address", "type", "order", "value", "unit", "range", "manual")
+    table = terminal.table("parameter", "function", "address", "type", "order", "value", "unit", "range", "manual")
     for r in profile.registers:
         name = f"+ {r.parameter}" if r.added else r.parameter
         order = r.order if r.width > 1 or r.order in ("BADC", "DCBA") else ""
@@ -154,7 +142,7 @@ def _address(address: int) -> str:
 
 
 def _status(profile: Profile, language: str) -> Table:
-    table = _table("function", "address", "when", "status", "parameters", "meaning", "manual")
+    table = terminal.table("function", "address", "when", "status", "parameters", "meaning", "manual")
     for rule in profile.status:
         whose = "all" if rule.parameters == profile.parameters else " ".join(rule.parameters)
         when, text = _condition(rule), rule.text.of(language)
@@ -173,7 +161,7 @@ def _condition(rule: StatusRule) -> str:
 
 
 def _requests(reading: Plan) -> Table:
-    table = _table("function", "from", "count")
+    table = terminal.table("function", "from", "count")
     for block in reading.blocks:
         table.add_row(str(block.fc), _address(block.address), str(block.count))
     return table

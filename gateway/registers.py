@@ -118,10 +118,6 @@ class Plan:
     watches: tuple[_Watch, ...] = field(repr=False, compare=False)
     scales: _Scales = field(repr=False, compare=False)
 
-    def fields_of(self, parameter: str) -> tuple[Field, ...]:
-        """Where a parameter comes from; several registers where its value is given in parts."""
-        return tuple(f for f in self.fields if f.register.parameter == parameter)
-
 
 def plan(profile: Profile, parameters: Sequence[str] = ()) -> Plan:
     """The fewest requests that read some parameters of an instrument and the status words about them.

@@ -167,16 +167,6 @@ class Book:
         value, maximum, evaluated = (np.array(column, np.float64) for column in columns[1:4])  # None becomes NaN
         return Curve(np.array(columns[0], np.int64), value, maximum, evaluated, np.array(columns[4], np.bool_))
 
-    def latest_averages(self, *, plant: str = "", point: str = "", window: str = "1h") -> list[AverageRow]:
-        """The newest window of each series, for the state of points."""
-        where, values = _where({"plant": plant, "point": point, "window": window}, -END_NS, END_NS, 0)
-        sql = (
-            f"SELECT id, derived_ns, {', '.join(book_rows.AVERAGE)} FROM average a WHERE {where} "  # noqa: S608
-            "AND from_ns = (SELECT max(from_ns) FROM average m WHERE (m.plant, m.point, m.window, m.parameter) "
-            f"= (a.plant, a.point, a.window, a.parameter)) AND {_NEWEST_AVERAGE} ORDER BY id"
-        )
-        return [AverageRow(row[0], row[1], book_rows.average(row[2:])) for row in self._rows(sql, *values)]
-
     def exceedances(
         self,
         *,

@@ -19,11 +19,11 @@ import numpy.typing as npt
 from collector.verdicts.pack import Setting
 from gateway.measurement import Float64
 from gateway.settings import Label
+from gateway.units import MOLAR_VOLUME
 
 STANDARD_PA = 101_325.0
 STANDARD_K = 273.0
 AIR_OXYGEN_PERCENT = 21.0
-MOLAR_LITRES = 22.4
 
 _METHOD = "HJ 212-2017 appendix D"
 SETTINGS = (
@@ -122,7 +122,7 @@ def ppm_to_mg_m3(ppm: npt.ArrayLike, molar_mass_g: npt.ArrayLike) -> Float64:
     >>> round(float(ppm_to_mg_m3(100.0, 46.0)), 4)
     205.3571
     """
-    return np.asarray(_array(ppm) * _array(molar_mass_g) / MOLAR_LITRES)
+    return np.asarray(_array(ppm) * _array(molar_mass_g) / MOLAR_VOLUME)
 
 
 def reference_oxygen(

@@ -23,11 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.verdicts import corrections
-from collector.verdicts.noise import NIGHT
-from collector.verdicts.pack import WINDOWS, Bound, ClauseText, RulePack, Setting
+from collector.verdicts.pack import Bound, ClauseText, RulePack, Setting
 from collector.verdicts.records import Average, Standing
 from collector.verdicts.rounding import round_half_even, round_half_up
 from collector.verdicts.validity import UNRULED_SHARE, Validity
+from collector.verdicts.windows import KINDS, NIGHT
 from gateway.document import Document, Fault, Table
 from gateway.measurement import Float64
 from gateway.settings import Label, Point, Site
@@ -223,7 +223,7 @@ def validities(packs: Sequence[RulePack], settings: Mapping[str, Any]) -> dict[s
         window: Validity(
             window=window, part="value", minimum=None, share=UNRULED_SHARE, cite="no pack has a say", verified=False
         )
-        for window in WINDOWS
+        for window in KINDS
     }
     for row in (row for pack in reversed(packs) for row in pack.validity):
         share = settings[row.setting] if row.setting else row.share

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from collector.verdicts.pack import Background, clock_s
 from collector.verdicts.rounding import round_half_even
+from collector.verdicts.windows import NIGHT
 from gateway.measurement import Float64
 
-NIGHT = ("22:00", "06:00")
 PERCENTILES = (5, 10, 50, 90, 95)
 DAY_HOURS, NIGHT_HOURS = 16, 8
 

@@ -17,9 +17,6 @@ from typing import Any
 from collector.verdicts.records import Standing
 from gateway.settings import Label
 
-WINDOWS = (
-    "1m", "5m", "10m", "15m", "30m", "1h", "24h", "day", "night", "calendar_night", "month", "30d", "year",
-)  # fmt: skip
 PERIODS = ("", "day", "night")
 STATISTICS = ("value", "maximum")
 CORRECTED = ("as measured", "converted")

@@ -17,6 +17,7 @@ from datetime import date
 from typing import Any
 
 from collector.verdicts import pack as p
+from collector.verdicts import windows
 from collector.verdicts.records import Standing
 from gateway.document import REQUIRED, Fault, Table, parse_document
 from gateway.parameters import Parameter
@@ -171,8 +172,8 @@ def _validity(root: Table, settings: Mapping[str, p.Setting]) -> tuple[p.Validit
                 table.fault("", "one of minimum, share and setting is needed", "minimum = 45, or share = 0.75")
             found.append(
                 p.ValidityText(
-                    window=table.choice("window", p.WINDOWS) or "",
-                    part=table.choice("part", ("value", *p.WINDOWS)) or "",
+                    window=table.choice("window", windows.KINDS) or "",
+                    part=table.choice("part", ("value", *windows.KINDS)) or "",
                     minimum=table.integer("minimum", None, low=1),
                     share=table.number("share", None, low=0.0, high=1.0),
                     setting=table.choice("setting", settings, ""),
@@ -180,8 +181,8 @@ def _validity(root: Table, settings: Mapping[str, p.Setting]) -> tuple[p.Validit
                     verified=bool(table.boolean("verified")),
                 )
             )
-    windows = [row.window for row in found]
-    if len(set(windows)) != len(windows):
+    named = [row.window for row in found]
+    if len(set(named)) != len(named):
         root.fault("validity", "a window is named twice", "one [[validity]] for each kind of window")
     return tuple(found)
 
@@ -224,7 +225,7 @@ def _clause(table: Table, settings: Mapping[str, p.Setting]) -> p.ClauseText:
         cite=table.text("cite", hint=CITE_HINT) or "",
         title=label(table, "title", id),
         parameter=table.text("parameter", hint="a code of gateway/parameters.toml") or "",
-        window=table.choice("window", p.WINDOWS) or "",
+        window=table.choice("window", windows.KINDS) or "",
         period=table.choice("period", p.PERIODS, ""),
         statistic=table.choice("statistic", p.STATISTICS, "value"),
         unit=table.text("unit", hint='"" for pH') or "",

@@ -299,8 +299,9 @@ def test_a_factor_that_is_no_simple_fraction_is_used_as_it_is() -> None:
 
 def test_evidence_finds_the_registers_of_a_parameter() -> None:
     reading = plan(PACKAGED["tuf-2000m"])
-    assert [f.register.address for f in reading.fields_of("total_volume")] == [8, 10]
-    (field,) = reading.fields_of("flow")
+    places = [(f.register.parameter, f.register.address) for f in reading.fields]
+    assert [address for parameter, address in places if parameter == "total_volume"] == [8, 10]
+    (field,) = (f for f in reading.fields if f.register.parameter == "flow")
     assert (reading.blocks[field.block], field.offset) == (Block(3, 0, 12), 0)
 
 

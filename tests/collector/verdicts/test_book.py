@@ -77,7 +77,6 @@ def test_the_newest_version_is_shown_and_the_old_one_kept(book: Book) -> None:
     assert curve.value.tolist() == [1.0, 45.5]
     assert curve.from_ns.tolist() == [0, HOUR_NS]
     assert curve.valid.tolist() == [True, True]
-    assert [r.average.from_ns for r in book.latest_averages()] == [HOUR_NS]
 
 
 def test_readers_filter_and_page(book: Book) -> None:

@@ -19,8 +19,9 @@ from collector.verdicts.limits import (
     rounded,
     validities,
 )  # fmt: skip
-from collector.verdicts.pack import WINDOWS, RulePack
+from collector.verdicts.pack import RulePack
 from collector.verdicts.records import Average, Standing
+from collector.verdicts.windows import KINDS
 from tests.collector.verdicts.test_pack_file import GOOD, parse
 from tests.effort import examples
 
@@ -210,7 +211,7 @@ def test_points_without_a_pack_have_hours_and_validity_too() -> None:
     assert faults == []
     assert night_hours([], found) == ("22:00", "06:00")
     rows = validities([], found)
-    assert set(rows) == set(WINDOWS)
+    assert set(rows) == set(KINDS)
     assert (rows["1h"].share, rows["1h"].verified) == (0.75, False)
 
 
