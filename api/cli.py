@@ -25,8 +25,8 @@ from gateway.document import FaultyFiles
 # Import names of what the extras install, to tell "not installed" from a fault of ours.
 EXTRAS = {
     "server": {
-        "aiomqtt", "amqtt", "duckdb", "fastapi", "httpx", "prometheus_client", "pydantic", "starlette", "tomli_w",
-        "uvicorn",
+        "aiomqtt", "amqtt", "duckdb", "fastapi", "httpx", "nacl", "prometheus_client", "pydantic", "starlette",
+        "tomli_w", "uvicorn",
     },
     "influxdb": {"influxdb_client"},
 }  # fmt: skip

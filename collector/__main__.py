@@ -34,6 +34,7 @@ from collector.proof.notary import Notary
 from collector.proof.register_file import FILE as REGISTER
 from collector.proof.register_file import Watcher
 from collector.settings import parse_collector
+from collector.sodium import with_sodium
 from collector.store import StoreError
 from collector.stores.duckdb import DuckdbStore
 from collector.trust import trusted_now
@@ -100,7 +101,7 @@ class Collector:
         self.projector = Projector(self.journal, self.store)
         self.notary = Notary(self.journal, leaves, folder / "checkpoints", key)
         self._watcher = Watcher(folder / REGISTER, self._trust)
-        self._gate = Gate(trusted_now(self._settings.trusted, self._watcher.register))
+        self._gate = Gate(with_sodium(trusted_now(self._settings.trusted, self._watcher.register)))
         deliveries: Deliveries = Queue(QUEUE_SIZE)
         self.subscriber = Subscriber(
             self._broker,
@@ -150,7 +151,7 @@ class Collector:
 
     def _trust(self, register: Register) -> None:
         """The register of identities has changed: believe whom it says from the next message on."""
-        self._gate.trust(trusted_now(self._settings.trusted, register))
+        self._gate.trust(with_sodium(trusted_now(self._settings.trusted, register)))
 
     def _stop_intake(self) -> None:
         """First the inflow, then what is on its way, then the connection that acknowledged it."""

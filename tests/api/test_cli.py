@@ -71,7 +71,8 @@ def test_a_site_file_that_is_not_there_is_named(arguments: list[str], capsys: py
 def test_without_the_server_extra_a_command_says_what_to_install(tmp_path: Path) -> None:
     """As the bare install has it: the libraries of the server cannot be imported."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys\nfor name in ('duckdb', 'fastapi', 'uvicorn', 'aiomqtt', 'pydantic'): sys.modules[name] = None\n"
+        "import sys\n"
+        "for name in ('aiomqtt', 'duckdb', 'fastapi', 'nacl', 'pydantic', 'uvicorn'): sys.modules[name] = None\n"
     )
     for arguments in (["tap", "site.toml"], ["run", "all", "site.toml"]):
         done = subprocess.run(
@@ -87,7 +88,7 @@ def test_the_gateway_runs_without_the_libraries_of_server_and_console() -> None:
     """Typer alone would cost its process 20 MB."""
     code = (
         "import sys\nfrom api.cli import main\nmain(['run', 'gateway', 'no-such-site.toml'])\n"
-        "print([name for name in ('typer', 'fastapi', 'duckdb', 'uvicorn', 'pydantic') if name in sys.modules])"
+        "print([name for name in ('typer', 'fastapi', 'duckdb', 'nacl', 'uvicorn', 'pydantic') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=30, check=True)
     assert done.stdout == b"[]\n"
