@@ -63,6 +63,7 @@ COMMANDS = {
     "enroll": Command("give a gateway its identity, or take it away", "collector.proof.enroller:enroll"),
     "export": Command("write measurements with their proof, or hash them", "collector.export_command:export"),
     "verify": Command("prove that an export was not altered", "collector.proof.verifier:main", plain=True),
+    "backup": Command("copy what the collector keeps, while it runs", "collector.backup_command:backup"),
     "rebuild": Command("build the store anew from the journal", "collector.rebuild_command:rebuild"),
     "init": Command("write a first site file"),
 }
