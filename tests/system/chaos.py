@@ -1,10 +1,11 @@
-"""Kills gateway, broker and collector, again and again, and counts what became of every answer.
+"""Kills gateway, broker and collector, again and again, takes its store away, and counts what became of every answer.
 
     python -m tests.system.chaos --cycles 100 --json result.json
 
 A cycle is one kill -9, 1 to 3 s after the last one, of a process drawn by the seed, which is started
 again at once; nobody waits until the line is quiet. The broker comes back with a memory of its own on
-disk or without one, as drawn (or as --persistence says). At the end the instruments fall silent, the
+disk or without one, as drawn (or as --persistence says). The store has no process of its own: to kill it means
+to kill the collector and to delete the store's files before it starts again. At the end the instruments fall silent, the
 line drains, and `chaos_oracle` judges. Exit 1 unless nothing was lost, doubled or left unexplained.
 """
 
@@ -33,7 +34,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from collector.__main__ import Collector
 from collector.intake.journal import Journal
-from collector.intake.projector import Projector
+from collector.intake.projector import GROUP_ENTRIES, Projector
 from collector.stores.duckdb import DuckdbStore
 from gateway import seal, wire
 from gateway.catalogue import load_sites
@@ -45,7 +46,7 @@ from tests.gateway.ports import free_port
 from tests.system.chaos_oracle import Count, Found, count
 from tests.system.chaos_plant import GATEWAY, Instruments, write_site
 
-VICTIMS = ("gateway", "broker", "collector")
+VICTIMS = ("gateway", "broker", "collector", "store")
 PAUSE_S = (1.0, 3.0)  # between two kills
 START_S = 30.0  # for the line to carry its first measurement, on a busy machine
 DRAIN_S = 90.0  # for it to carry the last one
@@ -112,13 +113,17 @@ class Line:
         return [program, "-c", str(config)]
 
     def kill(self, name: str) -> None:
-        """kill -9, and start it again at once."""
+        """kill -9, and start it again at once; the store lives in the collector, and dies with its files."""
+        victim, name = name, "collector" if name == "store" else name
         child = self.running[name]
         assert child.running, f"the {name} ended by itself:\n{tail(child)}"
         child.ending = True
         child.process.kill()
         child.process.wait()
-        self.kills[name] += 1
+        if victim == "store":
+            for file in (self.data / "collector").glob("store.duckdb*"):
+                file.unlink()
+        self.kills[victim] += 1
         self.revive(name)
 
     def outbox(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -157,7 +162,8 @@ class Line:
             contextlib.closing(DuckdbStore(self.data / "collector" / "store.duckdb")) as store,
         ):
             entries = journal.read(0, ENTRIES)
-            Projector(journal, store).project(entries[store.cursor() :])  # as the next start would
+            while waiting := entries[store.cursor() :][:GROUP_ENTRIES]:  # as the next start would
+                Projector(journal, store).project(waiting)
             rows = store.keys()
         return Found(list(self.instruments.log), committed, self.acks.claimed, entries, rows)
 
