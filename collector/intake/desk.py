@@ -7,7 +7,7 @@ turn messages are taken (`take`), time is noted where it is due (`tick`), the gr
 - an acknowledgement speaks of what the ledger holds and of nothing else: what is taken counts after `commit`;
 - a group that the ledger refuses stays as it is, to be committed again; until it is, credit is 0 (`stall`);
 - every TICK_NS a tick is added: followers take their time from these, so that what they derive is a
-  function of the journal;
+  function of the journal; a clock that was set is told with the tick that shows it (`timekeeper`);
 - acknowledgements are numbered above all those of earlier starts, also of one whose numbers were never sent.
 
 Source: protocol 2.4.
@@ -18,10 +18,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from collector.intake import events
 from collector.intake.chain import Memory
+from collector.intake.events import What
 from collector.intake.gate import Examined
 from collector.intake.inbox import Inbox, Ranges, Stream
 from collector.intake.sorter import Sorter
+from collector.intake.timekeeper import Step, Timekeeper
 from collector.store import Entry, EntryKind
 from gateway import seal, wire
 
@@ -42,6 +45,10 @@ class Ledger(Memory, Protocol):
     @property
     def starts(self) -> int:
         """How often it was opened, this time included."""
+
+    @property
+    def received_ns(self) -> int:
+        """The last receive time; 0 = nothing was received yet. [ns since 1970 UTC]"""
 
     def streams(self) -> Mapping[Stream, Ranges]:
         """Which batches of each stream are there; the stream used last stands last."""
@@ -64,7 +71,7 @@ class Desk:
         self.sorter = Sorter(self._inbox, ledger, gateways)
         self.sorter.remember(ledger.events(0, _ALL))
         self._group: list[Entry] = []
-        self._tick_ns = 0
+        self._timekeeper, self._tick_ns = Timekeeper(), 0
         self._acks = ledger.starts << _ACKS_BITS
 
     def take(self, examined: Examined, now_ns: int) -> list[Entry]:
@@ -73,13 +80,15 @@ class Desk:
         self._group += added
         return added
 
-    def tick(self, now_ns: int, time_ns: int) -> bool:
-        """Add a tick to the group where one is due. time_ns: time of day. [ns since 1970 UTC]"""
+    def tick(self, now_ns: int, time_ns: int) -> list[Entry]:
+        """Note the time where that is due; what it adds to the group. time_ns: the clock. [ns since 1970 UTC]"""
         if now_ns < self._tick_ns:
-            return False
+            return []
         self._tick_ns = now_ns + TICK_NS
-        self._group.append(Entry(0, time_ns, EntryKind.TICK))
-        return True
+        time_ns, step = self._timekeeper.read(now_ns, time_ns, self._ledger.received_ns)
+        added = [*([_told(step, time_ns)] if step else []), Entry(0, time_ns, EntryKind.TICK)]
+        self._group += added
+        return added
 
     def commit(self, now_ns: int) -> None:
         """Put the group into the ledger; raises what the ledger raises, and then the group waits as it is."""
@@ -122,3 +131,16 @@ class Desk:
         )
         self._inbox.sent(gateway, now_ns)
         return wire.down_topic(gateway), seal.seal_ack(wire.encode_ack(ack), self._key)
+
+
+def _told(step: Step, time_ns: int) -> Entry:
+    """The event of a clock that was set."""
+    seconds, detail = abs(step.by_ns) / 1e9, {"by_ms": step.by_ns // 10**6, "behind_ms": step.behind_ns // 10**6}
+    if step.by_ns < 0:
+        text = (
+            f"the collector's clock is {seconds:.1f} s behind where it was: receive times do not fall, they go on at "
+            "half pace until it has caught up"
+        )
+        return events.entry(What.CLOCK_BACK, "", b"", time_ns, text, detail)
+    text = f"the collector's clock went ahead by {seconds:.1f} s at once: it was set, or the machine slept"
+    return events.entry(What.CLOCK_AHEAD, "", b"", time_ns, text, detail)

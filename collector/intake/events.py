@@ -24,6 +24,9 @@ class What(StrEnum):
     DISK_LOST = "disk_lost"
     DUPLICATE_IDENTITY = "duplicate_identity"
     REPLACED = "replaced"
+    # The collector's own clock was set.
+    CLOCK_BACK = "clock_back"
+    CLOCK_AHEAD = "clock_ahead"
     # Messages that are not believed, by the reason.
     OVERSIZE = "oversize"
     FLOOD = "flood"
@@ -37,7 +40,7 @@ class What(StrEnum):
 
 
 # All others are security events: they mean that somebody, or a disk, may have altered what was measured.
-_HARMLESS = frozenset({What.GAP, What.REPLACED, What.KEYLESS})
+_HARMLESS = frozenset({What.GAP, What.REPLACED, What.KEYLESS, What.CLOCK_BACK, What.CLOCK_AHEAD})
 
 
 class Event(msgspec.Struct, frozen=True):

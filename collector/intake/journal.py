@@ -128,6 +128,11 @@ class Journal:
         """How often this journal was opened, this time included."""
         return int(self._meta["starts"])
 
+    @property
+    def received_ns(self) -> int:
+        """The last receive time; 0 = nothing was received yet. [ns since 1970 UTC]"""
+        return self._received_ns
+
     def append(self, entries: Sequence[Entry], streams: Mapping[Stream, Ranges] | None = None) -> int:
         """Add entries, all or none; they are on the disk when this returns the last position.
 

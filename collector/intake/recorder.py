@@ -17,7 +17,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeAlias
@@ -32,7 +32,7 @@ from collector.intake.events import event
 from collector.intake.gate import Examined
 from collector.intake.inbox import CREDIT
 from collector.intake.journal import Journal, JournalError
-from collector.store import EntryKind
+from collector.store import Entry, EntryKind
 
 GROUP_NS = 50_000_000
 GROUP_BATCHES = 200
@@ -151,22 +151,15 @@ class Recorder:
             timeout_s = None
             if isinstance(item, Delivery):
                 group.append(item)
-                self._take(item)
+                _tell(self._desk.take(item.examined, time.monotonic_ns()))
             elif item is Signal.CONNECTED:
                 self._desk.hurry_all()
             if time.monotonic_ns() >= closes_ns:
                 break
-        if self._desk.tick(time.monotonic_ns(), time.time_ns()):
+        if ticked := self._desk.tick(time.monotonic_ns(), time.time_ns()):
+            _tell(ticked)
             self._journal.mark()
         return group
-
-    def _take(self, delivery: Delivery) -> None:
-        """Have it decided what a delivery is, and say what was noticed."""
-        for entry in self._desk.take(delivery.examined, time.monotonic_ns()):
-            if entry.kind is EntryKind.EVENT:
-                found = event(entry)
-                tell = log.error if found.security else log.warning
-                tell(found.text, gateway=entry.gateway, what=found.what, **found.detail)
 
     def _commit(self) -> bool:
         """Put the group into the journal, waiting for room on the disk; False when told to stop meanwhile."""
@@ -206,3 +199,12 @@ class Recorder:
     def _acknowledge(self) -> None:
         for topic, payload in self._desk.acknowledgements(time.monotonic_ns(), time.time_ns()):
             self._link.publish(topic, payload)
+
+
+def _tell(entries: Iterable[Entry]) -> None:
+    """Log the events among what is journalled."""
+    for entry in entries:
+        if entry.kind is EntryKind.EVENT:
+            found = event(entry)
+            tell = log.error if found.security else log.warning
+            tell(found.text, gateway=entry.gateway, what=found.what, **found.detail)

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.intake.desk import TICK_NS, Desk
+from collector.intake.events import event
 from collector.intake.gate import Gate, Trusted
 from collector.intake.inbox import ACK_DELAY_NS, BEACON_NS, CREDIT, Ranges, Stream
 from collector.store import Entry, EntryKind
 from gateway import seal, wire
+from gateway.measurement import SECOND_NS
 from tests.collector.batches import START_NS, FakeGateway
 from tests.effort import examples
 
@@ -37,6 +39,10 @@ class MemoryLedger:
     full: bool = False
     entries: list[Entry] = field(default_factory=list)
     held: dict[Stream, Ranges] = field(default_factory=dict)
+
+    @property
+    def received_ns(self) -> int:
+        return self.entries[-1].received_ns if self.entries else 0
 
     def streams(self) -> dict[Stream, Ranges]:
         return dict(self.held)
@@ -155,6 +161,17 @@ def test_a_tick_is_added_every_five_seconds() -> None:
         office.turn(TICK_NS // 2)
     ticks = [entry.received_ns for entry in office.ledger.entries if entry.kind is EntryKind.TICK]
     assert [b - a for a, b in pairwise(ticks)] == [TICK_NS] * 4
+
+
+def test_a_clock_that_was_set_back_is_told_and_ticks_go_on() -> None:
+    office = Office()
+    office.turn()
+    office.now_ns += TICK_NS
+    office.desk.tick(office.now_ns, START_NS - 3600 * SECOND_NS)
+    office.turn()
+    told, tick = office.ledger.entries[-2:]
+    assert (event(told).what, event(told).security, event(told).detail["by_ms"]) == ("clock_back", False, -3_606_000)
+    assert tick.received_ns == told.received_ns == START_NS + SECOND_NS + TICK_NS // 2
 
 
 def test_it_says_when_it_wants_to_be_asked_again() -> None:
