@@ -4,9 +4,10 @@
 
 A cycle is one kill -9, 1 to 3 s after the last one, of a process drawn by the seed, which is started
 again at once; nobody waits until the line is quiet. The broker comes back with a memory of its own on
-disk or without one, as drawn (or as --persistence says). The store has no process of its own: to kill it means
-to kill the collector and to delete the store's files before it starts again. At the end the instruments fall silent, the
-line drains, and `chaos_oracle` judges. Exit 1 unless nothing was lost, doubled or left unexplained.
+disk or without one, as drawn (or as --persistence says). The store has no process of its own: to kill it
+means to kill the collector and to delete the store's files before it starts again. At the end the
+instruments fall silent, the line drains, and `chaos_oracle` judges. Exit 1 unless nothing was lost,
+doubled or left unexplained.
 """
 
 from __future__ import annotations
