@@ -17,7 +17,8 @@ from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 
-from gateway.wire import NO_HASH, VERSION
+from gateway import wire
+from gateway.wire import NO_HASH
 
 SIGNATURE_BYTES = 64
 _BATCH = b"em/batch"
@@ -75,7 +76,7 @@ def digest(payload: bytes) -> bytes:
 
 
 def _seal(word: bytes, body: bytes, key: Signer) -> bytes:
-    version = bytes([VERSION])
+    version = bytes([wire.VERSION])
     return version + key.sign(word + version + body) + body
 
 
@@ -87,8 +88,9 @@ def _verify(word: bytes, payload: bytes, key: Verifier) -> bytes:
         key.verify(signature, word + version + body)
     except InvalidSignature as error:
         raise SealError("the signature does not fit the payload and the trusted key") from error
-    if version[0] != VERSION:
-        raise UnknownVersion(f"version {version[0]} of the wire format; this is version {VERSION}")
+    if version[0] not in wire.READS:
+        known = " and ".join(map(str, wire.READS))
+        raise UnknownVersion(f"version {version[0]} of the wire format; this reads {known}: update emitwatch")
     return body
 
 

@@ -29,7 +29,9 @@ from msgspec import Meta
 
 from gateway.measurement import Columns, Float64, Int64, Series, Status, UInt8, UInt16
 
-VERSION = 1
+VERSION = 1  # of what is written
+READS = tuple(version for version in (VERSION - 1, VERSION) if version)  # a fleet is not updated in one night
+TOPIC = "em/v1"  # stays: who may publish where is written in brokers' access lists
 MAX_VALUES = 500  # a batch: one fsync and one signature for many values, yet small enough to send again
 MAX_BODY = 65536  # bytes before compression, as sent
 MAX_INFLATED = 1 << 20  # bytes a reader inflates at most: a small payload must not fill its memory
@@ -259,14 +261,14 @@ def decode_ack(rest: bytes) -> Ack:
 
 def up_topic(gateway: str) -> str:
     """Where a gateway publishes its batches."""
-    return f"em/v{VERSION}/{gateway}/up"
+    return f"{TOPIC}/{gateway}/up"
 
 
 def down_topic(gateway: str) -> str:
     """Where the collector acknowledges them."""
-    return f"em/v{VERSION}/{gateway}/down"
+    return f"{TOPIC}/{gateway}/down"
 
 
 def state_topic(gateway: str) -> str:
     """Where a gateway says how it is."""
-    return f"em/v{VERSION}/{gateway}/state"
+    return f"{TOPIC}/{gateway}/state"

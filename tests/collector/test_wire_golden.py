@@ -10,6 +10,7 @@ import pytest
 from collector.intake.gate import Gate, Trusted
 from collector.store import EntryKind
 from gateway import seal, wire
+from tests.collector.batches import FakeGateway
 from tests.golden.wire import make
 
 FOLDERS = sorted(make.HERE.glob("v*"))
@@ -63,3 +64,24 @@ def test_a_version_of_later_is_kept_under_its_number(path: Path) -> None:
     entry = gate.examine("riverside-gw", payload, received_ns=make.START_NS, now_ns=0).entry
     assert entry is not None
     assert (entry.kind, entry.seq) == (EntryKind.QUARANTINE, wire.decode(body).header.seq)
+
+
+def test_after_an_update_old_and_new_batches_of_a_stream_are_read_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an outbox holds from before the update goes out as it was sealed, beside what is sealed after it."""
+    gateway = FakeGateway(key=make.KEY)
+    old = [gateway.sealed() for _ in range(3)]
+    monkeypatch.setattr(wire, "VERSION", 2)
+    new = [gateway.sealed() for _ in range(3)]
+    assert [payload[0] for payload in old + new] == [1, 1, 1, 2, 2, 2]
+    assert kinds(old + new) == [EntryKind.BATCH] * 3 + [EntryKind.QUARANTINE] * 3, "a collector that is older"
+    monkeypatch.setattr(wire, "READS", (1, 2))
+    assert kinds(old + new) == [EntryKind.BATCH] * 6, "a collector that was updated too"
+    monkeypatch.setattr(wire, "READS", (2, 3))
+    assert kinds(old + new) == [EntryKind.QUARANTINE] * 3 + [EntryKind.BATCH] * 3, "one that is two versions on"
+
+
+def kinds(payloads: list[bytes]) -> list[EntryKind]:
+    gate = Gate({"riverside-gw": Trusted("riverside", make.KEY.public_key())})
+    found = [gate.examine("riverside-gw", p, received_ns=make.START_NS, now_ns=0).entry for p in payloads]
+    assert [entry and entry.seq for entry in found] == [1, 2, 3, 4, 5, 6]
+    return [entry.kind for entry in found if entry]
