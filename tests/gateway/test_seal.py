@@ -52,7 +52,7 @@ def test_a_batch_is_no_acknowledgement_and_the_other_way_round():
 
 def test_a_newer_version_with_a_good_signature_is_told_apart():
     payload = bytes([2]) + KEY.sign(b"em/batch\x02" + b"body") + b"body"
-    with pytest.raises(seal.UnknownVersion, match="version 2 .* reads 1"):
+    with pytest.raises(seal.UnknownVersion, match=r"version 2 .* reads 1"):
         seal.verify(payload, PUBLIC)
 
 
