@@ -213,7 +213,9 @@ def test_after_a_day_it_is_given_up(tmp_path: Path, book: Book) -> None:
     again = one_channel(tmp_path, book, taker, now_ns=lambda: now[0])
     again.start()
     until(lambda: again.ledger.counts()["failed"] == 1)
+    assert again.ledger.counts()["wanted"] == 0
     again.stop()
+    assert taker.taken == [], "nobody tried again"
 
 
 def test_an_unforeseen_error_does_not_end_the_stage(

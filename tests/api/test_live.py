@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from api.live import FRESH_NS, MAX_LISTENERS, MAX_WAITING, Listener, Live, TooManyListeners
 from api.server import LiveAnswer
@@ -76,7 +77,9 @@ def test_a_backlog_is_passed_over_unread() -> None:
 
 def test_a_batch_that_cannot_be_decoded_ends_nothing() -> None:
     live = Live(Journal(), dict)
-    live._forward(Entry(1, FRESH_NS, EntryKind.BATCH, payload=b"x" * 100, last_ns=FRESH_NS))
+    with capture_logs() as logs:
+        live._forward(Entry(1, FRESH_NS, EntryKind.BATCH, payload=b"x" * 100, last_ns=FRESH_NS))
+    assert [line["position"] for line in logs] == [1]
 
 
 def test_a_slow_listener_is_told_to_load_again() -> None:

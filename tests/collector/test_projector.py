@@ -120,6 +120,7 @@ def test_a_mistake_ends_the_projector_and_says_so(tmp_path: Path) -> None:
     journal = filled(tmp_path, 2)
     projector = Projector(journal, Broken())
     projector.start()
-    eventually(lambda: "a mistake" in projector.failed)
+    eventually(lambda: bool(projector.failed))
     projector.stop()
     journal.close()
+    assert projector.failed == "the projector ended: a mistake"

@@ -220,6 +220,7 @@ def test_a_new_connection_is_greeted(bench: Bench) -> None:
     bench.deliveries.put(Signal.CONNECTED)
     eventually(lambda: len(bench.broker.acks) == 2)
     bench.recorder.stop()
+    assert bench.broker.acks[0].n < bench.broker.acks[1].n
 
 
 class BadDisk(Journal):

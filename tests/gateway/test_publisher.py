@@ -312,11 +312,13 @@ def test_a_broker_without_a_collector_and_one_that_takes_no_large_packet_are_sai
     with running(mosquitto, tmp_path) as lonely, capture_logs() as logs, publishing(outbox, lonely.port) as publisher:
         wait_until(lambda: publisher._exchange.delivery.now.state == "no_subscriber")
         wait_until(lambda: any("No matching subscribers" in line.get("reason", "") for line in logs))
+        assert publisher._exchange.delivery.now.hint, "it says what to do"
     with (
         running(mosquitto, tmp_path, "allow_anonymous true", "max_packet_size 300") as narrow,
         publishing(outbox, narrow.port) as publisher,
     ):
         wait_until(lambda: publisher._exchange.delivery.now.state == "packet_too_large")
+        assert publisher._exchange.delivery.now.hint, "it says what to do"
 
 
 def test_a_password_that_is_wrong_is_said_and_a_right_one_opens(mosquitto, outbox, tmp_path):

@@ -49,6 +49,8 @@ def test_everything_arrives_once_through_every_fault(mosquitto: str, tmp_path: P
                 between.fault = Fault.PASS
                 found.measure(10)
                 found.all_arrived_once(30)
+            assert found.spooler.unacked() == 0
+            assert len(found.stored()) == found.measured
 
 
 def _let_it_work(fault: Fault, reconnected: Callable[[], bool]) -> None:

@@ -214,6 +214,7 @@ def test_who_has_no_certificate_of_this_authority_stays_out(line: Line, tmp_path
         peer = Peer(wrong)
         eventually(lambda peer=peer: peer.answer.startswith("ended"))  # type: ignore[misc]
         peer.client.loop_stop()
+        assert not peer.client.is_connected(), wrong
 
 
 def test_a_certificate_alone_seals_nothing(line: Line) -> None:
