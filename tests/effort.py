@@ -1,7 +1,8 @@
 """How many examples, seeds and cycles the tests try: every such count comes from here.
 
-`EFFORT` is `default` (all of the suite within 15 minutes on two cores) or `full` (the counts the
-project's goals name, within 75 minutes).
+`EFFORT` is `default` (all of the suite within 12 minutes on two cores) or `full` (the counts the
+project's goals name, within 75 minutes). Properties ask for `examples`; what takes processes and minutes, and so
+decides how long a run takes, has its count below.
 """
 
 from __future__ import annotations
@@ -14,3 +15,16 @@ FULL = os.environ.get("EFFORT", "default") == "full"
 def examples(default: int, full: int | None = None) -> int:
     """The number of examples to try: `default`, or with EFFORT=full `full` (ten times as many if not said)."""
     return (full or default * 10) if FULL else default
+
+
+# --- real processes: how many at default, and in full what docs/reliability.md reports ---------------
+
+KILLS = examples(3, 100)  # kill -9 of gateway, broker, collector or store
+KILLED_POINTS = examples(20, 100)  # instruments meanwhile, each polled once a second
+DISK_FAULTS = examples(1, 200)  # calls that fail in each of gateway and collector
+RESTORE_S = examples(2, 60)  # that a line runs on after the backup it comes back from
+MISSED_BATCHES = examples(1500, 6000)  # while the collector is away
+MISSED_WAYS = examples(1, 2)  # without the gateway's window, and with it
+OUTAGE_SCALE = examples(400, 10)  # batches of a 72 h outage that one stands for
+PROXY_SIDES = examples(1, 2)  # between gateway and broker, and between broker and collector
+PROXY_ROUNDS = examples(1, 4)  # through all the ways a connection breaks

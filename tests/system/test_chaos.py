@@ -12,24 +12,22 @@ from collector.store import Entry, EntryKind, Rows
 from gateway import seal, wire
 from gateway.measurement import SECOND_NS, Columns, Series, Status, empty_columns
 from tests.collector.batches import FakeGateway
-from tests.effort import FULL, examples
+from tests.effort import KILLED_POINTS, KILLS
 from tests.system import chaos
 from tests.system.chaos_oracle import Count, Found, count
 from tests.system.chaos_plant import COUNTER, NUMBER, Answer
 
-CYCLES = examples(3, 100)
-POINTS = 100 if FULL else 20
 PLACES = tuple(Series("chaos", f"outfall-{n}", f"{n}", code, "") for n in (1, 2) for code in (NUMBER, COUNTER))
 SECONDS = 6
 
 
 @pytest.mark.system
-@pytest.mark.timeout(60 + 10 * CYCLES)
+@pytest.mark.timeout(60 + 10 * KILLS)
 def test_nothing_is_lost_or_doubled_when_processes_are_killed(mosquitto: str, tmp_path: Path) -> None:
-    counted, kills = chaos.run(tmp_path, cycles=CYCLES, seed=20261121, points=POINTS)
+    counted, kills = chaos.run(tmp_path, cycles=KILLS, seed=20261121, points=KILLED_POINTS)
     assert (counted.lost, counted.duplicated, counted.unexplained_gaps) == (0, 0, 0), (counted, kills)
-    assert counted.sent >= counted.stored >= POINTS
-    assert sum(kills[name] for name in chaos.VICTIMS if name in kills) == CYCLES
+    assert counted.sent >= counted.stored >= KILLED_POINTS
+    assert sum(kills[name] for name in chaos.VICTIMS if name in kills) == KILLS
 
 
 # --- the judge ---------------------------------------------------------------------------------------

@@ -16,14 +16,13 @@ import pytest
 
 from simulators.children import tail
 from tests.conftest import server
-from tests.effort import examples
+from tests.effort import DISK_FAULTS
 from tests.system import disk_faults
 from tests.system.chaos import Line, line
 from tests.system.chaos_oracle import count
 
 SIZE = "size=48m"
 FULL_S = 5.0
-POINTS = examples(1, 200)  # calls that fail, in each of the two processes
 
 
 @pytest.fixture
@@ -82,10 +81,10 @@ def test_a_full_disk_is_waited_out_by_gateway_and_collector(mosquitto: str, tmp_
 
 
 @pytest.mark.system
-@pytest.mark.timeout(120 + 15 * POINTS)
+@pytest.mark.timeout(120 + 15 * DISK_FAULTS)
 def test_whatever_call_to_the_disk_fails_nothing_is_lost(mosquitto: str, strace: str, tmp_path: Path) -> None:
-    counted, outcomes = disk_faults.run(tmp_path, POINTS)
+    counted, outcomes = disk_faults.run(tmp_path, DISK_FAULTS)
     assert (counted.lost, counted.duplicated, counted.unexplained_gaps) == (0, 0, 0), (counted, outcomes)
     assert counted.stored > 0
     for outcome in outcomes.values():
-        assert sum(outcome.reached.values()) == outcome.ended + outcome.stayed == POINTS
+        assert sum(outcome.reached.values()) == outcome.ended + outcome.stayed == DISK_FAULTS

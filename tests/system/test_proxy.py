@@ -13,7 +13,7 @@ import pytest
 from collector.intake import subscriber
 from gateway import connection
 from tests.collector.brokers import free_port, mosquitto_at
-from tests.effort import FULL, examples
+from tests.effort import PROXY_ROUNDS, PROXY_SIDES
 from tests.gateway.batches import broker, wait_until
 from tests.system.proxy import Fault, proxy
 from tests.system.short_line import line
@@ -31,7 +31,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.system
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("side", ["gateway", "collector"] if FULL else ["gateway"])
+@pytest.mark.parametrize("side", ["gateway", "collector"][:PROXY_SIDES])
 def test_everything_arrives_once_through_every_fault(mosquitto: str, tmp_path: Path, side: str) -> None:
     faults = [fault for fault in Fault if fault is not Fault.PASS]
     port = free_port()
@@ -41,7 +41,7 @@ def test_everything_arrives_once_through_every_fault(mosquitto: str, tmp_path: P
             found.collect()
             found.measure(20)
             found.all_arrived_once(20)
-            for fault in faults * examples(1, 4):
+            for fault in faults * PROXY_ROUNDS:
                 before = between.connections
                 between.fault = fault
                 found.measure(30)

@@ -10,20 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.effort import examples
+from tests.effort import KILLED_POINTS, RESTORE_S
 from tests.gateway.batches import wait_until
 from tests.system.chaos import line
 from tests.system.chaos_oracle import count
 
-POINTS = examples(20, 100)
-AFTER_S = examples(2, 60)  # that the line runs on after its backup; all of it is lost
 RECOVERY_S = 600  # the longest it may take until everything is there again
 
 
 @pytest.mark.system
-@pytest.mark.timeout(120 + 4 * AFTER_S)
+@pytest.mark.timeout(120 + 4 * RESTORE_S)
 def test_a_lost_collector_comes_back_from_its_backup_with_everything(mosquitto: str, tmp_path: Path) -> None:
-    with line(tmp_path, points=POINTS) as found:
+    with line(tmp_path, points=KILLED_POINTS) as found:
         collector = found.data / "collector"
         made = subprocess.run(
             [sys.executable, "-m", "api.cli", "backup", str(found.site), str(tmp_path / "backup")],
@@ -31,7 +29,7 @@ def test_a_lost_collector_comes_back_from_its_backup_with_everything(mosquitto: 
         )  # fmt: skip
         assert made.returncode == 0, made.stderr
         had = found.sealed()
-        time.sleep(AFTER_S)
+        time.sleep(RESTORE_S)
         child = found.running["collector"]
         child.ending = True
         child.process.kill()
