@@ -21,7 +21,8 @@ def examples(default: int, full: int | None = None) -> int:
 
 KILLS = examples(3, 100)  # kill -9 of gateway, broker, collector or store
 KILLED_POINTS = examples(20, 100)  # instruments meanwhile, each polled once a second
-DISK_FAULTS = examples(1, 200)  # calls that fail in each of gateway and collector
+DISK_FAULTS = 200  # calls that fail in each of gateway and collector; in full only
+KILLED_AT = 40  # calls at which each of them is killed; in full only
 RESTORE_S = examples(2, 60)  # that a line runs on after the backup it comes back from
 MISSED_BATCHES = examples(1500, 6000)  # while the collector is away
 MISSED_WAYS = examples(1, 2)  # without the gateway's window, and with it

@@ -1,12 +1,15 @@
 """Every call to the disk fails once: gateway and collector stop or wait, and nothing they promised is lost.
 
     python -m tests.system.disk_faults --points 200 --json F
+    python -m tests.system.disk_faults --kill --points 50
 
 A point is one life of a process in which one call fails: strace lets the N-th `pwrite64` (or another) of a thread
 end with EIO or ENOSPC, in a process that starts or in one that runs already; or a limit on the size of
 files makes the kernel write a part of what is asked and then refuse, which no injection can imitate. After each
 point the process is killed with what it has and starts into the next one. N grows until it is not reached any
-more. Gateway and collector go through their points at the same time; at the end `chaos_oracle` judges.
+more. With --kill the process is killed as it makes the call, before anything of it is done: between two steps of
+whatever it does at that time. Gateway and collector go through their points at the same time; at the end
+`chaos_oracle` judges.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,16 +39,21 @@ CALLS = (
 )  # fmt: skip
 SHORT = "short write"
 PHASES = ("runs", "starts")
+KILL = "SIGKILL"
+STEPS = ("pwrite64", "fdatasync", "sendto", "fsync", "ftruncate", "rename", "unlink")
+Kind = tuple[str, str, str]  # phase, call, error
+FAULTS: tuple[Kind, ...] = (*((phase, *call) for call in CALLS for phase in PHASES), ("runs", SHORT, "EFBIG"))
+KILLS: tuple[Kind, ...] = tuple((phase, call, KILL) for call in STEPS for phase in PHASES)
 REACHED_S = 4.0  # within which a call that is to fail is made, or is not made at all
 AFTER_S = 1.2  # in which the process ends, or gets over it
-READY_S = 20.0
+READY_S = 20.0  # within which it is at work, or has died of it
 OVER_S = 15.0  # in which a gateway that stays writes again
 STEP_BYTES = 1000  # by which limits differ: they fall on every place in a page
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One failing call. number: which one, from 1."""
+    """One call that fails, or is the last. phase: whether the process runs or starts. number: which one, from 1."""
 
     phase: str
     call: str
@@ -62,21 +70,21 @@ class Outcome:
     stayed: int = 0
 
 
-def points(limit: int) -> Iterator[tuple[Point, list[bool]]]:
-    """Points, lowest numbers first; whoever takes one says in the list whether it was reached.
+def points(limit: int, kinds: Sequence[Kind]) -> Iterator[tuple[Point, list[bool]]]:
+    """Points of some kinds, lowest numbers first; whoever takes one says in the list whether it was reached.
 
     A kind of which a number was not reached is not tried any further.
     """
-    kinds = [(phase, *call) for call in CALLS for phase in PHASES] + [("runs", SHORT, "EFBIG")]
+    left = list(kinds)
     number = reached = 0
-    while kinds:
+    while left:
         number += 1
-        for kind in list(kinds):
+        for kind in list(left):
             said: list[bool] = []
             yield Point(*kind, number), said
             reached += said[0]
             if not said[0]:
-                kinds.remove(kind)
+                left.remove(kind)
             if reached == limit:
                 return
 
@@ -88,9 +96,9 @@ class Torment:
         self.plant, self.name, self.outcome = plant, name, Outcome()
         self.log = plant.folder / f"{name}.strace"
 
-    def run(self, limit: int) -> None:
+    def run(self, limit: int, kinds: Sequence[Kind]) -> None:
         """Go through so many points that are reached, and leave the process running."""
-        for point, said in points(limit):
+        for point, said in points(limit, kinds):
             self.kill()
             self.log.unlink(missing_ok=True)
             reached = self.short(point) if point.call == SHORT else self.fail(point)
@@ -118,14 +126,15 @@ class Torment:
     def fail(self, point: Point) -> bool:
         """Let one call fail; whether it was made."""
         words = strace(self.log, point)
+        watcher = None
         if point.phase == "starts":
-            self.plant.revive(self.name, *words)
-            watcher = None
+            said = self.revive(*words)
+            _within(READY_S, lambda: self.injected(point) or said())
         else:
             self.ready()
             watcher = self.plant.children.exec(f"{self.name}-strace", [*words, "-p", str(self.child.process.pid)])
         self.child.ending = True
-        reached = _within(REACHED_S, lambda: self.log.exists() and "(INJECTED)" in self.log.read_text())
+        reached = _within(REACHED_S, lambda: self.injected(point))
         if reached:
             _within(AFTER_S, lambda: not self.child.running)
         if watcher:
@@ -133,6 +142,12 @@ class Torment:
             watcher.process.terminate()
             watcher.process.wait()
         return reached
+
+    def injected(self, point: Point) -> bool:
+        """Whether the call was made; who is killed at it leaves no line."""
+        if point.error == KILL:
+            return not self.child.running
+        return self.log.exists() and "(INJECTED)" in self.log.read_text()
 
     def gets_over_it(self) -> bool:
         """Whether a process that stays works on. What a gateway has in memory until then, no kill may take away."""
@@ -158,19 +173,24 @@ class Torment:
         return True
 
     def ready(self) -> None:
-        """Start it, and wait until it has said that it is at work."""
+        """Start it, and wait until it is at work."""
+        assert _within(READY_S, self.revive()), f"the {self.name} does not start"
+
+    def revive(self, *before: str) -> Callable[[], bool]:
+        """Start it; the answer tells whether it has said by now that it is at work. before: the words that run it."""
         log = self.plant.folder / "log" / f"{self.name}.log"
         size = log.stat().st_size
-        self.plant.revive(self.name)
+        self.plant.revive(self.name, *before)
         word = {"gateway": b"Connected to the broker", "collector": b"The broker is connected"}[self.name]
-        assert _within(READY_S, lambda: word in log.read_bytes()[size:]), log.read_text()[-2000:]
+        return lambda: word in log.read_bytes()[size:]
 
 
 def strace(log: Path, point: Point) -> list[str]:
     """The words that run a program one of whose calls fails; it stays the child, and strace is a bystander."""
     program = shutil.which("strace", path=PLACES)
     assert program, "strace is not installed: apt-get install strace"
-    inject = f"inject={point.call}:error={point.error}:when={point.number}"
+    what = "signal=KILL" if point.error == KILL else f"error={point.error}"
+    inject = f"inject={point.call}:{what}:when={point.number}"
     attached = [] if point.phase == "runs" else ["-D", "--seccomp-bpf"]
     return [program, *attached, "-f", "-qqq", "-o", str(log), "-e", f"trace={point.call}", "-e", inject]
 
@@ -183,13 +203,13 @@ def _within(time_s: float, condition: Callable[[], bool]) -> bool:
 
 
 def run(
-    folder: Path, limit: int, names: tuple[str, ...] = ("gateway", "collector")
+    folder: Path, limit: int, kinds: Sequence[Kind] = FAULTS, names: Sequence[str] = ("gateway", "collector")
 ) -> tuple[Count, dict[str, Outcome]]:
     """So many points of each process in an empty folder; the verdict, and what became of the points."""
     with line(folder, points=10, persistence="off") as plant:
         torments = [Torment(plant, name) for name in names]
         with ThreadPoolExecutor(len(torments)) as pool:
-            for done in [pool.submit(torment.run, limit) for torment in torments]:
+            for done in [pool.submit(torment.run, limit, kinds) for torment in torments]:
                 done.result()
         found = plant.finish()
         return count(found), {torment.name: torment.outcome for torment in torments}
@@ -199,6 +219,7 @@ def main() -> int:
     """Run what the command line says; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.system.disk_faults", description=__doc__.partition("\n")[0])
     parser.add_argument("--points", type=int, default=200, help="how many calls fail in each process")
+    parser.add_argument("--kill", action="store_true", help="kill the process at the call instead of failing it")
     parser.add_argument("--only", choices=("gateway", "collector"), help="one of the two")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the counts there")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave data and logs there")
@@ -207,7 +228,7 @@ def main() -> int:
         place = options.keep or Path(folder)
         place.mkdir(parents=True, exist_ok=True)
         names = (options.only,) if options.only else ("gateway", "collector")
-        counted, outcomes = run(place.resolve(), options.points, names)
+        counted, outcomes = run(place.resolve(), options.points, KILLS if options.kill else FAULTS, names)
     report = dataclasses.asdict(counted) | {name: dataclasses.asdict(outcome) for name, outcome in outcomes.items()}
     text = json.dumps(report, indent=2) + "\n"
     sys.stdout.write(text)
