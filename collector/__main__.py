@@ -33,6 +33,7 @@ from collector.proof.leaf_file import LeafFile, ProofError
 from collector.proof.notary import Notary
 from collector.proof.register_file import FILE as REGISTER
 from collector.proof.register_file import Watcher
+from collector.registrar import Registrar
 from collector.settings import parse_collector
 from collector.sodium import with_sodium
 from collector.store import StoreError
@@ -53,7 +54,10 @@ class CollectorError(Exception):
 
 
 class Collector:
-    """One collector, of all plants given. journal, store, verdicts: to read from, in any thread."""
+    """One collector, of all plants given. journal, store, verdicts: to read from, in any thread.
+
+    registrar: takes marks in.
+    """
 
     def __init__(self, sites: Sequence[Site], *, demo: bool = False) -> None:
         """Open everything; raises FaultyFiles for settings, CollectorError for what the machine refuses.
@@ -117,6 +121,13 @@ class Collector:
             key=key,
             gateways=list(self._settings.trusted),
             space=self.journal.space,
+        )
+        self.registrar = Registrar(
+            journal=self.journal,
+            book=self.verdicts,
+            authors=self._settings.authors,
+            points={(site.plant.id, point.id) for site in sites for point in site.points},
+            file=self.recorder.file,
         )
         self._keys = _key_problems(sites, self.public_key)
         if not self._demo:

@@ -70,6 +70,10 @@ def _export(
     order = Order(
         plants=[site.plant.id for site in sites],
         gateways={id: (g.plant, public_hex(g.key) if g.key else "") for id, g in settings.trusted.items()},
+        authors={
+            site.plant.id: {a.id: a.public_key for (plant, _), a in settings.authors.items() if plant == site.plant.id}
+            for site in sites
+        },
         from_ns=span[0],
         to_ns=span[1],
     )

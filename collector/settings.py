@@ -12,6 +12,7 @@ from pathlib import PurePath
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from collector.authors import Authors, parse_authors
 from collector.intake.gate import Trusted
 from gateway.document import Fault, Table
 from gateway.settings import Site
@@ -26,11 +27,13 @@ class CollectorSettings:
 
     folder: where key, journal, store and verdicts lie. store_path: the DuckDB file.
     trusted: gateway id -> plant and key; a gateway whose key is not known yet has None.
+    authors: who may mark measurements, by plant and id.
     """
 
     folder: str
     store_path: str
     trusted: Mapping[str, Trusted]
+    authors: Authors
 
 
 def parse_collector(sites: Sequence[Site]) -> tuple[CollectorSettings | None, list[Fault]]:
@@ -45,10 +48,12 @@ def parse_collector(sites: Sequence[Site]) -> tuple[CollectorSettings | None, li
             document = next(site.document for site in sites if site.document.file == file)
             faults.append(document.fault("store.path", f"{path!r} differs from the other site files", hint))
     trusted = _trusted(sites, faults)
+    authors, wrong = parse_authors(sites)
+    faults += wrong
     if faults:
         return None, faults
     store_path = next(iter(stores.values()), str(PurePath(folder) / _FILE))
-    return CollectorSettings(folder=folder, store_path=store_path, trusted=trusted), []
+    return CollectorSettings(folder=folder, store_path=store_path, trusted=trusted, authors=authors), []
 
 
 def _store(site: Site, faults: list[Fault]) -> str | None:

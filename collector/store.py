@@ -21,7 +21,8 @@ class EntryKind(StrEnum):
     """What a journal entry holds.
 
     quarantine: bytes that are not, or not yet, believed. conflict: a batch under a number that another one has.
-    event: what the collector noticed (`collector.intake.events`).
+    event: what the collector noticed (`collector.intake.events`). mark: what a person says of measurements
+    (`collector.marks`).
     """
 
     BATCH = "batch"
@@ -29,6 +30,7 @@ class EntryKind(StrEnum):
     QUARANTINE = "quarantine"
     CONFLICT = "conflict"
     EVENT = "event"
+    MARK = "mark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Entry:
     position: contiguous from 1 over all segments; the cursor of all followers.
     received_ns: the collector's clock when the bytes arrived, never falling from row to row. [ns since 1970 UTC]
     gateway, epoch, seq, payload: of a batch, as received (signature included); "", b"", 0, b"" for a tick. An event
-    names gateway and epoch where it is of one, and has number 0.
+    names gateway and epoch where it is of one, and has number 0; a mark has its payload alone.
     first_ns, last_ns: earliest and latest measurement inside; 0 where there is none. [ns since 1970 UTC]
     """
 

@@ -3,7 +3,7 @@
     payload = version (1 byte) | Ed25519 signature (64 bytes) | body
 
 The signature covers a word for the direction, the version and the body, so that a batch can never
-be replayed as an acknowledgement. Payloads of a stream form a chain: each header carries the
+be replayed as an acknowledgement or a mark. Payloads of a stream form a chain: each header carries the
 SHA-256 of the payload before (`Chain`), so a payload taken out or changed shows even to someone
 who holds the key. A payload is sealed once, before it is stored, and travels as it is for ever.
 Source: RFC 8032 (Ed25519), FIPS 180-4 (SHA-256), docs/reference/wire.md.
@@ -23,6 +23,7 @@ from gateway.wire import NO_HASH
 SIGNATURE_BYTES = 64
 _BATCH = b"em/batch"
 _ACK = b"em/ack"
+_MARK = b"em/mark"
 
 
 class Signer(Protocol):
@@ -68,6 +69,16 @@ def seal_ack(rest: bytes, key: Signer) -> bytes:
 def verify_ack(payload: bytes, key: Verifier) -> bytes:
     """The bytes of an acknowledgement; raises SealError when the collector did not seal it."""
     return _verify(_ACK, payload, key)
+
+
+def seal_mark(body: bytes, key: Ed25519PrivateKey) -> bytes:
+    """The payload of an operator's mark (`collector.marks`)."""
+    return _seal(_MARK, body, key)
+
+
+def verify_mark(payload: bytes, key: Ed25519PublicKey) -> bytes:
+    """The body of a mark; raises SealError when the author did not seal it."""
+    return _verify(_MARK, payload, key)
 
 
 def digest(payload: bytes) -> bytes:

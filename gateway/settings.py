@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from gateway.document import REQUIRED, Document, Fault, Table, parse_document
 from gateway.retention import Limits, read_limits
 
-OTHERS = ("store", "api", "alerts", "recipient", "channel")
+OTHERS = ("store", "api", "alerts", "recipient", "channel", "author")
 KINDS = ("noise", "stack", "water")
 PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
 KEY_HINT = "64 hex digits, as `emitwatch run` prints them when it makes the key"

@@ -15,7 +15,7 @@ Source: protocol 2.4.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from collector.intake import events
@@ -71,6 +71,7 @@ class Desk:
         self.sorter = Sorter(self._inbox, ledger, gateways)
         self.sorter.remember(ledger.events(0, _ALL))
         self._group: list[Entry] = []
+        self._filed: list[tuple[int, Callable[[int], None]]] = []
         self._timekeeper, self._tick_ns = Timekeeper(), 0
         self._acks = ledger.starts << _ACKS_BITS
 
@@ -90,10 +91,17 @@ class Desk:
         self._group += added
         return added
 
+    def file(self, entry: Entry, filed: Callable[[int], None]) -> None:
+        """Add an entry that came by another way than the broker. filed: gets its position when it is committed."""
+        self._filed.append((len(self._group), filed))
+        self._group.append(entry)
+
     def commit(self, now_ns: int) -> None:
         """Put the group into the ledger; raises what the ledger raises, and then the group waits as it is."""
-        self._ledger.append(self._group, self._inbox.proposed())
-        self._group = []
+        last = self._ledger.append(self._group, self._inbox.proposed())
+        for place, filed in self._filed:
+            filed(last - len(self._group) + 1 + place)
+        self._group, self._filed = [], []
         self._inbox.committed(now_ns)
         if self.stalled:
             self.stalled = False

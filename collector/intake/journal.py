@@ -195,11 +195,27 @@ class Journal:
 
     def events(self, after: int, limit: int) -> list[Entry]:
         """Up to `limit` events with position > after, ordered by position."""
-        sql = f"SELECT {_FIELDS} FROM entry WHERE kind = 'event' AND position > ? ORDER BY position LIMIT ?"  # noqa: S608
+        return self._of_kind(EntryKind.EVENT, after, limit)
+
+    def marks(self, after: int, limit: int) -> list[Entry]:
+        """Up to `limit` marks with position > after, ordered by position."""
+        return self._of_kind(EntryKind.MARK, after, limit)
+
+    def _of_kind(self, kind: EntryKind, after: int, limit: int) -> list[Entry]:
+        # The kind is written into the statement, for SQLite to see that an index of that kind alone will do.
+        sql = f"SELECT {_FIELDS} FROM entry WHERE kind = '{kind}' AND position > ? ORDER BY position LIMIT ?"  # noqa: S608
         found: list[Entry] = []
         for segment in list(self._segments):
             found += map(_entry, segment.query(sql, (after, limit - len(found))))
         return found
+
+    def hashes_within(self, from_ns: int, to_ns: int, upto: int) -> list[tuple[int, Stream, bytes]]:
+        """Position, stream and payload's SHA-256 of every batch that `overlapping` gives, in its order."""
+        wanted = {"from": from_ns, "to": to_ns, "upto": upto}
+        sql = _OVERLAPPING.replace(_FIELDS, "position, gateway, epoch, hash")
+        segments = [segment for segment in self._segments if segment.first <= upto]
+        rows = [row for segment in segments for row in segment.query(sql, wanted)]
+        return [(position, (gateway, epoch), hash) for position, gateway, epoch, hash in rows]
 
     def payloads(self, stream: Stream, seq: int) -> list[bytes]:
         """Everything received under a number of a stream, as received."""

@@ -18,6 +18,7 @@ _ENTRIES = (
     "SELECT position, received_ns, kind, gateway, epoch, seq, payload, first_ns, last_ns FROM entry "
     "WHERE position > ? ORDER BY position LIMIT ?"
 )
+_MARKS = _ENTRIES.replace("WHERE", "WHERE kind = 'mark' AND")
 _SPAN = (
     "SELECT min(position), max(position) FROM entry WHERE kind = 'batch' AND first_ns < ? AND last_ns >= ? "
     "AND last_ns != 0"
@@ -35,10 +36,17 @@ class JournalFiles:
 
     def read(self, after: int, limit: int) -> list[Entry]:
         """Up to `limit` entries with position > after, ordered by position."""
+        return self._read(_ENTRIES, after, limit)
+
+    def marks(self, after: int, limit: int) -> list[Entry]:
+        """Up to `limit` marks with position > after, ordered by position."""
+        return self._read(_MARKS, after, limit)
+
+    def _read(self, sql: str, after: int, limit: int) -> list[Entry]:
         found: list[Entry] = []
         for file in self._files:
             if len(found) < limit:
-                rows = _query(file, _ENTRIES, after, limit - len(found))
+                rows = _query(file, sql, after, limit - len(found))
                 found += [Entry(row[0], row[1], _kind(row[2]), *row[3:]) for row in rows]
         return found
 

@@ -18,7 +18,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Protocol, TypeAlias
 
@@ -60,7 +61,15 @@ class Signal(Enum):
     STOP = "stop"
 
 
-Deliveries: TypeAlias = "queue.Queue[Delivery | Signal]"
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """An entry that is not of a gateway. done: gets its position when it is on the disk."""
+
+    entry: Entry
+    done: Future[int] = field(default_factory=Future)
+
+
+Deliveries: TypeAlias = "queue.Queue[Delivery | Filing | Signal]"
 
 
 class Link(Protocol):
@@ -110,6 +119,15 @@ class Recorder:
         """Begin to take deliveries."""
         self._thread.start()
 
+    def file(self, entry: Entry) -> Future[int]:
+        """Have an entry journalled that came by another way than the broker; its receive time is when that is done.
+
+        The result is its position; a recorder that ended never gives one. Raises queue.Full.
+        """
+        filing = Filing(entry)
+        self._deliveries.put_nowait(filing)
+        return filing.done
+
     def stop(self, timeout_s: float = 5.0) -> None:
         """Commit and acknowledge what waits, then end."""
         self._stop.set()
@@ -152,6 +170,8 @@ class Recorder:
             if isinstance(item, Delivery):
                 group.append(item)
                 _tell(self._desk.take(item.examined, time.monotonic_ns()))
+            elif isinstance(item, Filing):
+                self._desk.file(replace(item.entry, received_ns=time.time_ns()), item.done.set_result)
             elif item is Signal.CONNECTED:
                 self._desk.hurry_all()
             if time.monotonic_ns() >= closes_ns:

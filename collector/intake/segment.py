@@ -45,7 +45,9 @@ CREATE TABLE stream (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
 """
-_EVENT_INDEX = "CREATE INDEX IF NOT EXISTS entry_event ON entry (position) WHERE kind = 'event';"
+_KIND_INDEXES = "\n".join(
+    f"CREATE INDEX IF NOT EXISTS entry_{kind} ON entry (position) WHERE kind = '{kind}';" for kind in ("event", "mark")
+)
 
 
 class JournalError(Exception):
@@ -71,7 +73,7 @@ class Segment:
             self._reader.execute("PRAGMA query_only = ON")
             self.made = bool(self._writer.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
             if self.made:
-                self._writer.execute(_EVENT_INDEX)
+                self._writer.executescript(_KIND_INDEXES)
         self.first = int(self.meta()["first"]) if self.made else 0
 
     def make(self, first: int, meta: Mapping[str, Any], streams: Mapping[Stream, Ranges]) -> None:
@@ -79,7 +81,7 @@ class Segment:
 
         first: its first position. streams: the one used last stands last.
         """
-        with self.transaction(_SCHEMA + _EVENT_INDEX) as connection:
+        with self.transaction(_SCHEMA + _KIND_INDEXES) as connection:
             put_meta(connection, {**meta, "first": first})
             for used, (stream, ranges) in enumerate(streams.items(), -len(streams)):
                 put_streams(connection, {stream: ranges}, used)

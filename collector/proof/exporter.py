@@ -16,12 +16,13 @@ The files and their columns: docs/reference/export.md.
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import json
 import zipfile
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from collector.proof import verifier
 from collector.proof.checkpoint import Checkpoint, CheckpointError, open_note, origin, sign
 from collector.proof.leaf_file import Kept, ProofError
-from collector.proof.leaves import Planter
+from collector.proof.leaves import Planter, plant_of_mark
 from collector.proof.tree import Tree
 from collector.store import Entry, EntryKind
 from gateway import seal, wire
@@ -50,6 +51,9 @@ class Readable(Protocol):
     def read(self, after: int, limit: int) -> list[Entry]:
         """Up to `limit` entries with position > after, ordered by position."""
 
+    def marks(self, after: int, limit: int) -> list[Entry]:
+        """Up to `limit` marks with position > after, ordered by position."""
+
     def span(self, from_ns: int, to_ns: int) -> tuple[int, int] | None:
         """Positions of the first and the last batch with a measurement in [from_ns, to_ns)."""
 
@@ -58,11 +62,12 @@ class Readable(Protocol):
 class Order:
     """What is wanted: measurements of some plants in [from_ns, to_ns); None = without bound.
 
-    gateways: id -> plant and public key in hex, "" where it is not known.
+    gateways: id -> plant and public key in hex, "" where it is not known. authors: by plant, id -> public key in hex.
     """
 
     plants: Sequence[str]
     gateways: Mapping[str, tuple[str, str]]
+    authors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     from_ns: int | None = None
     to_ns: int | None = None
 
@@ -113,7 +118,7 @@ def grow(journal: Readable, kept: Kept) -> Grove:
     for plant, leaves in kept.leaves.items():
         for position, hash in leaves:
             grove.add(plant, position, hash)
-    for entry in entries(journal, kept.position, END_NS):
+    for entry in entries(journal.read, kept.position, END_NS):
         for leaf in planter.leaves([entry]):
             grove.add(leaf.plant, leaf.position, leaf.hash)
         grove.end = entry.position, entry.received_ns
@@ -123,9 +128,9 @@ def grow(journal: Readable, kept: Kept) -> Grove:
     return grove
 
 
-def entries(journal: Readable, after: int, upto: int) -> Iterator[Entry]:
-    """All entries with after < position <= upto."""
-    while found := journal.read(after, READ):
+def entries(read: Callable[[int, int], list[Entry]], after: int, upto: int) -> Iterator[Entry]:
+    """All entries that `read` gives with after < position <= upto."""
+    while found := read(after, READ):
         for entry in found:
             if entry.position > upto:
                 return
@@ -147,14 +152,19 @@ class _Writing:
         """Everything but the manifest."""
         span = (1, END_NS) if self.order.whole else journal.span(self.from_ns, self.to_ns) or (1, 0)
         gateways = {id: {"plant": plant, "keys": [hex]} for id, (plant, hex) in self.order.gateways.items() if hex}
-        self._text("keys.json", _json({"collector": public_hex(self.key), "gateways": gateways}))
+        self._text("keys.json", _json({
+            "collector": public_hex(self.key), "gateways": gateways,
+            "authors": {plant: self.order.authors.get(plant, {}) for plant in self.order.plants},
+        }))  # fmt: skip
         with ExitStack() as stack:
             parts = {plant: self._part(plant, span, stack) for plant in self.order.plants}
-            for entry in entries(journal, span[0] - 1, span[1]):
+            for entry in entries(journal.read, span[0] - 1, span[1]):
                 plant, leaf = self._whose(entry)
                 if plant in parts:
                     parts[plant].add(entry, leaf)
+        marks = list(entries(journal.marks, 0, self.grove.end[0]))
         for plant in self.order.plants:
+            self._marks(plant, marks)
             self._checkpoints(plant)
 
     def _whose(self, entry: Entry) -> tuple[str, int | None]:
@@ -177,6 +187,19 @@ class _Writing:
         tables = [stack.enter_context(self._open(f"plants/{plant}/{name}")) for name in names]
         path = self._path(f"plants/{plant}/batches.bin")
         return _Part(tree, tables, stack.enter_context(path.open("wb")), (self.from_ns, self.to_ns))
+
+    def _marks(self, plant: str, marks: Sequence[Entry]) -> None:
+        """All marks of a plant, whatever span is wanted: what is said of it may be said at any time later."""
+        tree = self.grove.trees[plant]
+        with self._open(f"plants/{plant}/marks.csv") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(verifier.MARKS)
+            for entry in marks:
+                whose, leaf = self.grove.places.get(entry.position, (plant_of_mark(entry.payload), None))
+                if whose == plant:
+                    proof = "" if leaf is None else _hex(tree.inclusion(leaf, tree.size))
+                    text = base64.b64encode(entry.payload).decode()
+                    table.writerow(("" if leaf is None else leaf, entry.position, entry.received_ns, text, proof))
 
     def _checkpoints(self, plant: str) -> None:
         """The checkpoint of now, those before it, and that the tree begins with each of them."""

@@ -1,6 +1,6 @@
 """Leaves of the plants' trees, made from journal entries. Pure.
 
-A plant's tree has one leaf for each batch of the plant, in the order of the journal. What is in
+A plant's tree has one leaf for each batch and each mark of the plant, in the order of the journal. What is in
 quarantine is in no tree: the collector did not believe it.
 """
 
@@ -21,7 +21,7 @@ _MAX_STREAMS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A leaf on its way into a tree. position: of its batch in the journal. hash: of the leaf."""
+    """A leaf on its way into a tree. position: of its entry in the journal. hash: of the leaf."""
 
     plant: str
     position: int
@@ -41,10 +41,12 @@ class Planter:
     _plants: dict[tuple[str, bytes], str] = field(default_factory=dict)
 
     def leaves(self, entries: Iterable[Entry]) -> Iterator[Leaf]:
-        """The leaves of some entries; a batch that cannot be read, and never could, has the plant ""."""
+        """The leaves of some entries; a batch or mark that cannot be read, and never could, has the plant ""."""
         for entry in entries:
             if entry.kind is EntryKind.BATCH:
                 yield Leaf(self._plant(entry), entry.position, entry_leaf(entry))
+            elif entry.kind is EntryKind.MARK:
+                yield Leaf(plant_of_mark(entry.payload), entry.position, entry_leaf(entry))
 
     def _plant(self, entry: Entry) -> str:
         stream = (entry.gateway, entry.epoch)
@@ -59,7 +61,7 @@ class Planter:
 
 
 def entry_leaf(entry: Entry) -> bytes:
-    """The leaf hash of a batch of the journal."""
+    """The leaf hash of an entry of the journal."""
     return leaf_hash(leaf_data(entry.position, entry.received_ns, seal.digest(entry.payload)))
 
 
@@ -69,4 +71,12 @@ def plant_of(payload: bytes) -> str:
         packed = zlib.decompressobj().decompress(payload[1 + seal.SIGNATURE_BYTES :], wire.MAX_INFLATED)
         return msgspec.msgpack.decode(packed, type=_Plant).plant
     except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+def plant_of_mark(payload: bytes) -> str:
+    """The plant that a mark names, "" where it cannot be read."""
+    try:
+        return msgspec.json.decode(payload[1 + seal.SIGNATURE_BYTES :], type=_Plant).plant
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""

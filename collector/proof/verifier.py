@@ -9,6 +9,7 @@ writer but the form of a CSV row. What it checks, in this order (docs/reference/
 - the collector's signature of the manifest, and every file against the manifest;
 - checkpoints: signature, and that each tree begins with the one before it, the witness's included;
 - each batch: gateway's signature, place and receive time in the tree, sequence, chain of hashes;
+- each mark: author's signature, place in the tree, its time, the mark before it, what it speaks of;
 - each row of the CSV against the batches, so that both say the same in the same order.
 
 Exit code 0 = valid, 1 = broken (or not provable), 2 = there is no such file.
@@ -41,13 +42,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 FORMAT = "emitwatch-export/1"
 COLUMNS = ("time", "point", "sensor", "parameter", "unit", "value", "status", "gateway", "epoch", "seq", "index")
 INDEX = ("leaf", "position", "received_ns", "kind", "gateway", "epoch", "seq", "sha256", "offset", "bytes")
+MARKS = ("leaf", "position", "received_ns", "payload", "hashes")
 PLANT_FILES = ("batches.csv", "batches.bin", "proofs.csv", "measurements.csv", "checkpoint.txt", "checkpoints.txt",
-               "consistency.csv")  # fmt: skip
+               "consistency.csv", "marks.csv")  # fmt: skip
 STATUS = ("ok", "maintenance", "calibration", "fault", "out_of_range", "stopped", "manual", "no_comm", "stale",
           "unsynced")  # fmt: skip
 _NOTE = re.compile(r"((?:[^\n]+\n)+)\n((?:— [^\n]+\n)+)")
 _WINDOW, _MOST, _SHOWN = 20_000, 1000, 20
 _INFLATED = 1 << 20
+_TOLERANCE_NS = 600 * 10**9  # between a mark's own time and its receipt
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, csv.Error, struct.error, KeyError,
                ValueError, TypeError, IndexError, AttributeError, RecursionError, RuntimeError)  # fmt: skip
 Row: TypeAlias = Sequence[str]
@@ -248,7 +251,9 @@ class Plant:
     def __init__(
         self, bundle: zipfile.ZipFile, id: str, about: dict[str, Any], *, broken: Report, note: Report,
         keys: dict[str, list[bytes]], collector: bytes,
+        authors: dict[str, str],
     ) -> None:  # fmt: skip
+        self.authors, self.marked, self.told = authors, list[tuple[str, dict[str, Any], Any]](), list[str]()
         self.id, self.about, self.broken, self.note, self.keys = id, about, broken, note, keys
         self.bundle, self.collector, self.origin = bundle, collector, f"emitwatch/{collector.hex()[:16]}/{id}"
         self.size, self.root, self.measurements, self.batches, self.witnessed = 0, b"", 0, 0, False
@@ -270,6 +275,7 @@ class Plant:
         """Everything about the plant."""
         parts: dict[str, Callable[[], None]] = {
             "checkpoint.txt": lambda: self.checkpoints(witness),
+            "marks.csv": self.marks,
             "batches.csv": self.rows,
         }
         for file, part in parts.items():
@@ -316,6 +322,10 @@ class Plant:
                 self.broken(self.name("batches.csv"), f"missing: the batch of leaf {leaf}")
         for stream in sorted(self.streams):
             self.chain(*stream, self.streams[stream])
+        for place, mark, sha in self.marked:
+            inside = low <= mark["from_ns"] and mark["to_ns"] <= high
+            if mark["kind"] != "revocation" and inside and sha.hexdigest() != mark["old"]["sha256"]:
+                self.broken(place, "what it speaks of is not what the export holds")
         for what, row in odd:
             if tuple(row[-4:-1]) not in self.bad:
                 self.broken(self.name("measurements.csv"), f"row {what}: {','.join(row)}")
@@ -336,6 +346,7 @@ class Plant:
                 body = self.batch(row, payload, known.pop(row["leaf"], ""), after)
                 after = max(after[0], int(row["leaf"] or -1)), int(row["position"]), int(row["received_ns"])
                 if body and row["kind"] == "batch":
+                    self.spoken_of(int(row["position"]), _sha(payload), body)
                     self.measurements, self.batches = self.measurements + body["n"], self.batches + 1
                     yield body
 
@@ -386,11 +397,48 @@ class Plant:
         self.seen[leaf] = None
         if leaf < after[0]:
             return "reordered: it stands after a later one"
+        return self.leaf(row, leaf, sha, proof)
+
+    def leaf(self, row: dict[str, str], leaf: int, sha: bytes, proof: str) -> str:
+        """What is wrong with an entry's leaf."""
         data = int(row["position"]).to_bytes(8, "big") + int(row["received_ns"]).to_bytes(8, "big") + sha
         path = [bytes.fromhex(word) for word in proof.split()]
         if not included(_sha(b"\x00", data), leaf, self.size, path, self.root):
             return "not what the tree has there: back-dated, exchanged, or its proof altered"
         return ""
+
+    def marks(self) -> None:
+        """Each mark: who signed it, when, where it stands in the tree, and the mark before it."""
+        last, prev = (-1, 0, 0), ""
+        for line in islice(self.table("marks.csv"), 1, None):
+            row = dict(zip(MARKS, line, strict=True))
+            payload, here = base64.b64decode(row["payload"]), (int(row["leaf"] or -1), *map(int, line[1:3]))
+            mark, sha = json.loads(payload[65:]), _sha(payload)
+            place = f"{self.name('marks.csv')}: mark {row['position']} of author {mark['author']}"
+            key, fault = (
+                bytes.fromhex(self.authors.get(mark["author"], "")),
+                self.leaf(row, here[0], sha, row["hashes"]),
+            )
+            if not signed(key, payload[1:65], b"em/mark" + payload[:1] + payload[65:]) or mark["plant"] != self.id:
+                fault = "altered or added: its author's key has not signed it"
+            elif abs(mark["made_ns"] - here[2]) > _TOLERANCE_NS:
+                fault = f"back-dated: it says it was made at {instant(mark['made_ns'])}"
+            if fault or mark.get("prev", "") != prev or any(a < b for a, b in zip(here, last, strict=True)):
+                self.broken(place, fault or "reordered, or one before it is missing or altered: the chain is broken")
+            self.seen[here[0]], last, prev = None, here, sha.hex()
+            self.marked.append((place, mark, hashlib.sha256()))
+            what, whom = mark["kind"], f" mark {mark['revokes']['position']}" if "revokes" in mark else ""
+            self.told.append(f"mark {row['position']}, {instant(here[2])}, {mark['author']} ({mark['role']}): {what}{whom}, "
+                             f"{mark['point']}, {instant(mark['from_ns'])} to {instant(mark['to_ns'])}: {mark['reason']!r}")  # fmt: skip
+
+    def spoken_of(self, position: int, sha: bytes, body: dict[str, Any]) -> None:
+        """Note a batch for the marks that speak of it."""
+        if self.marked and body["n"]:
+            times = struct.unpack(f"<{body['n']}q", body["time"])
+            first, last = body["first_ns"] + min(times), body["first_ns"] + max(times)
+            for _, mark, about in self.marked:
+                if position <= mark["old"]["position"] and first < mark["to_ns"] and last >= mark["from_ns"]:
+                    about.update(sha)
 
     def chain(self, gateway: str, epoch: str, batches: dict[int, dict[str, Any]]) -> None:
         """Sequence and hashes of one stream."""
@@ -452,11 +500,12 @@ class Bundle:
         for id, about in manifest["plants"].items():
             known = {g: [bytes.fromhex(k) for k in v["keys"]] for g, v in keys["gateways"].items() if v["plant"] == id}
             plant = Plant(self.bundle, id, about, broken=self.fault, note=lambda p, w: self.notes.append(f"{p}: {w}"),
-                          keys=known, collector=collector)  # fmt: skip
+                          keys=known, collector=collector, authors=keys["authors"][id])  # fmt: skip
             plant.check(self.witness)
             witnessed |= plant.witnessed
             self.summary.append(f"plant {id}: {plant.measurements} measurements in {plant.batches} batches, "
                                 f"of a tree of {plant.size} with root {plant.root.hex()}")  # fmt: skip
+            self.summary += plant.told
         if self.witness and not witnessed:
             self.fault("witness", "holds no checkpoint of a plant of this export, made by this collector")
         said = "the key given" if self.key else "is it the key you know? --key checks it"

@@ -37,6 +37,8 @@ FUTURE_NS = 24 * HOUR_NS  # a clock that is further ahead is wrong; its values w
 WINDOWS_MAX = 20_000  # due at one tick; the rest waits for the next, so that memory has a bound
 # Kinds that are derived while the line runs; longer ones need more data than is kept at hand.
 ONLINE = ("1m", "5m", "10m", "15m", "30m", "1h", "24h", "day", "night", "calendar_night")
+MARKED_NS = 24 * HOUR_NS  # of what marks speak of, taken up at a tick; the rest at the next ones: memory has a bound
+_MARKED = "mark:"  # stands for a stream of its own, which nobody waits for
 _APART_NS = 48 * HOUR_NS  # instants further apart are laid out separately: a wild clock must not cost years of windows
 
 PointKey = tuple[str, str]  # plant, point
@@ -131,6 +133,7 @@ class Agenda:
         self._touched: dict[str, list[Int64]] = {}  # since the last tick: point number and minute, by stream
         # Minutes marked at the last tick and dirty ever since: marking them again would change nothing.
         self._marked: dict[PointKey, dict[str, Int64]] = {}
+        self._spans: list[tuple[PointKey, int, int]] = []  # of marks, not dirtied yet
         if dumped:
             self._load(dumped)
 
@@ -152,8 +155,14 @@ class Agenda:
             passed = int(last[number]) + self._intervals.get((series.plant, series.sensor), 0)
             progress[series] = _Progress(passed, received_ns)
 
+    def mark(self, point: PointKey, from_ns: int, to_ns: int) -> None:
+        """Somebody said something of a point in [from_ns, to_ns): its windows are dirty, a day's worth a tick."""
+        if point in self._numbers and from_ns < to_ns:
+            self._spans.append((point, from_ns, to_ns))
+
     def tick(self, now_ns: int) -> list[Task]:
         """What is due by the journal's time; it is off the agenda then. In the order of points, then of time."""
+        self._touch_marked()
         self._mark()
         limits = self._limits(now_ns)
         tasks: list[Task] = []
@@ -195,6 +204,18 @@ class Agenda:
                 self._tables.clear()
             known = self._tables[id(series)] = (series, numbers)
         return known[1]
+
+    def _touch_marked(self) -> None:
+        """Take up the next day of what marks speak of."""
+        left = MARKED_NS
+        while self._spans and left:
+            point, from_ns, to_ns = self._spans.pop(0)
+            end_ns = min(to_ns, from_ns + left)
+            if end_ns < to_ns:
+                self._spans.insert(0, (point, end_ns, to_ns))
+            left -= end_ns - from_ns
+            minutes = np.arange(from_ns // MINUTE_NS, (end_ns - 1) // MINUTE_NS + 1)
+            self._touched.setdefault(_MARKED, []).append((self._numbers[point] << _MINUTE_BITS) | minutes)
 
     def _mark(self) -> None:
         """Make the windows dirty that batches have touched since the last tick."""
@@ -271,6 +292,7 @@ class Agenda:
                 for ((plant, point), kind), dirty in sorted(self._dirty.items(), key=lambda item: item[0])
                 for stream, (starts, ends) in sorted(dirty.spans.items())
             ],
+            "marked": [[*point, from_ns, to_ns] for point, from_ns, to_ns in self._spans],
         }
         return zlib.compress(msgspec.msgpack.encode(tree), 1)
 
@@ -279,6 +301,8 @@ class Agenda:
         tree: dict[str, Any] = msgspec.msgpack.decode(zlib.decompress(dumped))
         for stream, series, passed_ns, received_ns in tree["progress"]:
             self._progress.setdefault(stream, {})[Series(*series)] = _Progress(passed_ns, received_ns)
+        for plant, point, from_ns, to_ns in tree.get("marked", ()):
+            self.mark((plant, point), from_ns, to_ns)
         for plant, point, kind, stream, starts, ends in tree["dirty"]:
             key = (plant, point)
             if kind in self._kinds.get(key, ()):

@@ -20,7 +20,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from collector.marks import Filed
 from collector.verdicts import book_rows
-from collector.verdicts.book_rows import SCHEMA, SCHEMA_VERSION
+from collector.verdicts.book_rows import MARKS_SCHEMA, SCHEMA, SCHEMA_VERSION
 from collector.verdicts.records import Average, Exceedance
 from gateway.measurement import Float64, Int64
 
@@ -99,17 +100,20 @@ class Book:
         derived_ns: int,
         state: bytes,
         position: int,
+        marks: Sequence[Filed] = (),
     ) -> None:
-        """Add what one tick derived, and move state and cursor: all or nothing."""
+        """Add what one tick derived and the marks taken since the last, and move state and cursor: all or nothing."""
         with self._writing, self._writer:
             self._writer.execute("BEGIN IMMEDIATE")
             self._writer.executemany(
-                _insert("average", book_rows.AVERAGE), (book_rows.average_values(a, derived_ns) for a in averages)
+                _insert("average", (*book_rows.AVERAGE, "derived_ns")),
+                (book_rows.average_values(a, derived_ns) for a in averages),
             )
             self._writer.executemany(
-                _insert("exceedance", book_rows.EXCEEDANCE),
+                _insert("exceedance", (*book_rows.EXCEEDANCE, "derived_ns")),
                 (book_rows.exceedance_values(e, derived_ns) for e in exceedances),
             )
+            self._writer.executemany(_insert("mark", book_rows.MARK), map(book_rows.mark_values, marks))
             self._writer.execute("INSERT OR REPLACE INTO state VALUES (1, ?, ?)", (position, state))
         if averages or exceedances:
             with self._news:
@@ -202,6 +206,19 @@ class Book:
         found = self.exceedances(after_id=id - 1, limit=1)
         return found[0] if found and found[0].id == id else None
 
+    def marks(
+        self, *, plant: str = "", point: str = "", from_ns: int = 0, to_ns: int = END_NS, after: int = 0,
+        limit: int = END_NS,
+    ) -> list[Filed]:  # fmt: skip
+        """Marks that speak of a moment in [from_ns, to_ns), with position > after, in the order of the journal.
+
+        A revocation speaks of the span of what it takes back, so one is found with the other.
+        """
+        names = {column: value for column, value in (("plant", plant), ("point", point)) if value}
+        where = " AND ".join([*(f"{column} = ?" for column in names), "from_ns < ? AND to_ns > ? AND position > ?"])
+        sql = f"SELECT {', '.join(book_rows.MARK)} FROM mark WHERE {where} ORDER BY position LIMIT ?"  # noqa: S608
+        return [book_rows.mark(row) for row in self._rows(sql, *names.values(), to_ns, from_ns, after, limit)]
+
     def latest_id(self) -> int:
         """The id of the last exceedance; 0 where there is none."""
         return int(self._rows("SELECT coalesce(max(id), 0) FROM exceedance")[0][0])
@@ -245,6 +262,8 @@ class Book:
             version = writer.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
                 writer.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+            if version in (0, SCHEMA_VERSION):
+                writer.executescript(MARKS_SCHEMA)
         except sqlite3.DatabaseError as error:
             hint = "move it away and run `emitwatch rebuild` to derive it again from the journal"
             raise BookError(f"{self._path} cannot be used: {error}; {hint}") from error
@@ -301,6 +320,5 @@ def _where(names: dict[str, str], from_ns: int, to_ns: int, after_id: int) -> tu
     return " AND ".join([*parts, "id > ?"]), [*values, after_id]
 
 
-def _insert(table: str, columns: Iterable[str]) -> str:
-    names = [*columns, "derived_ns"]
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+def _insert(table: str, columns: Sequence[str]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from collector.marks import Filed, decode
 from collector.verdicts.records import Average, Change, Exceedance, Standing
 
 SCHEMA_VERSION = 1
@@ -24,6 +25,8 @@ EXCEEDANCE = (
     "plant", "point", "parameter", "pack", "clause", "cite", "title", "window", "from_ns", "to_ns", "value",
     '"limit"', "unit", "standing", "verified", "low", "late", "change", "version", "evidence",
 )  # fmt: skip
+
+MARK = ("position", "received_ns", "plant", "point", "from_ns", "to_ns", "payload")
 
 _TRIGGERS = "\n".join(
     f"CREATE TRIGGER {table}_no_{event} BEFORE {event} ON {table} "
@@ -53,6 +56,18 @@ CREATE TABLE state (
 {_TRIGGERS}
 PRAGMA user_version = {SCHEMA_VERSION};
 """
+# Beside the schema, so that a book made before there were marks gets them too.
+MARKS_SCHEMA = """
+CREATE TABLE IF NOT EXISTS mark (
+    position INTEGER PRIMARY KEY, received_ns INTEGER NOT NULL, plant TEXT NOT NULL, point TEXT NOT NULL,
+    from_ns INTEGER NOT NULL, to_ns INTEGER NOT NULL, payload BLOB NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS mark_place ON mark (plant, point, from_ns);
+CREATE TRIGGER IF NOT EXISTS mark_no_update BEFORE UPDATE ON mark
+    BEGIN SELECT RAISE(ABORT, 'verdicts are append-only'); END;
+CREATE TRIGGER IF NOT EXISTS mark_no_delete BEFORE DELETE ON mark
+    BEGIN SELECT RAISE(ABORT, 'verdicts are append-only'); END;
+"""
 
 
 def _number(value: float | None) -> float | None:
@@ -75,6 +90,17 @@ def exceedance_values(e: Exceedance, derived_ns: int) -> tuple[Any, ...]:
         e.limit, e.unit, e.standing, e.verified, _number(e.low), e.late, e.change, e.version, _pack(e.evidence),
         derived_ns,
     )  # fmt: skip
+
+
+def mark_values(filed: Filed) -> tuple[Any, ...]:
+    """The row of a mark: the columns MARK."""
+    mark = filed.mark
+    return (filed.position, filed.received_ns, mark.plant, mark.point, mark.from_ns, mark.to_ns, filed.payload)
+
+
+def mark(row: tuple[Any, ...]) -> Filed:
+    """The mark in the columns MARK of a row."""
+    return Filed(row[0], row[1], row[-1], decode(row[-1]))
 
 
 def _pack(mapping: Mapping[str, Any]) -> bytes:

@@ -1,7 +1,7 @@
 """The evaluator: follows the journal, derives what is due at each tick, and writes it into the book.
 
-A thread around three pure parts: the agenda (which windows, when), the recent measurements, and
-`judgement` (what they come to). What one tick derives is committed together with the agenda and
+A thread around four pure parts: the agenda (which windows, when), the recent measurements, the marks laid
+over them, and `judgement` (what they come to). What one tick derives is committed together with the agenda and
 the journal position of the tick, so a process that dies goes on exactly where it was: entries since
 that tick are read again, and lead to the same results.
 
@@ -17,11 +17,13 @@ from collections.abc import Collection, Mapping, Sequence
 import structlog
 
 from collector.catalogue import rule_packs
+from collector.marks import Filed, Kind, MarkError, filed
 from collector.store import Entry, EntryKind, JournalReader
 from collector.verdicts.agenda import Agenda, PointKey, Task
 from collector.verdicts.book import Book
 from collector.verdicts.evidence import sensor_source
 from collector.verdicts.judgement import Derived, derive, settle
+from collector.verdicts.marks import Layer
 from collector.verdicts.points import PointRules, point_rules
 from collector.verdicts.recent import Recent, of_plant
 from collector.verdicts.records import Average, Exceedance
@@ -123,6 +125,7 @@ class Line:
         self._committed = self.position
         self._agenda = Agenda(self._rules, self._intervals, dumped, history=self._history)
         self._recent = Recent(self._intervals, virgin=self.position == 0)
+        self._layer, self._marks = Layer(self._book.marks()), list[Filed]()
         self.overdue = 0
 
     def take(self, entry: Entry) -> None:
@@ -133,20 +136,37 @@ class Line:
             if columns is not None:
                 self._agenda.arrive(f"{entry.gateway}:{entry.epoch.hex()}", entry.received_ns, columns)
                 self._recent.add(columns)
+        elif entry.kind is EntryKind.MARK:
+            self._mark(entry)
         elif entry.kind is EntryKind.TICK:
             self._tick(entry)
         self.position = entry.position
+
+    def _mark(self, entry: Entry) -> None:
+        """Take in a mark: what it speaks of is judged anew from the next tick on."""
+        try:
+            found = filed(entry)
+        except MarkError as error:
+            log.warning("A mark cannot be read and changes nothing.", position=entry.position, error=str(error))
+            return
+        self._layer.add(found)
+        self._marks.append(found)
+        mark = found.mark
+        if mark.kind is not Kind.NOTE:  # what is still to come is judged when it comes
+            self._agenda.mark((mark.plant, mark.point), mark.from_ns, min(mark.to_ns, entry.received_ns))
 
     def _tick(self, tick: Entry) -> None:
         """Derive what is due at a tick, and commit."""
         results = [self._derive(task, tick) for task in self._agenda.tick(tick.received_ns)]
         averages = [average for derived in results for average in derived.averages]
         exceedances = [exceedance for derived in results for exceedance in derived.exceedances]
-        if results or tick.position - self._committed >= COMMIT_AFTER:
+        if results or self._marks or tick.position - self._committed >= COMMIT_AFTER:
             self._book.commit(
-                averages, exceedances, derived_ns=tick.received_ns, state=self._agenda.dump(), position=tick.position
-            )
+                averages, exceedances, derived_ns=tick.received_ns, state=self._agenda.dump(), position=tick.position,
+                marks=self._marks,
+            )  # fmt: skip
             self._committed = tick.position
+            self._marks.clear()
         self._recent.trim()
         self.overdue = self._agenda.overdue(tick.received_ns)
 
@@ -156,8 +176,9 @@ class Line:
             entries = self._journal.overlapping(from_ns, to_ns, tick.position)
             self._recent.load(from_ns, to_ns, [c for c in map(measurements, entries) if c is not None])
         signals = self._recent.signals(task.plant, task.point, task.from_ns, task.to_ns)
-        derived = derive(self._rules[task.plant, task.point], signals, task.windows)
-        return settle(derived, *self._known(task), now_ns=tick.received_ns, past=task.past)
+        judged = self._layer.over(task.plant, task.point, signals)
+        derived = self._layer.told(derive(self._rules[task.plant, task.point], judged, task.windows))
+        return self._layer.explained(settle(derived, *self._known(task), now_ns=tick.received_ns, past=task.past))
 
     def _known(self, task: Task) -> tuple[dict[tuple[str, str, int], Average], dict[tuple[str, str, int], Exceedance]]:
         """What the book has of the windows of a task."""
