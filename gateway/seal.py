@@ -71,12 +71,12 @@ def verify_ack(payload: bytes, key: Verifier) -> bytes:
     return _verify(_ACK, payload, key)
 
 
-def seal_mark(body: bytes, key: Ed25519PrivateKey) -> bytes:
+def seal_mark(body: bytes, key: Signer) -> bytes:
     """The payload of an operator's mark (`collector.marks`)."""
     return _seal(_MARK, body, key)
 
 
-def verify_mark(payload: bytes, key: Ed25519PublicKey) -> bytes:
+def verify_mark(payload: bytes, key: Verifier) -> bytes:
     """The body of a mark; raises SealError when the author did not seal it."""
     return _verify(_MARK, payload, key)
 

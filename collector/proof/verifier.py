@@ -250,8 +250,7 @@ class Plant:
 
     def __init__(
         self, bundle: zipfile.ZipFile, id: str, about: dict[str, Any], *, broken: Report, note: Report,
-        keys: dict[str, list[bytes]], collector: bytes,
-        authors: dict[str, str],
+        keys: dict[str, list[bytes]], collector: bytes, authors: dict[str, str],
     ) -> None:  # fmt: skip
         self.authors, self.marked, self.told = authors, list[tuple[str, dict[str, Any], Any]](), list[str]()
         self.id, self.about, self.broken, self.note, self.keys = id, about, broken, note, keys
@@ -323,8 +322,7 @@ class Plant:
         for stream in sorted(self.streams):
             self.chain(*stream, self.streams[stream])
         for place, mark, sha in self.marked:
-            inside = low <= mark["from_ns"] and mark["to_ns"] <= high
-            if mark["kind"] != "revocation" and inside and sha.hexdigest() != mark["old"]["sha256"]:
+            if low <= mark["from_ns"] and mark["to_ns"] <= high and sha.hexdigest() != mark["old"]["sha256"]:
                 self.broken(place, "what it speaks of is not what the export holds")
         for what, row in odd:
             if tuple(row[-4:-1]) not in self.bad:
@@ -346,7 +344,7 @@ class Plant:
                 body = self.batch(row, payload, known.pop(row["leaf"], ""), after)
                 after = max(after[0], int(row["leaf"] or -1)), int(row["position"]), int(row["received_ns"])
                 if body and row["kind"] == "batch":
-                    self.spoken_of(int(row["position"]), _sha(payload), body)
+                    self.speak(int(row["position"]), _sha(payload), body)
                     self.measurements, self.batches = self.measurements + body["n"], self.batches + 1
                     yield body
 
@@ -409,36 +407,32 @@ class Plant:
 
     def marks(self) -> None:
         """Each mark: who signed it, when, where it stands in the tree, and the mark before it."""
-        last, prev = (-1, 0, 0), ""
-        for line in islice(self.table("marks.csv"), 1, None):
-            row = dict(zip(MARKS, line, strict=True))
-            payload, here = base64.b64decode(row["payload"]), (int(row["leaf"] or -1), *map(int, line[1:3]))
-            mark, sha = json.loads(payload[65:]), _sha(payload)
-            place = f"{self.name('marks.csv')}: mark {row['position']} of author {mark['author']}"
-            key, fault = (
-                bytes.fromhex(self.authors.get(mark["author"], "")),
-                self.leaf(row, here[0], sha, row["hashes"]),
-            )
-            if not signed(key, payload[1:65], b"em/mark" + payload[:1] + payload[65:]) or mark["plant"] != self.id:
+        last, prev = [-1, 0, 0], ""
+        for *words, text, proof in islice(self.table("marks.csv"), 1, None):
+            payload, here = base64.b64decode(text), [int(word or -1) for word in words]
+            mark, sha, row = json.loads(payload[65:]), _sha(payload), dict(zip(MARKS, words, strict=False))
+            place = f"{self.name('marks.csv')}: mark {words[1]} of author {mark['author']}"
+            key, fault = bytes.fromhex(self.authors.get(mark["author"], "")), self.leaf(row, here[0], sha, proof)
+            if not signed(key, payload[1:65], b"em/mark" + payload[:1] + payload[65:]):
                 fault = "altered or added: its author's key has not signed it"
             elif abs(mark["made_ns"] - here[2]) > _TOLERANCE_NS:
                 fault = f"back-dated: it says it was made at {instant(mark['made_ns'])}"
-            if fault or mark.get("prev", "") != prev or any(a < b for a, b in zip(here, last, strict=True)):
-                self.broken(place, fault or "reordered, or one before it is missing or altered: the chain is broken")
+            elif mark.get("prev", "") != prev or any(a < b for a, b in zip(here, last, strict=True)):
+                fault = fault or "reordered, or one before it is missing or altered: the chain of hashes is broken"
+            if fault:
+                self.broken(place, fault)
             self.seen[here[0]], last, prev = None, here, sha.hex()
             self.marked.append((place, mark, hashlib.sha256()))
-            what, whom = mark["kind"], f" mark {mark['revokes']['position']}" if "revokes" in mark else ""
-            self.told.append(f"mark {row['position']}, {instant(here[2])}, {mark['author']} ({mark['role']}): {what}{whom}, "
-                             f"{mark['point']}, {instant(mark['from_ns'])} to {instant(mark['to_ns'])}: {mark['reason']!r}")  # fmt: skip
+            span = f"{mark['point']}, {instant(mark['from_ns'])} to {instant(mark['to_ns'])}"
+            self.told.append(f"{place}, {instant(here[2])}: {mark['kind']}, {span}: {mark['reason']!r}")
 
-    def spoken_of(self, position: int, sha: bytes, body: dict[str, Any]) -> None:
+    def speak(self, position: int, sha: bytes, body: dict[str, Any]) -> None:
         """Note a batch for the marks that speak of it."""
-        if self.marked and body["n"]:
-            times = struct.unpack(f"<{body['n']}q", body["time"])
-            first, last = body["first_ns"] + min(times), body["first_ns"] + max(times)
-            for _, mark, about in self.marked:
-                if position <= mark["old"]["position"] and first < mark["to_ns"] and last >= mark["from_ns"]:
-                    about.update(sha)
+        times = struct.unpack(f"<{body['n']}q", body["time"]) if self.marked and body["n"] else ()
+        for _, mark, about in self.marked if times else ():
+            low, high = mark["from_ns"] - body["first_ns"], mark["to_ns"] - body["first_ns"]
+            if position <= mark["old"]["position"] and min(times) < high and max(times) >= low:
+                about.update(sha)
 
     def chain(self, gateway: str, epoch: str, batches: dict[int, dict[str, Any]]) -> None:
         """Sequence and hashes of one stream."""
