@@ -106,7 +106,8 @@ def _run(path: str, demo: bool, stack: ExitStack, signals: _Signals) -> None:
 def _sources(sites: list[Site], collector: Collector, alerts: Alerts) -> Sources:
     return Sources(
         inventory=inventory_of(sites), journal=collector.journal, store=collector.store, book=collector.verdicts,
-        alerts=alerts, channels={channel.id: channel.kind for channel in alerts.settings.channels.values()},
+        alerts=alerts, registrar=collector.registrar,
+        channels={channel.id: channel.kind for channel in alerts.settings.channels.values()},
         health=lambda: health_of(collector, alerts), now_ns=time.time_ns,
     )  # fmt: skip
 

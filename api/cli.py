@@ -57,6 +57,7 @@ COMMANDS = {
     "judge": Command("judge a CSV file offline", "collector.judge_command:judge"),
     "simulate": Command("serve every sensor of a site over Modbus", "simulators.simulate_command:simulate"),
     "tap": Command("print decoded batches as JSON lines", "api.tap_command:tap"),
+    "mark": Command("say of measurements what they are worth, signed", "api.mark_command:main", plain=True),
     "probe": Command("commissioning: read an instrument and name its faults"),
     "world": Command("simulate the whole system from a seed"),
     "hj212": Command("decode and encode HJ 212 frames"),

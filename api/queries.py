@@ -6,6 +6,7 @@ the id or the instant at which the rest begins. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,11 @@ import numpy as np
 from api.inventory import Inventory, Place
 from api.problems import Problem
 from api.times import format_time, parse_time
-from api.views import Item, measurement_items, page_of
+from api.views import Item, measurement_items, page_of, show_marks
+from collector.marks import Filed
 from collector.store import Slice
+from collector.verdicts.book import Book
+from collector.verdicts.marks import Layer, Overlay, overlay
 from gateway.measurement import SECOND_NS, Float64, Int64, Series, UInt8
 
 DAY_NS = 86_400 * SECOND_NS
@@ -72,15 +76,42 @@ def merge(parts: list[Slice]) -> tuple[Int64, Float64, UInt8]:
     return time_ns[order], value, np.concatenate([part.status for part in parts])[order]
 
 
-def raw_page(series: Series, parts: list[Slice], limit: int) -> Item:
-    """The first `limit` measurements of some slices, each asked for limit + 1; a page ends between two instants."""
+def raw_page(series: Series, parts: list[Slice], limit: int, marks: Sequence[Filed] = ()) -> Item:
+    """The first `limit` measurements of some slices, each asked for limit + 1; a page ends between two instants.
+
+    marks: those that stand and speak of the series' parameter; items under one say so.
+    """
     time_ns, value, status = merge(parts)
     end, next = len(time_ns), None
     if end > limit:
         # Two sensors may share the instant where the page is full: it then belongs to the next page as a whole.
         end = int(np.searchsorted(time_ns, time_ns[limit])) or limit
         next = str(int(time_ns[end]))
-    return page_of(measurement_items(Slice(series, time_ns[:end], value[:end], status[:end])), next)
+    items = measurement_items(Slice(series, time_ns[:end], value[:end], status[:end]))
+    if marks:
+        show_marks(items, under(marks, parts), {one.position: one.mark.kind for one in marks})
+    return page_of(items, next)
+
+
+def standing(book: Book, series: Series, from_ns: int, to_ns: int) -> list[Filed]:
+    """The marks that change what a series' parameter is judged by in [from_ns, to_ns)."""
+    found = book.marks(plant=series.plant, point=series.point, from_ns=from_ns, to_ns=to_ns)
+    marks = Layer(found).standing(series.plant, series.point, from_ns, to_ns)
+    return [one for one in marks if one.mark.parameter in ("", series.parameter)]
+
+
+def under(marks: Sequence[Filed], parts: list[Slice]) -> Overlay:
+    """Several sensors' measurements of one parameter as they are judged, in the order of `merge`."""
+    laid = [
+        overlay(
+            marks, part.time_ns, part.value, part.status, {part.series.sensor: np.ones(len(part.time_ns), np.bool_)}
+        )
+        for part in parts
+    ]
+    order = np.argsort(np.concatenate([part.time_ns for part in parts]), kind="stable")
+    value = np.concatenate([one.value for one in laid])[order]
+    status = np.concatenate([one.status for one in laid])[order]
+    return Overlay(value, status, np.concatenate([one.mark for one in laid])[order])
 
 
 def describe(span: Span) -> str:

@@ -6,16 +6,17 @@ OpenAPI and are held against real answers by the tests.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import msgspec
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query
 
 from alerts.ledger import UnknownIncident
 from api import schemas, views
+from api.answers import Json
 from api.inventory import Judged, Latest, Place, judging_span, latest_by_parameter, plant_item, point_item, states
+from api.mark_routes import mark_routes
 from api.problems import Problem
-from api.queries import DAY_NS, LIMIT, MAX_ID, describe, find_place, raw_page, read_cursor, read_span
+from api.queries import DAY_NS, LIMIT, MAX_ID, describe, find_place, raw_page, read_cursor, read_span, standing
 from api.sources import Sources
 from api.trail import trail
 from collector.verdicts.records import Average
@@ -31,16 +32,6 @@ Id = Annotated[int, Path(le=MAX_ID)]
 INTERVALS = {"1m": "1m", "1h": "1h", "1d": "24h"}
 
 
-class Json(Response):
-    """An answer already made of JSON's types."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:  # noqa: ANN401 - any JSON value
-        """The bytes of the answer."""
-        return msgspec.json.encode(content)
-
-
 NAMELESS = "token holder"  # who acknowledges, where nobody gives a name
 
 
@@ -51,6 +42,7 @@ def data_routes(sources: Sources) -> APIRouter:
     _series_routes(router, sources)
     _verdict_routes(router, sources)
     _incident_routes(router, sources)
+    mark_routes(router, sources)
     return router
 
 
@@ -137,7 +129,8 @@ def _series_routes(router: APIRouter, sources: Sources) -> None:
         series = _series(sources, plant, point, parameter)
         if interval == "raw":
             parts = [sources.store.measurements(one, begin, span.to_ns, limit + 1) for one in series]
-            return Json(raw_page(series[0], parts, limit))
+            marks = standing(sources.book, series[0], begin, span.to_ns)
+            return Json(raw_page(series[0], parts, limit, marks))
         curve = sources.book.curve(
             plant, point, parameter=series[0].parameter, window=INTERVALS[interval], from_ns=begin, to_ns=span.to_ns,
             limit=limit,

@@ -148,7 +148,11 @@ class Parameter(Shape):
 
 
 class Measurement(Shape):
-    """One value of one parameter at one instant; the further fields only where an interval was asked for."""
+    """One value of one parameter at one instant. value, status: as measured.
+
+    marked, mark: what the mark with the last word says, and its id; corrected: the value that counts instead. Only
+    where there is one. maximum, evaluated, valid: only where an interval was asked for.
+    """
 
     time: str
     plant: str
@@ -160,10 +164,13 @@ class Measurement(Shape):
     maximum: float | None = None
     evaluated: float | None = None
     valid: bool | None = None
+    marked: Literal["maintenance", "calibration", "invalid", "correction"] | None = None
+    mark: int | None = None
+    corrected: float | None = None
 
 
 class Average(Shape):
-    """A value over a window, in its newest version. time = from."""
+    """A value over a window, in its newest version. time = from. marks: ids of those it was derived under."""
 
     id: int
     time: str
@@ -183,6 +190,7 @@ class Average(Shape):
     count: int
     maximum: float | None
     percentiles: dict[str, float]
+    marks: list[int]
     derived: str
 
 
@@ -285,6 +293,67 @@ class Acknowledgement(BaseModel):
     note: Annotated[str, Field(max_length=1000, description="what is being done about it")] = ""
 
 
+class MarkOld(Shape):
+    """What the journal held of a mark's span: up to which position, how many batches, one digest over them."""
+
+    position: int
+    batches: int
+    sha256: str
+
+
+class MarkBasis(Shape):
+    """What a mark has to name. prev: SHA-256 of the plant's last mark, "" = none. from_ns, to_ns: of the span."""
+
+    old: MarkOld
+    prev: str
+    from_ns: int
+    to_ns: int
+
+
+class MarkValue(Shape):
+    """A new value of one instant."""
+
+    time: str
+    value: float
+
+
+class Mark(Shape):
+    """What a person says of measurements. id: its position in the journal. payload: as signed, in base64.
+
+    revokes: the mark that it takes back. revoked_by: the mark that took it back.
+    """
+
+    id: int
+    kind: Literal["maintenance", "calibration", "invalid", "correction", "note", "revocation"]
+    plant: str
+    point: str
+    parameter: str
+    sensor: str
+    from_: Annotated[str, Field(alias="from")]
+    to: str
+    reason: str
+    author: str
+    role: str
+    made: str
+    received: str
+    scale: float | None
+    offset: float | None
+    values: list[MarkValue]
+    old: MarkOld
+    prev: str
+    sha256: str
+    revokes: int | None
+    revoked_by: int | None
+    payload: str
+
+
+class Filed(Shape):
+    """A mark that is in the journal. new: false where it was there already."""
+
+    id: int
+    new: bool
+
+
 class Period(Shape):
     """A night (or day) as the rules of a point count it."""
 
@@ -333,6 +402,7 @@ class Trail(Shape):
     """What an exceedance stands on, newest first.
 
     evidence: what was written down with it, clause to manual page. average: the judged one in its newest version.
+    marks: what was said of the point in the window.
     """
 
     exceedance: Exceedance
@@ -342,4 +412,5 @@ class Trail(Shape):
     pack: dict[str, Any]
     average: Average | None
     measurements: TrailMeasurements
+    marks: list[Mark]
     evidence: dict[str, Any]

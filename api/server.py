@@ -24,11 +24,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import schemas
 from api.access import host_is_local, origin_fits, token_fits
+from api.answers import Json
 from api.assets import CONTENT_POLICY, FOR_EVER, Asset, load_assets
 from api.live import Listener, Live, TooManyListeners
 from api.metrics import HealthCollector
 from api.problems import MEDIA_TYPE, Problem, document
-from api.routes import Json, data_routes
+from api.routes import data_routes
 from api.sources import Sources
 
 HEARTBEAT_S = 15.0

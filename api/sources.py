@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from alerts.records import Event, Incident, Member, Notice
 from api.inventory import Inventory
+from collector.registrar import Registrar
 from collector.store import JournalReader, Store
 from collector.verdicts.book import Book
 from collector.verdicts.records import Exceedance
@@ -44,7 +45,8 @@ class AlertsPort(Protocol):
 class Sources:
     """Everything an answer is made from.
 
-    channels: id -> kind, of the channels notices take. health: how the parts of the process are.
+    registrar: takes marks in. channels: id -> kind, of the channels notices take.
+    health: how the parts of the process are.
     now_ns: the clock. [ns since 1970 UTC]
     """
 
@@ -53,6 +55,7 @@ class Sources:
     store: Store
     book: Book
     alerts: AlertsPort
+    registrar: Registrar
     channels: Mapping[str, str]
     health: Callable[[], Mapping[str, Any]]
     now_ns: Callable[[], int]

@@ -20,6 +20,7 @@ from api.views import (
     curve_items,
     exceedance_item,
     incident_item,
+    mark_item,
     measurement_items,
     names,
     notice_item,
@@ -27,6 +28,7 @@ from api.views import (
 )  # fmt: skip
 from collector.store import Slice
 from collector.verdicts.book import ExceedanceRow
+from collector.verdicts.marks import Layer
 from collector.verdicts.records import Exceedance
 from gateway.measurement import SECOND_NS
 
@@ -53,8 +55,16 @@ def trail(sources: Sources, row: ExceedanceRow) -> Item:
         "pack": _pack(sources, found),
         "average": average_item(averages[0]) if averages else None,
         "measurements": _measurements(sources, found),
+        "marks": _marks(sources, found),
         "evidence": plain(found.evidence),
     }
+
+
+def _marks(sources: Sources, found: Exceedance) -> list[Item]:
+    """What people said of the point in the window, also what they took back."""
+    marks = sources.book.marks(plant=found.plant, point=found.point, from_ns=found.from_ns, to_ns=found.to_ns)
+    layer = Layer(marks)
+    return [mark_item(one, layer.revoked_by(one.position)) for one in marks]
 
 
 def _title(sources: Sources, found: Exceedance) -> Item:

@@ -7,6 +7,7 @@ may hold. Pure.
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,8 +16,10 @@ import numpy as np
 
 from alerts.records import Event, Incident, Member, Notice
 from api.times import format_time, format_times
+from collector.marks import Filed, Kind
 from collector.store import Slice
 from collector.verdicts.book import AverageRow, Curve, ExceedanceRow
+from collector.verdicts.marks import Overlay
 from collector.verdicts.records import Average
 from gateway.measurement import Columns, Float64, Series, Status
 from gateway.parameters import Parameter
@@ -72,6 +75,45 @@ def _measurement(series: Series, time: str, value: float | None, status: int) ->
     }
 
 
+def show_marks(items: list[Item], laid: Overlay, kinds: Mapping[int, Kind]) -> None:
+    """Say of measurements what marks make of them; `value` and `status` stay as measured. kinds: by position."""
+    for row in np.flatnonzero(laid.mark[: len(items)]).tolist():
+        kind = kinds[int(laid.mark[row])]
+        items[row] |= {"marked": kind.value, "mark": int(laid.mark[row])}
+        if kind is Kind.CORRECTION:
+            items[row]["corrected"] = number(float(laid.value[row]))
+
+
+def mark_item(filed: Filed, revoked_by: int) -> Item:
+    """A mark as it stands in the journal. revoked_by: position of what took it back, 0 = it stands."""
+    mark = filed.mark
+    values = [{"time": format_time(time_ns), "value": value} for time_ns, value in mark.values]
+    return {
+        "id": filed.position,
+        "kind": mark.kind.value,
+        "plant": mark.plant,
+        "point": mark.point,
+        "parameter": mark.parameter,
+        "sensor": mark.sensor,
+        "from": format_time(mark.from_ns),
+        "to": format_time(mark.to_ns),
+        "reason": mark.reason,
+        "author": mark.author,
+        "role": mark.role,
+        "made": format_time(mark.made_ns),
+        "received": format_time(filed.received_ns),
+        "scale": mark.scale,
+        "offset": mark.offset,
+        "values": values,
+        "old": {"position": mark.old.position, "batches": mark.old.batches, "sha256": mark.old.sha256},
+        "prev": mark.prev,
+        "sha256": filed.sha256,
+        "revokes": mark.revokes.position if mark.revokes else None,
+        "revoked_by": revoked_by or None,
+        "payload": base64.b64encode(filed.payload).decode(),
+    }
+
+
 def curve_items(series: Series, curve: Curve) -> list[Item]:
     """Averages of one series in the shape of measurements, for charts; `valid` says whether enough was there."""
     rows = zip(
@@ -113,6 +155,7 @@ def average_fields(average: Average) -> Item:
         "count": average.count,
         "maximum": number(average.maximum),
         "percentiles": dict(average.percentiles),
+        "marks": list(average.inputs.get("marks", ())),
     }
 
 

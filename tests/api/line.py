@@ -10,8 +10,10 @@ from __future__ import annotations
 import threading
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import httpx
 import numpy as np
 import tomli_w
 import uvicorn
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from alerts.notifier import Alerts
 from api.__main__ import SERVER, Server, changes, inventory_of
@@ -27,12 +30,14 @@ from api.server import create_app
 from api.sources import Sources
 from collector.intake.journal import Journal
 from collector.intake.projector import Projector
+from collector.registrar import Registrar
+from collector.settings import parse_collector
 from collector.store import Entry, EntryKind
 from collector.stores.duckdb import DuckdbStore
 from collector.verdicts.book import Book
 from collector.verdicts.evaluator import Evaluator
 from gateway import catalogue, seal, wire
-from gateway.identity import load_or_create_key
+from gateway.identity import load_or_create_key, public_hex
 from gateway.measurement import SECOND_NS, Columns, concatenate
 from gateway.sensors import Sensor, resolve
 from gateway.spooler import Row, Spooler
@@ -45,17 +50,20 @@ SEED = 5
 POINTS = ("fence-north", "stack-1", "outfall-1")
 INTERVAL_S = {"slm-north": 5, "cems-1": 20, "dust-1": 20, "gas-1": 20}
 STEP_NS = 600 * SECOND_NS
+AUTHORS = {id: Ed25519PrivateKey.from_private_bytes(id[:1].encode() * 32) for id in ("li.na", "old.hand")}
 
 
-def small_site(folder: Path) -> Path:
+def small_site(folder: Path, points: Sequence[str] = POINTS) -> Path:
     """The reference site, cut down to three points and slower sensors; the interval is what live values come at."""
     tree = tomllib.loads((ROOT / "site.toml").read_text("utf-8"))
     tree["plant"]["data_dir"] = str(folder / "data")
     tree["broker"] = {"url": "mqtt://127.0.0.1:1883"}
-    tree["point"] = [point for point in tree["point"] if point["id"] in POINTS]
-    tree["sensor"] = [sensor for sensor in tree["sensor"] if sensor["point"] in POINTS]
+    tree["point"] = [point for point in tree["point"] if point["id"] in points]
+    tree["sensor"] = [sensor for sensor in tree["sensor"] if sensor["point"] in points]
     for sensor in tree["sensor"]:
         sensor["interval_s"] = INTERVAL_S.get(sensor["id"], sensor["interval_s"])
+    tree["author"] = [{"id": id, "role": "plant", "public_key": public_hex(key)} for id, key in AUTHORS.items()]
+    tree["author"][1]["retired"] = True
     path = folder / "site.toml"
     path.write_text(tomli_w.dumps(tree), "utf-8")
     return path
@@ -64,10 +72,10 @@ def small_site(folder: Path) -> Path:
 class Line:
     """Everything from the outbox to the HTTP server. token: what the interface asks for, "" = open."""
 
-    def __init__(self, folder: Path, *, token: str = "") -> None:
+    def __init__(self, folder: Path, *, token: str = "", points: Sequence[str] = POINTS) -> None:
         self.folder = folder
         self.token = token
-        (self.site,) = catalogue.load_sites(str(small_site(folder)))
+        (self.site,) = catalogue.load_sites(str(small_site(folder, points)))
         self.sensors = resolve(self.site, catalogue.profiles(), catalogue.parameters())[0]
         self.now_ns = time.time_ns() // (20 * SECOND_NS) * (20 * SECOND_NS)
         self._stack = ExitStack()
@@ -88,6 +96,12 @@ class Line:
         self.projector = Projector(self.journal, self.store)
         self.evaluator = Evaluator(self.journal, self.book, [self.site])
         self.alerts = Alerts([self.site], self.book, data)
+        settings, _ = parse_collector([self.site])
+        assert settings is not None
+        self.registrar = Registrar(
+            journal=self.journal, book=self.book, authors=settings.authors, file=self.file,
+            points={("riverside", point) for point in POINTS},
+        )  # fmt: skip
         self._sent = (b"", 0)
 
     def _fill(self) -> None:
@@ -125,10 +139,18 @@ class Line:
         """What the recorder journals every few seconds."""
         self.journal.append([Entry(0, received_ns, EntryKind.TICK)])
 
+    def file(self, entry: Entry) -> Future[int]:
+        """What the recorder does with a mark, and a tick behind it."""
+        done: Future[int] = Future()
+        now_ns = time.time_ns()
+        done.set_result(self.journal.append([replace(entry, received_ns=now_ns)]))
+        self.tick(now_ns)
+        return done
+
     def _serve(self) -> None:
         sources = Sources(
             inventory=inventory_of([self.site]), journal=self.journal, store=self.store, book=self.book,
-            alerts=self.alerts, channels={"console": "console"}, now_ns=time.time_ns,
+            alerts=self.alerts, registrar=self.registrar, channels={"console": "console"}, now_ns=time.time_ns,
             health=self._health,
         )  # fmt: skip
         self.live = Live(self.journal, lambda: changes(self.book, self.alerts))
