@@ -3,7 +3,7 @@
 It believes nothing but the author's signature. Rules of this file:
 
 - what is not signed by an author of the plant, or not of the role he has there, is refused;
-- a mark is made now: its own time may differ from the collector's by TOLERANCE_NS, so that none can be back-dated
+- a mark is made now: its own time may differ from the journal's by TOLERANCE_NS, so that none can be back-dated
   or kept for later; what it speaks of may lie up to AHEAD_NS in the future, for work that is announced;
 - what it says of the journal (`old`, `prev`, `revokes`) is compared with the journal; where another mark came
   first, or late measurements, the author has to look again and sign again;
@@ -60,6 +60,10 @@ class Journal(Protocol):
     """What the registrar reads of the journal."""
 
     last: int
+
+    @property
+    def received_ns(self) -> int:
+        """The last receive time. [ns since 1970 UTC]"""
 
     def read(self, after: int, limit: int) -> list[Entry]:
         """Up to `limit` entries with position > after."""
@@ -164,11 +168,11 @@ class Registrar:
         return mark
 
     def _require_timely(self, mark: Mark) -> None:
-        now_ns = self._now_ns()
+        now_ns = max(self._now_ns(), self._journal.received_ns)  # a clock set back is not what the receipt will say
         if abs(mark.made_ns - now_ns) > TOLERANCE_NS:
             away_s = round((mark.made_ns - now_ns) / SECOND_NS)
             hint = f"set the clock; marks are taken within {TOLERANCE_NS // SECOND_NS} s of their making"
-            raise MarkRefused(Why.MALFORMED, f"made_ns: {away_s} s from the collector's clock", hint)
+            raise MarkRefused(Why.MALFORMED, f"made_ns: {away_s} s from the collector's time", hint)
         if mark.to_ns > now_ns + AHEAD_NS:
             raise MarkRefused(Why.MALFORMED, "to: more than 31 days ahead", "announce it when it is nearer")
 

@@ -10,22 +10,27 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.cli import main
+from collector.authors import Author
 from collector.intake.journal import Journal
+from collector.marks import Filed, Kind, Mark, Named, filed, sign
 from collector.proof import verifier
 from collector.proof.leaf_file import LeafFile
 from collector.proof.notary import Notary
+from collector.registrar import Registrar
 from collector.store import Entry, EntryKind
 from gateway import seal, wire
 from gateway.identity import load_or_create_key, public_hex
 from gateway.measurement import SECOND_NS, Columns, Series, empty_columns
+from gateway.settings import Label
 from tests.collector.batches import START_NS, FakeGateway, columns
 
 MINUTE_NS = 60 * SECOND_NS
@@ -55,7 +60,12 @@ point = "fence-north"
 link = "tcp://127.0.0.1:5021?unit=1"
 profile = "emitwatch-noise"
 interval_s = 1
+[[author]]
+id = "li.na"
+role = "plant"
+public_key = "{author}"
 """
+AUTHOR = Ed25519PrivateKey.from_private_bytes(b"a" * 32)
 
 
 @dataclass
@@ -95,12 +105,34 @@ def noise(plant: str, minute: int) -> Columns:
     return columns(12, from_ns=START_NS + minute * MINUTE_NS, series=table)
 
 
+MARKS: tuple[list[dict[str, Any]], ...] = (
+    [{"kind": Kind.INVALID, "reason": "a crow on the microphone"}],
+    [{"kind": Kind.REVOCATION, "reason": "it was a magpie"},
+     {"kind": Kind.CORRECTION, "reason": "wrong calibrator", "parameter": "LAeq", "offset": -1.0}],
+    [{"kind": Kind.NOTE, "reason": "=cmd()"}],
+)  # fmt: skip
+
+
+class NoBook:
+    """A book of verdicts that was not begun."""
+
+    def cursor(self) -> int:
+        return 0
+
+    def marks(self) -> list[Filed]:
+        return []
+
+
 @dataclass
 class House:
-    """A collector's folder. `hours` of batches are in the journal, all but the last hour in the trees."""
+    """A collector's folder. `hours` of batches are in the journal, all but the last hour in the trees.
+
+    marked: at the end of each hour somebody says something of the plant harbour.
+    """
 
     folder: Path
     hours: int = 3
+    marked: bool = False
     gateways: dict[str, Chained] = field(default_factory=lambda: {plant: Chained(plant) for plant in PLANTS})
 
     def __post_init__(self) -> None:
@@ -110,12 +142,14 @@ class House:
         self.sites.mkdir()
         for plant, chained in self.gateways.items():
             text = SITE.format(plant=plant, data=self.folder / "data", collector=public_hex(self.key),
-                               key=public_hex(chained.gateway.key))  # fmt: skip
+                               key=public_hex(chained.gateway.key), author=public_hex(AUTHOR))  # fmt: skip
             (self.sites / f"{plant}.toml").write_text(text)
         with closing(Journal(self.collector / "journal")) as journal, closing(LeafFile(self.tree)) as leaves:
             notary = Notary(journal, leaves, self.collector / "checkpoints", self.key)
             for hour in range(self.hours):
                 journal.append(self.entries(hour))
+                if self.marked:
+                    self.mark(journal, hour)
                 if hour < self.hours - 1:
                     notary.take(journal.read(notary.position, 10_000))
 
@@ -136,6 +170,30 @@ class House:
                 made.append(chained.batch(values, received_ns))
             made.append(Entry(0, received_ns + SECOND_NS, EntryKind.TICK))
         return made
+
+    def mark(self, journal: Journal, hour: int) -> None:
+        """What is said after an hour: it was invalid; it was not, but has to be corrected; a note."""
+        now_ns = journal.received_ns + SECOND_NS
+
+        def file(entry: Entry) -> Future[int]:
+            done: Future[int] = Future()
+            done.set_result(journal.append([replace(entry, received_ns=now_ns)]))
+            return done
+
+        authors = {("harbour", "li.na"): Author(id="li.na", name=Label("", ""), role="plant",
+                                                public_key=public_hex(AUTHOR))}  # fmt: skip
+        registrar = Registrar(journal=journal, book=NoBook(), authors=authors, points={("harbour", "fence-north")},
+                              file=file, now_ns=lambda: now_ns)  # fmt: skip
+        span = (START_NS, START_NS + 30 * MINUTE_NS)
+        for more in MARKS[hour]:
+            basis = registrar.basis("harbour", *span)
+            old, named = basis.old, None
+            if more["kind"] is Kind.REVOCATION:
+                first = filed(journal.marks(0, 1)[0])
+                old, named = first.mark.old, Named(first.position, first.sha256)
+            made = Mark(plant="harbour", point="fence-north", from_ns=span[0], to_ns=span[1], author="li.na",
+                        role="plant", made_ns=now_ns, old=old, prev=basis.prev, revokes=named, **more)  # fmt: skip
+            registrar.take(sign(made, AUTHOR))
 
     def export(self, name: str = "export.zip", *arguments: str) -> Path:
         out = self.folder / name
