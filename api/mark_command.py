@@ -29,7 +29,7 @@ from gateway.document import FaultyFiles
 from gateway.identity import IdentityError, load_or_create_key, public_hex
 from gateway.settings import Site
 
-WAIT_S = 30.0
+WAIT_S = 120.0  # a week of batches is looked up
 BYTES = {"Content-Type": "application/octet-stream"}
 
 

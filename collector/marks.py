@@ -36,7 +36,7 @@ from gateway.measurement import SECOND_NS
 
 MAX_BYTES = 65_536  # of a payload; a line of an export's CSV holds it in base64
 MAX_VALUES = 1_000  # of a correction by instants
-MAX_SPAN_NS = 31 * 86_400 * SECOND_NS  # what is judged anew at once has a bound; a longer outage takes several marks
+MAX_SPAN_NS = 7 * 86_400 * SECOND_NS  # some 600,000 batches to name and to judge anew; what is longer takes several
 _MAX_NS = 2**62
 
 _Name = Annotated[str, Meta(min_length=1, max_length=64)]

@@ -17,6 +17,7 @@ import httpx
 import pytest
 import tomli_w
 
+from api.cli import main
 from tests.api.line import ROOT, small_site, wait_until
 
 
@@ -91,6 +92,37 @@ def test_it_makes_a_token_asks_for_it_and_ends_in_order(site: Path) -> None:
         assert time.monotonic() - start < 9
         assert process.stdout is not None
         assert "Traceback" not in process.stdout.read()
+
+
+def test_an_author_marks_what_a_running_collector_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import tomllib
+
+    site, key = site_on(tmp_path, free_port()), tmp_path / "author.key"
+    assert main(["mark", "key", str(key), "--author", "wu.ming", "--role", "admin"]) == 0
+    table = capsys.readouterr().out.partition("[[author]]")[2]
+    tree = tomllib.loads(site.read_text("utf-8"))
+    tree["author"] = [tomllib.loads(table)]
+    site.write_text(tomli_w.dumps(tree), "utf-8")
+    span = ["--from", "2026-11-01T08:00:00+08:00", "--to", "2026-11-01T09:00:00+08:00", "--point", "stack-1"]
+    common = ["mark", str(site), "--author", "wu.ming", "--key", str(key), "--reason", "new cylinder"]
+    with running(site) as process:
+        wait_until(lambda: answers(address(site)), 20, "does not answer")
+        assert main([*common, *span, "--kind", "calibration", "--parameter", "NOx"]) == 0
+        id = capsys.readouterr().out.split()[1].rstrip(":")
+        token = {"Authorization": f"Bearer {(tmp_path / 'data/collector/api.token').read_text().strip()}"}
+        asked = {"url": address(site) + "api/v1/marks", "headers": token}
+        wait_until(lambda: bool(httpx.get(**asked).json()["items"]), 10, "the mark is not listed")
+        assert main([*common, "--revoke", id]) == 0
+        wait_until(lambda: len(httpx.get(**asked).json()["items"]) == 2, 10, "the revocation is not listed")
+        first, second = httpx.get(**asked).json()["items"]
+        assert (first["id"], first["revoked_by"], second["revokes"]) == (int(id), second["id"], int(id))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    file = tmp_path / "export.zip"
+    assert main(["export", str(site), "--out", str(file)]) == 0
+    capsys.readouterr()
+    assert main(["verify", str(file)]) == 0
+    assert "wu.ming" in capsys.readouterr().out
 
 
 def test_open_pages_do_not_keep_it_from_ending(site: Path) -> None:

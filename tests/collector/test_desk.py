@@ -143,6 +143,22 @@ def test_what_is_taken_waits_for_the_commit() -> None:
     assert office.turn()[0].epochs == (wire.EpochAck(GATEWAY.epoch, 2),)
 
 
+def test_what_is_filed_gets_its_position_when_it_is_committed() -> None:
+    ledger, filed = MemoryLedger(full=True), list[int]()
+    desk = Desk(ledger, KEY, [GATEWAY.id])
+    desk.tick(0, START_NS)
+    for payload in (b"one", b"two"):
+        desk.file(Entry(0, START_NS, EntryKind.MARK, payload=payload), filed.append)
+    with pytest.raises(FullError):
+        desk.commit(0)
+    assert filed == []
+    ledger.full = False
+    desk.commit(1)
+    desk.tick(TICK_NS, START_NS)
+    desk.commit(2)
+    assert [ledger.entries[position - 1].payload for position in filed] == [b"one", b"two"]
+
+
 def test_a_group_that_is_refused_is_committed_later_and_gateways_stop_meanwhile() -> None:
     office = Office()
     office.turn()

@@ -61,7 +61,7 @@ REVOKED = Named(3, "00" * 32)
 UNSOUND: list[tuple[dict[str, Any], str]] = [
     ({"reason": " \n"}, "without a reason"),
     ({"to_ns": 100}, "a beginning before its end"),
-    ({"to_ns": 100 + MAX_SPAN_NS + 1}, "at most 31 days"),
+    ({"to_ns": 100 + MAX_SPAN_NS + 1}, "at most 7 days"),
     ({"scale": 2.0}, "only a correction gives new values"),
     ({"values": ((100, 1.0),)}, "only a correction gives new values"),
     ({"kind": Kind.CORRECTION, "parameter": "pH"}, "either scale and offset, or values"),
