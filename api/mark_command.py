@@ -68,7 +68,7 @@ def key(
 
 def mark(
     site: Annotated[Path, typer.Argument(help="The collector's site file, or its folder of them.")],
-    author: Annotated[str, typer.Option(help="Id of your [[author]] there.")],
+    author: Annotated[str, typer.Option(help="Your id there.")],
     key: Annotated[Path, typer.Option(help="File with your key, as `emitwatch mark key` made it.")],
     reason: Annotated[str, typer.Option(help="Why; shown with it for ever.")],
     kind: Annotated[Kind, typer.Option(help="What you say of them.")] = Kind.NOTE,
@@ -82,8 +82,8 @@ def mark(
     offset: Annotated[float | None, typer.Option(help="Correction: value * scale + offset.")] = None,
     values: Annotated[Path | None, typer.Option(help="Correction: a CSV file with the columns time, value.")] = None,
     revoke: Annotated[int | None, typer.Option(metavar="ID", help="Take this mark back, instead.")] = None,
-    url: Annotated[str, typer.Option(help="Address of the interface; else [api] of the site file.")] = "",
-    token_file: Annotated[Path | None, typer.Option(help="Its token; else [api] token_file.")] = None,
+    url: Annotated[str, typer.Option(help="Address of the interface, if not the site file's.")] = "",
+    token_file: Annotated[Path | None, typer.Option(help="Its token, if not the site file's.")] = None,
 ) -> None:
     """Mark measurements of a point as maintenance, calibration, invalid or corrected, or note something about them."""
     sites = catalogue.load_sites(str(site))
