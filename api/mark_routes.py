@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from api import schemas, views
+from api import mark_schemas, schemas, views
 from api.answers import Json
 from api.problems import Problem
 from api.queries import LIMIT, find_place, read_cursor, read_span
@@ -40,7 +40,7 @@ async def _payload(request: Request) -> bytes:
 def mark_routes(router: APIRouter, sources: Sources) -> None:
     """Add the routes of marks."""
 
-    @router.get("/marks", response_model=schemas.Page[schemas.Mark])
+    @router.get("/marks", response_model=schemas.Page[mark_schemas.Mark])
     def marks(
         plant: Text = "",
         point: Text = "",
@@ -57,7 +57,7 @@ def mark_routes(router: APIRouter, sources: Sources) -> None:
         items = (views.mark_item(one, layer.revoked_by(one.position)) for one in part)
         return Json(views.page_of(items, str(part[-1].position) if len(part) == limit else None))
 
-    @router.get("/marks/basis", response_model=schemas.MarkBasis)
+    @router.get("/marks/basis", response_model=mark_schemas.MarkBasis)
     def basis(plant: Text, point: Text, from_: From, to: To) -> Json:
         """What a mark of a span has to name when it is made now: what the journal holds, and the mark before it."""
         find_place(sources.inventory, plant, point)
@@ -66,7 +66,7 @@ def mark_routes(router: APIRouter, sources: Sources) -> None:
         old = {"position": found.old.position, "batches": found.old.batches, "sha256": found.old.sha256}
         return Json({"old": old, "prev": found.prev, "from_ns": span.from_ns, "to_ns": span.to_ns})
 
-    @router.post("/marks", status_code=201, response_model=schemas.Filed, openapi_extra=_BODY)
+    @router.post("/marks", status_code=201, response_model=mark_schemas.Filed, openapi_extra=_BODY)
     def mark(payload: Annotated[bytes, Depends(_payload)]) -> Json:
         """Take in a mark: version, signature and body as its author made them. It is on the disk when this answers."""
         try:

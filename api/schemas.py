@@ -1,4 +1,4 @@
-"""The shapes of the HTTP interface, for OpenAPI and for what clients send. The only user of pydantic.
+"""The shapes of the HTTP interface, for OpenAPI and for what clients send. With `mark_schemas` pydantic's only user.
 
 Answers are built by `api.views` and encoded without going through these models, which costs nothing
 for ten thousand measurements; `tests/api/test_server.py` validates real answers against them instead.
@@ -10,18 +10,15 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.mark_schemas import Mark
+from api.shape import Shape
+
 T = TypeVar("T")
 StatusName = Literal[
     "ok", "maintenance", "calibration", "fault", "out_of_range", "stopped", "manual", "no_comm", "stale", "unsynced"
 ]
 StandingName = Literal["finding", "evidence", "early warning"]
 State = Literal["ok", "exceeded", "no_data"]
-
-
-class Shape(BaseModel):
-    """Answers may gain fields later, never lose them."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
 class Page(Shape, Generic[T]):
@@ -291,67 +288,6 @@ class Acknowledgement(BaseModel):
     model_config = ConfigDict(extra="forbid")
     who: Annotated[str, Field(max_length=64, description="who says so; empty = the holder of the token")] = ""
     note: Annotated[str, Field(max_length=1000, description="what is being done about it")] = ""
-
-
-class MarkOld(Shape):
-    """What the journal held of a mark's span: up to which position, how many batches, one digest over them."""
-
-    position: int
-    batches: int
-    sha256: str
-
-
-class MarkBasis(Shape):
-    """What a mark has to name. prev: SHA-256 of the plant's last mark, "" = none. from_ns, to_ns: of the span."""
-
-    old: MarkOld
-    prev: str
-    from_ns: int
-    to_ns: int
-
-
-class MarkValue(Shape):
-    """A new value of one instant."""
-
-    time: str
-    value: float
-
-
-class Mark(Shape):
-    """What a person says of measurements. id: its position in the journal. payload: as signed, in base64.
-
-    revokes: the mark that it takes back. revoked_by: the mark that took it back.
-    """
-
-    id: int
-    kind: Literal["maintenance", "calibration", "invalid", "correction", "note", "revocation"]
-    plant: str
-    point: str
-    parameter: str
-    sensor: str
-    from_: Annotated[str, Field(alias="from")]
-    to: str
-    reason: str
-    author: str
-    role: str
-    made: str
-    received: str
-    scale: float | None
-    offset: float | None
-    values: list[MarkValue]
-    old: MarkOld
-    prev: str
-    sha256: str
-    revokes: int | None
-    revoked_by: int | None
-    payload: str
-
-
-class Filed(Shape):
-    """A mark that is in the journal. new: false where it was there already."""
-
-    id: int
-    new: bool
 
 
 class Period(Shape):

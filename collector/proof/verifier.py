@@ -272,12 +272,8 @@ class Plant:
 
     def check(self, witness: str) -> None:
         """Everything about the plant."""
-        parts: dict[str, Callable[[], None]] = {
-            "checkpoint.txt": lambda: self.checkpoints(witness),
-            "marks.csv": self.marks,
-            "batches.csv": self.rows,
-        }
-        for file, part in parts.items():
+        parts: dict[str, Callable[[], None]] = {"checkpoint.txt": lambda: self.checkpoints(witness)}
+        for file, part in (parts | {"marks.csv": self.marks, "batches.csv": self.rows}).items():
             try:
                 part()
             except _UNREADABLE as error:
@@ -308,7 +304,6 @@ class Plant:
         table = self.table("measurements.csv")
         if tuple(next(table, ())) != COLUMNS:
             self.broken(self.name("measurements.csv"), "the heading is not that of an export")
-
         odd: list[tuple[str, Row]] = []
         compare(expected, map(tuple, table), lambda what, row: odd.append((what, row)))
         for _ in expected:  # the batches after the last row that was compared
@@ -497,9 +492,8 @@ class Bundle:
                           keys=known, collector=collector, authors=keys["authors"][id])  # fmt: skip
             plant.check(self.witness)
             witnessed |= plant.witnessed
-            self.summary.append(f"plant {id}: {plant.measurements} measurements in {plant.batches} batches, "
-                                f"of a tree of {plant.size} with root {plant.root.hex()}")  # fmt: skip
-            self.summary += plant.told
+            self.summary += [(f"plant {id}: {plant.measurements} measurements in {plant.batches} batches, "
+                              f"of a tree of {plant.size} with root {plant.root.hex()}"), *plant.told]  # fmt: skip
         if self.witness and not witnessed:
             self.fault("witness", "holds no checkpoint of a plant of this export, made by this collector")
         said = "the key given" if self.key else "is it the key you know? --key checks it"

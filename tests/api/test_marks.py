@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from api import schemas
+from api import mark_schemas, schemas
 from api.cli import main
 from api.times import format_time, parse_time
 from collector.marks import Kind, Mark, Named, Old, sign
@@ -51,7 +51,7 @@ class Desk:
     def mark(self, from_ns: int, to_ns: int, **said: Any) -> Mark:
         span = {"from": format_time(from_ns), "to": format_time(to_ns)}
         basis = self.client.get("marks/basis", params=PLACE | span).raise_for_status()
-        schemas.MarkBasis.model_validate_json(basis.content, strict=True)
+        mark_schemas.MarkBasis.model_validate_json(basis.content, strict=True)
         named = {"old": Old(**basis.json()["old"]), "prev": basis.json()["prev"]}
         told = {"kind": "invalid", "reason": "a crow on the microphone", "author": "li.na", "role": "plant"}
         fields = {**PLACE, **named, **told, "from_ns": from_ns, "to_ns": to_ns, "made_ns": time.time_ns(), **said}
@@ -66,7 +66,7 @@ class Desk:
     def take(self, from_ns: int, to_ns: int, **said: Any) -> int:
         answer = self.post(self.mark(from_ns, to_ns, **said))
         assert answer.status_code == 201, answer.text
-        schemas.Filed.model_validate_json(answer.content, strict=True)
+        mark_schemas.Filed.model_validate_json(answer.content, strict=True)
         id = answer.json()["id"]
         self.shown(id)
         return id
@@ -179,7 +179,7 @@ def test_the_same_mark_is_taken_once(desk: Desk, line: Line) -> None:
 def test_marks_are_listed_page_by_page(desk: Desk, line: Line) -> None:
     ids = [desk.take(minute(line, 70 + n), minute(line, 69 + n), kind="note") for n in range(3)]
     answer = desk.client.get("marks", params=PLACE)
-    page = schemas.Page[schemas.Mark].model_validate_json(answer.content, strict=True)
+    page = schemas.Page[mark_schemas.Mark].model_validate_json(answer.content, strict=True)
     assert [item.id for item in page.items][-3:] == ids
     found, cursor = [], ""
     while cursor is not None:
