@@ -74,6 +74,11 @@ class Exchange:
         """Batches that went out more than once."""
         return self._sender.resent
 
+    @property
+    def rto_ns(self) -> int:
+        """How long an acknowledgement may take before a batch goes out again. [ns]"""
+        return self._sender.rto_ns
+
     def connected(self, now_ns: int) -> None:
         """A new connection: all without acknowledgement goes out again."""
         self._sender.connected(now_ns)
@@ -115,8 +120,8 @@ class Exchange:
         except SpoolFull:  # the next acknowledgement names the same batches, and must find the connection
             unnoted = True
         changed = self.delivery.heard(now_ns, progress=marked > 0)
-        self._sender.acked(ack, now_ns)
         refilled = self._spool.counts().get("refilled_batches", 0) - before
+        self._sender.acked(ack, now_ns, lacking=refilled > 0)
         return Heard(counted=True, refilled=refilled, unnoted=unnoted, changed=changed)
 
     def _refused(self, ack: wire.Ack) -> Heard:

@@ -98,6 +98,7 @@ class Keeper:
             self._meta = replace(self._meta, **said)  # type: ignore[arg-type]
         self._clock, self._chain = Clock(), Chain(b"")
         self._over, self._pruned_ns = False, now().mono_ns
+        self._collector_ns: int | None = None  # its clock minus our monotonic one
         self.counts = dict.fromkeys(COUNTED, 0)
 
     @property
@@ -224,7 +225,8 @@ class Keeper:
         if not self.accepts(ack):
             return 0
         undo = grown(ack, self._meta.ack and self._meta.ack[0])
-        marked, undone = self._shelves.mark(ack, self._now().wall_ns, undo=undo)
+        marked, undone = self._shelves.mark(ack, ack.now, undo=undo)
+        self._collector_ns = ack.now - self._now().mono_ns
         self._meta = replace(self._meta, ack=(*ack.gen, ack.n))
         self._unacked += undone - marked
         self.counts["refilled_batches"] += undone
@@ -246,11 +248,13 @@ class Keeper:
     def upkeep(self) -> None:
         """Make a little room where the outbox is over its limit, and drop a few rows that were kept long enough."""
         self._make_room()
-        now = self._now()
-        if now.mono_ns - self._pruned_ns < PRUNE_EVERY_NS:
+        mono_ns = self._now().mono_ns
+        if self._collector_ns is None or mono_ns - self._pruned_ns < PRUNE_EVERY_NS:
             return
-        if self._shelves.expire(now.wall_ns - int(self._limits.days * DAY_NS), PRUNE_ROWS) < PRUNE_ROWS:
-            self._pruned_ns = now.mono_ns
+        # How old evidence is, the collector's clock says: our own may have stood in 1970 when it was marked.
+        before_ns = self._collector_ns + mono_ns - int(self._limits.days * DAY_NS)
+        if self._shelves.expire(before_ns, PRUNE_ROWS) < PRUNE_ROWS:
+            self._pruned_ns = mono_ns
 
     def _make_room(self) -> None:
         """Over the limit: a few rows go, acknowledged ones first, others with a record that says so."""

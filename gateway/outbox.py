@@ -171,7 +171,6 @@ class Sender:
         self._stuck_ns: int | None = None
         self._srtt_ns: int | None = None
         self._heard_ns: int | None = None
-        self._generation: int | None = None
         self.resent = 0
 
     @property
@@ -303,17 +302,16 @@ class Sender:
         if not self._acknowledged:
             self.forget(key)
 
-    def acked(self, ack: wire.Ack, now_ns: int) -> None:
+    def acked(self, ack: wire.Ack, now_ns: int, *, lacking: bool = False) -> None:
         """The collector's journal holds what the acknowledgement names; it has been accepted as newer.
 
-        A journal of a higher generation is another one, restored from a backup: what it lacks is backlog again.
+        lacking: it was restored from a backup, and what it lacks is without acknowledgement again: backlog.
         """
         back = self._heard_ns is not None and now_ns - self._heard_ns > self.rto_ns
         self._heard_ns = now_ns
         self._window = min(ack.win, MAX_WINDOW)
-        if grown(ack, self._generation):
+        if lacking:
             self._lanes.rewind()
-        self._generation = ack.gen[0]
         for key in held(ack, self._flights):
             flight = self._flights.pop(key)
             self._bytes -= flight.size

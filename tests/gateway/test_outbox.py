@@ -321,7 +321,7 @@ def test_a_journal_of_a_higher_generation_gets_what_it_lacks_after_what_is_live(
     acked(sender, shelf, MS, 40)
     shelf.waiting = {key: row for key, row in rows.items() if key[1] > 5}
     shelf.add(EPOCH)
-    sender.acked(ack(EPOCH, 5, gen=(2, b"restored")), 2 * MS)
+    sender.acked(ack(EPOCH, 5, gen=(2, b"restored")), 2 * MS, lacking=True)
     assert go(sender, shelf, 2 * MS) == [41, *range(6, 41)]
 
 

@@ -211,6 +211,20 @@ def test_acknowledged_rows_stay_thirty_days(tmp_path):
             assert len(read_batches(tmp_path / "outbox.db")) == kept, "unacknowledged rows are never deleted"
 
 
+def test_a_clock_that_stood_in_1970_takes_no_evidence_away_when_it_is_set(tmp_path):
+    hands = Hands()
+    hands.wall_ns = SECOND_NS
+    with contextlib.closing(opened(tmp_path, hands)) as found:
+        found.put(columns(600))
+        found.flush()
+        found.acked(ack(found.epoch, 3))
+        hands.wall_ns = NOON_NS
+        hands.forward(3600 * SECOND_NS)
+        found.put(columns(1))
+        found.flush()
+        assert [seq for _, seq, _ in read_batches(tmp_path / "outbox.db")] == [1, 2, 3, 4, 5]
+
+
 def test_pruning_goes_in_small_steps(tmp_path, monkeypatch):
     monkeypatch.setattr(keeper, "PRUNE_ROWS", 3)
     hands = Hands()
