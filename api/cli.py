@@ -59,7 +59,7 @@ COMMANDS = {
     "tap": Command("print decoded batches as JSON lines", "api.tap_command:tap"),
     "mark": Command("say of measurements what they are worth, signed", "api.mark_command:main", plain=True),
     "probe": Command("commissioning: read an instrument and name its faults"),
-    "world": Command("simulate the whole system from a seed"),
+    "world": Command("simulate the whole line from seeds, under every fault", "simulators.world_command:world"),
     "hj212": Command("decode and encode HJ 212 frames"),
     "enroll": Command("give a gateway its identity, or take it away", "collector.proof.enroller:enroll"),
     "export": Command("write measurements with their proof, or hash them", "collector.export_command:export"),

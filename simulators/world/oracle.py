@@ -1,0 +1,215 @@
+"""The oracle: it knows every value that was measured, and says what may be missing. Nothing else may.
+
+It is told by the machines what was polled and committed, by the cards what left them and why, by the journal what
+it holds. It never excuses a kind of loss: of each value that is not in the store it is known on which card its batch
+was, and what became of it there, and that has to be a lawful reason for this very batch (docs/reliability.md). This
+module watches while the world runs; `simulators.world.reckoning` reckons at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from collector.intake.events import event
+from collector.store import Entry, EntryKind
+from gateway import wire
+from gateway.lanes import Key
+from gateway.seal import SIGNATURE_BYTES
+from gateway.shelves import Change, Sealed
+from simulators.world.card import Card
+from simulators.world.ledger import Ledger
+from simulators.world.timeline import Timeline
+
+
+class Stop(Exception):
+    """The first violation, where that is enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What must not be. clause: which promise is broken."""
+
+    clause: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Produced:
+    """The polls of one machine, by counter. lost: those that ended with a process, before they were committed."""
+
+    gateway: str
+    time_ns: list[int] = field(default_factory=list)
+    true_ns: list[int] = field(default_factory=list)
+    committed: set[int] = field(default_factory=set)
+    died: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A row that left a card. why: cut, ruined, given up, corrupt, freed, expired, taken."""
+
+    gateway: str
+    row: Sealed
+    why: str
+
+
+@dataclass(slots=True)
+class Named:
+    """What acknowledgements ever named of a stream."""
+
+    upto: int = 0
+    above: set[int] = field(default_factory=set)
+
+    def __contains__(self, seq: int) -> bool:
+        return seq <= self.upto or seq in self.above
+
+
+class Oracle:
+    """violations: what was found. licences: security events that may be in the journal, and told: those that ever were.
+
+    Both are (what, gateway, epoch); an epoch of b"" stands for any.
+    """
+
+    def __init__(self, timeline: Timeline, *, stop_first: bool = False) -> None:
+        self.violations: list[Violation] = []
+        self.produced: dict[int, Produced] = {}
+        self.left_rows: dict[Card, dict[Key, Left]] = {}
+        self.salvaged: dict[tuple[str, bytes], int] = {}
+        self.rolled_back: set[tuple[str, bytes, int]] = set()
+        self.licences: set[tuple[str, str, bytes]] = set()
+        self.told: list[tuple[str, str, bytes]] = []
+        self.forgeries: set[bytes] = set()
+        self.acks: dict[str, list[bytes]] = {}
+        self.replaced: set[str] = set()
+        self.troubled_ns = 0
+        self.trouble = 0
+        self._timeline, self._stop_first = timeline, stop_first
+        self._named: dict[tuple[str, bytes], Named] = {}
+        self._limits: dict[Card, tuple[int, int]] = {}
+        self._marked: dict[Card, dict[Key, int]] = {}
+
+    def violate(self, clause: str, detail: str) -> None:
+        """A promise is broken."""
+        self.violations.append(Violation(clause, f"at {self._timeline.now / 1e9:.3f} s: {detail}"))
+        if self._stop_first or len(self.violations) >= 50:
+            raise Stop
+
+    # --- machines ------------------------------------------------------------------------------------
+
+    def machine(self, number: int, gateway: str) -> None:
+        """There is another machine."""
+        self.produced[number] = Produced(gateway)
+
+    def polled(self, number: int, time_ns: int, true_ns: int) -> None:
+        """A machine has polled its sensors. time_ns: what its clock said."""
+        made = self.produced[number]
+        made.time_ns.append(time_ns)
+        made.true_ns.append(true_ns)
+
+    def committed(self, number: int, polls: Iterable[int]) -> None:
+        """The keeper says that these are safe."""
+        self.produced[number].committed.update(polls)
+
+    def died(self, number: int, polls: Sequence[int], *, strained: bool) -> None:
+        """A process ended, and with it what was not committed. strained: the card had no room for it."""
+        self.produced[number].died.update(polls)
+        if len(polls) > 1 and not strained:
+            self.violate("unexplained", f"machine {number} lost {len(polls)} polls with its process, not one")
+
+    # --- cards -----------------------------------------------------------------------------------------
+
+    def card(self, card: Card, limit_bytes: int, ring_ns: int) -> None:
+        """There is another card, with these limits."""
+        self.left_rows[card] = {}
+        self._limits[card] = limit_bytes, ring_ns
+        self._marked[card] = {}
+
+    def left(self, card: Card, rows: Iterable[Sealed], why: str) -> None:
+        """Rows are no longer on a card."""
+        self.left_rows[card].update({(row[0], row[1]): Left(card.gateway, row, why) for row in rows})
+        if why == "ruined" and card.aside is not None:
+            for epoch, seq in card.aside:
+                stream = card.gateway, epoch
+                self.salvaged[stream] = max(self.salvaged.get(stream, 0), seq)
+
+    def back(self, card: Card) -> None:
+        """A card went back in time: what had left it may be there again."""
+        left = self.left_rows[card]
+        for key in [key for key in left if key in card.state.rows]:
+            del left[key]
+
+    def changed(self, card: Card, change: Change, gone: Sequence[tuple[Sealed, bool]], used: int) -> None:
+        """Rows were stored and deleted; every one that is deleted without acknowledgement has to be declared."""
+        if not gone and not change.told:
+            return
+        limit, _ = self._limits[card]
+        declared = {(gap.ep, seq) for _, gap in change.told for seq in range(gap.from_seq, gap.to_seq + 1)}
+        for row, acked in gone:
+            key = row[0], row[1]
+            if acked and key not in declared:
+                if used <= 0.98 * limit:
+                    self.violate("ring", f"{card.gateway}: batch {key[1]} is dropped with {used} of {limit} bytes used")
+                self.left(card, [row], "freed")
+            elif key in declared or not row[2]:
+                self.left(card, [row], "given up")
+            else:
+                self.violate("lost", f"{card.gateway}: batch {key[1]} is dropped without a word")
+        for _, gap in change.told:
+            held = [seq for seq in range(gap.from_seq, gap.to_seq + 1) if (gap.ep, seq) in card.state.rows]
+            if held:
+                self.violate("gap_wrong", f"{card.gateway}: batches {held[:3]} are declared lost and are on the card")
+            rows = [row for row, _ in gone if row[0] == gap.ep and gap.from_seq <= row[1] <= gap.to_seq]
+            if rows and gap.n != sum(row[2] for row in rows):
+                self.violate("gap_wrong", f"{card.gateway}: a gap record counts {gap.n} measurements wrongly")
+
+    def expired(self, card: Card, keys: Sequence[Key]) -> None:
+        """Rows were deleted because they were acknowledged long ago."""
+        _, ring_ns = self._limits[card]
+        for key in keys:
+            marked_ns = self._marked[card].get(key, 0)
+            if self._timeline.now - marked_ns < ring_ns:
+                self.violate("ring", f"{card.gateway}: batch {key[1]} is dropped as evidence before its time")
+            self.left(card, [card.state.rows[key]], "expired")
+
+    def marked(self, card: Card, keys: Sequence[Key]) -> None:
+        """Rows were marked as acknowledged: the collector must have said so."""
+        for key in keys:
+            self._marked[card][key] = self._timeline.now
+            named = self._named.get((card.gateway, key[0]))
+            if named is None or key[1] not in named:
+                self.violate("acked_undurable", f"{card.gateway}: batch {key[1]} is freed, and never was acknowledged")
+
+    # --- the collector -----------------------------------------------------------------------------------
+
+    def acknowledged(self, gateway: str, payload: bytes, ledger: Ledger) -> None:
+        """The collector speaks: all that it names must be in the journal at this instant."""
+        self.acks.setdefault(gateway, []).append(payload)
+        for epoch in wire.decode_ack(payload[1 + SIGNATURE_BYTES :]).epochs:
+            stream = gateway, epoch.ep
+            truth = ledger.truth.get(stream)
+            named = self._named.setdefault(stream, Named())
+            good = truth is not None and epoch.upto <= truth.upto
+            for first, last in epoch.have:
+                good = good and truth is not None and truth.holds(first, last)
+                named.above.update(range(first, last + 1))
+            named.upto = max(named.upto, epoch.upto)
+            if not good:
+                self.violate("acked_undurable", f"{gateway}: {epoch} is acknowledged; the journal holds {truth}")
+
+    def restored(self, gone: Sequence[Entry]) -> None:
+        """The journal was put back from a backup. gone: what it no longer holds."""
+        self.rolled_back.update((entry.gateway, entry.epoch, entry.seq) for entry in gone if entry.seq)
+        self.remember(gone)
+
+    def remember(self, entries: Sequence[Entry]) -> None:
+        """Note the alarms among some entries of the journal."""
+        found = [(entry, event(entry)) for entry in entries if entry.kind is EntryKind.EVENT]
+        self.told += [(one.what, entry.gateway, entry.epoch) for entry, one in found if one.security]
+
+    # --- freshness ---------------------------------------------------------------------------------------
+
+    def disturb(self, change: int) -> None:
+        """A fault began (+1) or ended (-1)."""
+        self.trouble += change
+        self.troubled_ns = self._timeline.now
