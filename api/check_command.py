@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
@@ -169,7 +169,7 @@ def _broker(site: Site, *, demo: bool) -> Iterator[Fault]:
     if broker.password_file:
         hint = "a text file with the broker's password in its only line"
         yield from _readable(site, "broker.password_file", broker.password_file, hint)
-    files = {name: site.path(file) for name in ("ca", "cert", "key") if (file := getattr(broker, name))}
+    files: dict[str, Any] = {name: site.path(file) for name in ("ca", "cert", "key") if (file := getattr(broker, name))}
     faults = [fault for name, file in files.items() for fault in _readable(site, f"broker.{name}", file, "a PEM file")]
     yield from faults
     if files and not faults and bool(broker.cert) == bool(broker.key):

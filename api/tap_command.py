@@ -63,7 +63,7 @@ def _as(site: Site, cert: Path | None, key: Path | None) -> Site:
     """The site with another client certificate at the broker, if one is given."""
     if cert is None:
         return site
-    files = {"cert": str(cert.resolve()), "key": str(key.resolve()) if key else ""}
+    files: dict[str, Any] = {"cert": str(cert.resolve()), "key": str(key.resolve()) if key else ""}
     return replace(site, broker=replace(site.broker, **files))
 
 

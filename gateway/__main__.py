@@ -22,12 +22,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import catalogue
-from gateway.clock import UNKNOWN, Discipline
+from gateway.clock import RELEASED_NS, UNKNOWN, Discipline
 from gateway.connection import BrokerError
 from gateway.document import FaultyFiles
 from gateway.identity import IdentityError, load_or_create_key, public_hex, public_key
@@ -78,6 +79,7 @@ def run(
         spooler = Spooler(
             outbox_folder(plan.site.data_dir, plan.gateway), plan.site.plant.id, plan.gateway, key,
             limits=plan.site.outbox, discipline=kernel_discipline, version=importlib.metadata.version("emitwatch"),
+            earliest_ns=RELEASED_NS,
         )  # fmt: skip
     except (FaultyFiles, CannotStart, IdentityError, SpoolError) as error:
         sys.stderr.write(f"{error}\n")
@@ -183,7 +185,9 @@ def _plan(site_path: str, id: str | None, *, demo: bool) -> _Plan:
     if not mine:
         raise CannotStart(f"{site.document.file}: no sensor belongs to gateway {gateway!r}; nothing to poll")
     broker = site.broker
-    paths = {name: site.path(getattr(broker, name)) for name in ("ca", "cert", "key") if getattr(broker, name)}
+    paths: dict[str, Any] = {
+        name: site.path(getattr(broker, name)) for name in ("ca", "cert", "key") if getattr(broker, name)
+    }
     if not (demo or broker.user or broker.cert):
         raise CannotStart(
             f"{site.document.file}: [broker] user: missing\n"

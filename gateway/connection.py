@@ -141,7 +141,7 @@ class Connection:
         self, client: mqtt.Client, _: object, __: mqtt.ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
         if reason.is_failure:
-            self.problem = f"the broker refuses the connection: {reason}"
+            self.problem, self.code = f"the broker refuses the connection: {reason}", reason.value
         else:
             self.receive_max = min(getattr(properties, "ReceiveMaximum", UNPUBACKED), MAX_UNPUBACKED)
             client.subscribe(wire.down_topic(self.gateway), qos=1)

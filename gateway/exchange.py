@@ -33,6 +33,9 @@ class Spool(lanes.Spool, Protocol):
     def acked(self, ack: wire.Ack) -> int:
         """Mark what an acknowledgement names; the number of rows that were not marked before."""
 
+    def told(self, now_ns: int, rtt_ns: int | None) -> None:
+        """The collector's clock in an acknowledgement that counted. rtt_ns: since what it frees went out, if known."""
+
     def drained(self) -> bool:
         """Whether everything put is acknowledged."""
 
@@ -61,13 +64,15 @@ class Exchange:
     """The conversation of one gateway, over all its connections.
 
     collector_key: whose acknowledgements count; None = none do, everything stays in the outbox.
-    live: False for a back-fill, which goes out in the order of the stream.
+    live: False for a back-fill, which goes out in the order of the stream. mute: see `Delivery`.
     """
 
-    def __init__(self, gateway: str, spool: Spool, collector_key: seal.Verifier | None, *, live: bool = True) -> None:
+    def __init__(
+        self, gateway: str, spool: Spool, collector_key: seal.Verifier | None, *, live: bool = True, mute: bool = False
+    ) -> None:
         self._gateway, self._spool, self._key = gateway, spool, collector_key
         self._sender = Sender(acknowledged=collector_key is not None, live=live)
-        self.delivery = Delivery()
+        self.delivery = Delivery(mute=mute)
 
     @property
     def resent(self) -> int:
@@ -121,7 +126,7 @@ class Exchange:
             unnoted = True
         changed = self.delivery.heard(now_ns, progress=marked > 0)
         refilled = self._spool.counts().get("refilled_batches", 0) - before
-        self._sender.acked(ack, now_ns, lacking=refilled > 0)
+        self._spool.told(ack.now, self._sender.acked(ack, now_ns, lacking=refilled > 0))
         return Heard(counted=True, refilled=refilled, unnoted=unnoted, changed=changed)
 
     def _refused(self, ack: wire.Ack) -> Heard:

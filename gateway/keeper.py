@@ -75,7 +75,8 @@ class Keeper:
     """The outbox of one gateway, over its storage; `begin` first. Used by one thread at a time.
 
     key: what the batches are signed with. now: asks the clocks. limits: how long and how much is kept.
-    found: what was salvaged from a damaged file, None = nothing was damaged.
+    found: what was salvaged from a damaged file, None = nothing was damaged. earliest_ns: no right clock shows less;
+    None = the clock is not judged. clock: what the wall clock is worth.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Keeper:
         now: Callable[[], Instant],
         limits: Limits = Limits(),  # noqa: B008 - frozen
         found: Mapping[Key, Found] | None = None,
+        earliest_ns: int | None = None,
     ) -> None:
         self._shelves, self.plant, self.gateway, self._key = shelves, plant, gateway, key
         self._now, self._limits, self._found = now, limits, found
@@ -96,7 +98,9 @@ class Keeper:
             last = found[max(found)]
             said = {"last_epoch": last.key[0], "last_seq": last.key[1], "last_hash": digest(last.payload)}
             self._meta = replace(self._meta, **said)  # type: ignore[arg-type]
-        self._clock, self._chain = Clock(), Chain(b"")
+        if earliest_ns is not None:
+            earliest_ns = max(earliest_ns, self._meta.seen_ns)
+        self.clock, self._chain = Clock(earliest_ns), Chain(b"")
         self._over, self._pruned_ns = False, now().mono_ns
         self._collector_ns: int | None = None  # its clock minus our monotonic one
         self.counts = dict.fromkeys(COUNTED, 0)
@@ -141,14 +145,16 @@ class Keeper:
         if not parts and not gone:
             return
         now = self._now()
-        clk = self._clock.observe(now.wall_ns, now.mono_ns, now.discipline)
+        clk, first = self.clock.observe(now.wall_ns, now.mono_ns, now.discipline), self._chain.seq + 1
         # Before the values that were measured by the changed clock.
-        parts = [*(("clock", empty_columns(), change.fields()) for change in self._clock.changes), *parts]
+        clocks: list[Part] = [("clock", empty_columns(), fields) for fields in self.clock.records(first)]
+        parts = [*clocks, *((kind, self.clock.dated(columns, now.mono_ns), fields) for kind, columns, fields in parts)]
         rows, told, chain = self._sealed(parts, now, clk)
-        meta = replace(self._meta, last_epoch=chain.epoch, last_seq=chain.seq, last_hash=chain.hash)
+        seen_ns = self.clock.earliest_ns or self._meta.seen_ns
+        meta = replace(self._meta, last_epoch=chain.epoch, last_seq=chain.seq, last_hash=chain.hash, seen_ns=seen_ns)
         self._shelves.commit(Change(now.wall_ns, meta, [*salvaged, *rows], gone, told))
         self._chain, self._meta = chain, meta
-        self._clock.recorded()
+        self.clock.recorded(first)
         self._unacked += len(rows)
         self.counts["sealed_batches"] += len(rows)
         self.counts["sealed_values"] += sum(row[2] for row in rows)

@@ -145,9 +145,14 @@ def grown(ack: wire.Ack, generation: int | None) -> bool:
 
 @dataclass(slots=True)
 class _Flight:
-    """A batch on the way. tries: how often it was sent. due_ns: when it goes out again. live: by which lane."""
+    """A batch on the way.
+
+    first_ns, sent_ns: when it was sent, first and last. due_ns: when it goes out again. live: by which lane.
+    tries: how often it was sent.
+    """
 
     size: int
+    first_ns: int
     sent_ns: int
     due_ns: int
     live: bool
@@ -171,6 +176,7 @@ class Sender:
         self._stuck_ns: int | None = None
         self._srtt_ns: int | None = None
         self._heard_ns: int | None = None
+        self._old: Key = START  # up to here rows were there before the connection
         self.resent = 0
 
     @property
@@ -214,7 +220,7 @@ class Sender:
         """Where the live lane goes on, on a new connection and after it had no credit for long."""
         if not self._begun:
             self._lanes.begin(spool.tail(TAIL) if self._live else START)
-            self._begun = True
+            self._begun, self._old = True, spool.tail(0)
         if not self._live_room():
             self._stuck_ns = now_ns if self._stuck_ns is None else self._stuck_ns
             return
@@ -273,7 +279,7 @@ class Sender:
             self.resent += 1
             return
         self._bytes += len(row.payload)
-        self._flights[row.key] = _Flight(len(row.payload), now_ns, now_ns + self._wait_ns(row.key, 1), live)
+        self._flights[row.key] = _Flight(len(row.payload), now_ns, now_ns, now_ns + self._wait_ns(row.key, 1), live)
 
     def _wait_ns(self, key: Key, tries: int) -> int:
         """RTO, doubled per retry, +-20 %: a thousand gateways must not send again in step."""
@@ -302,25 +308,32 @@ class Sender:
         if not self._acknowledged:
             self.forget(key)
 
-    def acked(self, ack: wire.Ack, now_ns: int, *, lacking: bool = False) -> None:
+    def acked(self, ack: wire.Ack, now_ns: int, *, lacking: bool = False) -> int | None:
         """The collector's journal holds what the acknowledgement names; it has been accepted as newer.
 
         lacking: it was restored from a backup, and what it lacks is without acknowledgement again: backlog.
+        Returns how long ago the latest batch went out that is acknowledged now and was made on this connection, so
+        that nobody can have acknowledged it before; None = there is none. [ns]
         """
         back = self._heard_ns is not None and now_ns - self._heard_ns > self.rto_ns
         self._heard_ns = now_ns
         self._window = min(ack.win, MAX_WINDOW)
         if lacking:
             self._lanes.rewind()
+        shortest: int | None = None
         for key in held(ack, self._flights):
             flight = self._flights.pop(key)
             self._bytes -= flight.size
+            if key > self._old:
+                age = now_ns - flight.first_ns
+                shortest = age if shortest is None else min(shortest, age)
             if flight.tries == 1:  # a batch sent twice does not tell which one was answered (Karn)
                 rtt = now_ns - flight.sent_ns
                 self._srtt_ns = rtt if self._srtt_ns is None else (7 * self._srtt_ns + rtt) // 8
         if back:  # the collector was away and has come back: what it missed need not wait any longer
             for flight in self._flights.values():
                 flight.due_ns, flight.tries = now_ns, 1
+        return shortest
 
     def silent(self, now_ns: int, *, waiting: bool) -> bool:
         """Whether nothing was acknowledged for so long that the connection itself is doubted.

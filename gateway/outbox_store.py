@@ -65,7 +65,7 @@ class OutboxStore:
             outbox_rows.note_gaps(database, change.told)
             set_meta(
                 database, last_epoch=meta.last_epoch, last_seq=meta.last_seq, last_hash=meta.last_hash,
-                clean=int(meta.clean), boot_id=meta.boot_id,
+                clean=int(meta.clean), boot_id=meta.boot_id, seen_ns=meta.seen_ns,
             )  # fmt: skip
 
     def waiting(self, limit: int, after: Key) -> tuple[list[Row], list[Held]]:
@@ -130,5 +130,5 @@ def _meta(found: Mapping[str, Any]) -> Meta:
     return Meta(
         found.get("last_epoch", new.last_epoch), found.get("last_seq", new.last_seq),
         found.get("last_hash", new.last_hash), ack, bool(found.get("clean", new.clean)),
-        found.get("boot_id", new.boot_id),
+        found.get("boot_id", new.boot_id), found.get("seen_ns", new.seen_ns),
     )  # fmt: skip

@@ -6,6 +6,7 @@ task of their own, so that a slow address delays nobody else. Rules:
 - a measurement carries the tick it was read for, so that a series is regular;
 - an instrument that does not answer gives NaN with NO_COMM at every tick, and a tick that could not
   be served in time gives the same: missing is a status, never a gap;
+- an answer that comes more than STALE_INTERVALS after its tick is STALE: it is no value of that instant;
 - after some failures in a row a sensor is only tried now and then, so that a dead unit does not take
   the time of the living ones behind the same address;
 - that an instrument went away is logged once, and once that it is back.
@@ -34,6 +35,8 @@ from gateway.sensors import Sensor
 
 TIMEOUT_S = (0.2, 3.0)  # of an answer: half the shortest interval of the address, within these
 FAILURES = 3  # in a row, after which a sensor or an address is only tried now and then
+STALE_INTERVALS = 2.5
+STALE_NS = SECOND_NS  # less than this is no age, however short the interval
 PROBE_S = (1.0, 30.0)  # between two such tries of a sensor: first, longest
 PROBE_ADDRESS_S = (1.0, 5.0)  # of an address; shorter, since all its sensors wait for it
 LOOK_S = 10.0  # longest sleep, so that a step of the clock is seen soon
@@ -136,14 +139,14 @@ class Poller:
                         instrument.tick_ns = 0  # ticks between the old and the new time never were
                 now_ns = self._mono_ns() + offset_ns
                 for index in schedule.due(now_ns):
-                    await self._poll(link, rest, instruments[index], schedule.tick_ns(index))
+                    await self._poll(link, rest, instruments[index], schedule.tick_ns(index), offset_ns)
                 now_ns = self._mono_ns() + offset_ns
                 await asyncio.sleep(min((schedule.next_ns(now_ns) - now_ns) / SECOND_NS, LOOK_S))
         finally:
             link.close()
 
-    async def _poll(self, link: TcpLink, rest: Rest, instrument: _Instrument, tick_ns: int) -> None:
-        """One tick of one sensor: its measurements, or NO_COMM."""
+    async def _poll(self, link: TcpLink, rest: Rest, instrument: _Instrument, tick_ns: int, offset_ns: int) -> None:
+        """One tick of one sensor: its measurements, or NO_COMM. offset_ns: of the wall clock that the ticks are of."""
         self._fill(instrument, tick_ns)
         instrument.tick_ns = tick_ns
         value, status = _nothing(instrument.sensor, 1)
@@ -157,6 +160,9 @@ class Poller:
                     status[:] = Status.FAULT
             else:
                 self._worked(rest, instrument)
+                age_ns = self._mono_ns() + offset_ns - tick_ns
+                if age_ns > max(STALE_INTERVALS * instrument.sensor.interval_ns, STALE_NS):
+                    status[status == Status.OK] = Status.STALE
         self._put(_columns(instrument.sensor, np.array([tick_ns], np.int64), value, status))
 
     def _fill(self, instrument: _Instrument, tick_ns: int) -> None:

@@ -4,7 +4,8 @@
 Each connection is a paho client of its own, so that nothing paho queued for an old one goes out
 unasked: what has to be sent again is known from the outbox alone. paho's thread only notes what
 happens; one thread here acts on it. A broker that is away is tried again for ever, with a wait that
-grows to 30 s; it is logged when it goes and when it is back.
+grows to 30 s; it is logged when it goes and when it is back. Where there are alternates, `brokers.Route`
+says which is next.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any, Protocol
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from gateway import delivery, exchange, wire
+from gateway import delivery, exchange
+from gateway.brokers import Route
 from gateway.connection import CONNECT_S, Connection, Event, tls_context
 from gateway.delivery import Obstacle
 from gateway.exchange import Exchange
@@ -43,6 +45,9 @@ class Spool(exchange.Spool, Protocol):
     def epoch(self) -> bytes:
         """The epoch of this process."""
 
+    def clock(self) -> Mapping[str, Any]:
+        """What the clock is worth."""
+
 
 class Publisher:
     """Publishes one gateway's outbox; `start` and `stop` once each.
@@ -63,15 +68,15 @@ class Publisher:
         state: Callable[[], Mapping[str, Any]] = dict,
         live: bool = True,
     ) -> None:
-        self._broker, self._password, self._gateway = broker, password, gateway
+        self._route, self._password, self._gateway = Route(broker), password, gateway
         self._spooler, self._collector_key, self._state = spooler, collector_key, state
-        self._tls = tls_context(broker)
-        self._exchange = Exchange(gateway, spooler, collector_key, live=live)
+        self._tls = tls_context(broker)  # the same for all alternates
+        self._exchange = Exchange(gateway, spooler, collector_key, live=live, mute=broker.protocol != "5")
         self._changed = threading.Condition()
         self._events: deque[Event] = deque()
         self._poked = self._stopping = False
         self._bad_ack = ""
-        self._unnoted = False
+        self._unnoted = self._clock_off = False
         self._thread = threading.Thread(target=self._run, name=f"publisher {gateway}", daemon=True)
         self.connected = False
         spooler.on_commit = self.notify
@@ -123,15 +128,18 @@ class Publisher:
                     away = True
                     _log.warning(
                         "The broker cannot be reached; measuring goes on, the outbox keeps everything",
-                        broker=self._broker.url, gateway=self._gateway, problem=connection.problem,
+                        broker=self._route.broker.url, gateway=self._gateway, problem=connection.problem,
+                        hint=delivery.hint(connection.code),
                     )  # fmt: skip
+                self._next_broker()
                 self._pause(wait_s)
                 wait_s = min(2 * wait_s, RETRY_S[1])
                 continue
-            _log.info("Connected to the broker", broker=self._broker.url, gateway=self._gateway)
+            _log.info("Connected to the broker", broker=self._route.broker.url, gateway=self._gateway)
             wait_s, away, self.connected = RETRY_S[0], False, True
+            left = ""
             try:
-                self._serve(connection)
+                left = self._serve(connection)
             except SpoolError as error:  # the gateway ends on this when it next writes; until then try again
                 _log.error("The outbox cannot be read", gateway=self._gateway, problem=str(error))
                 wait_s = RETRY_S[1]
@@ -146,9 +154,15 @@ class Publisher:
                 away = True
                 _log.warning(
                     "The connection to the broker is gone; measuring goes on, the outbox keeps everything",
-                    broker=self._broker.url, gateway=self._gateway, problem=connection.problem or "no acknowledgements",
+                    broker=connection.broker.url, gateway=self._gateway,
+                    problem=connection.problem or left,
                 )  # fmt: skip
                 self._pause(wait_s)
+
+    def _next_broker(self) -> None:
+        """A connection brought no acknowledgement: perhaps another broker does."""
+        if self._route.failed(time.monotonic_ns()):
+            _log.warning("Another broker is tried", broker=self._route.broker.url, gateway=self._gateway)
 
     def _pause(self, seconds: float) -> None:
         with self._changed:
@@ -156,7 +170,7 @@ class Publisher:
 
     def _connect(self) -> Connection:
         self._events.clear()
-        connection = Connection(self._broker, self._password, self._gateway, self._tls, self._note)
+        connection = Connection(self._route.broker, self._password, self._gateway, self._tls, self._note)
         connection.open()
         with self._changed:
             self._changed.wait_for(lambda: connection.answered or connection.problem or self._stopping, CONNECT_S)
@@ -172,8 +186,8 @@ class Publisher:
             self._events.append(event)
             self._changed.notify_all()
 
-    def _serve(self, connection: Connection) -> None:
-        """Send and listen until the connection ends, is doubted, or the publisher stops."""
+    def _serve(self, connection: Connection) -> str:
+        """Send and listen until the connection ends, is doubted, or the publisher stops; why it is left."""
         self._exchange.connected(time.monotonic_ns())
         state_ns = 0
         while not connection.problem and not self._stopping:
@@ -190,8 +204,12 @@ class Publisher:
             silent, changed = self._exchange.silent(now_ns)
             if silent:
                 self._say(changed)
-                return
+                self._next_broker()
+                return "no acknowledgements"
+            if self._route.back(now_ns):
+                return "the first broker is tried again"
             self._wait(state_ns)
+        return ""
 
     def _wait(self, state_ns: int) -> None:
         """Until something happens or a timer is due."""
@@ -215,10 +233,7 @@ class Publisher:
             key = connection.answered_key(event.mid)
             self._say(self._exchange.answered(key, event.code, time.monotonic_ns()), event.reason)
         elif event.reason:
-            _log.error(
-                "The broker hands out no acknowledgements, so the outbox fills up; check its access rules",
-                topic=wire.down_topic(self._gateway), reason=event.reason,
-            )  # fmt: skip
+            self._say(self._exchange.delivery.deaf(time.monotonic_ns()), event.reason)
 
     def _acknowledged(self, payload: bytes) -> None:
         heard = self._exchange.heard(payload, time.monotonic_ns())
@@ -226,9 +241,11 @@ class Publisher:
             self._say_bad_ack(heard.hint, heard.ignored)
         if not heard.counted:
             return
+        self._route.heard()
         if heard.unnoted and not self._unnoted:
             _log.warning("The disk is full; acknowledgements are not noted until it has room", gateway=self._gateway)
         self._unnoted = heard.unnoted
+        self._say_clock(self._spooler.clock())
         self._say(heard.changed)
         if heard.refilled:
             _log.warning(
@@ -244,16 +261,29 @@ class Publisher:
             self._bad_ack = problem
             _log.error("An acknowledgement is ignored", gateway=self._gateway, problem=problem, hint=hint)
 
+    def _say_clock(self, clock: Mapping[str, Any]) -> None:
+        """That the clock is off, once, and that it is right again."""
+        off = clock["off_s"] is not None
+        if off and not self._clock_off:
+            _log.error(
+                "The gateway's clock is not the collector's; set it, and let a time server hold both",
+                gateway=self._gateway, off_s=clock["off_s"], standing=clock["standing"],
+            )  # fmt: skip
+        elif self._clock_off and not off:
+            _log.info("The gateway's clock agrees with the collector's", gateway=self._gateway)
+        self._clock_off = off
+
     def _say(self, found: Obstacle | None, reason: str = "") -> None:
         """How delivery stands, once each time it changes. reason: the broker's words."""
         if found is None:
             return
         if found is delivery.NONE:
             _log.info("Batches are delivered again", gateway=self._gateway)
-        elif found is delivery.SILENT:
+        elif found.state == delivery.SILENT:
             _log.warning(
-                "The collector has acknowledged nothing for a minute; everything stays in the outbox",
-                gateway=self._gateway, unacked_batches=self._spooler.counts().get("unacked_batches"), hint=found.hint,
+                "Nothing was acknowledged for 60 s; everything stays in the outbox",
+                gateway=self._gateway, problem=found.what, hint=found.hint,
+                unacked_batches=self._spooler.counts().get("unacked_batches"),
             )  # fmt: skip
         else:
             _log.warning(
@@ -269,9 +299,11 @@ class Publisher:
             "gateway": self._gateway,
             "epoch": self._spooler.epoch.hex(),
             "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "broker": self._route.broker.url,
             "delivery": {"state": standing.state, "problem": standing.what, "hint": standing.hint},
             "refused_batches": self._exchange.delivery.refused,
             "resent_batches": self._exchange.resent,
+            "clock": self._spooler.clock(),
             **self._spooler.counts(),
             **self._state(),
         }

@@ -16,6 +16,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
+from gateway.brokers import Broker as Broker
+from gateway.brokers import read_broker
 from gateway.document import REQUIRED, Document, Fault, Table, parse_document
 from gateway.retention import Limits, read_limits
 
@@ -49,34 +51,6 @@ class Plant:
     timezone: str
     position: tuple[float, float] | None
     data_dir: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broker:
-    """The MQTT broker. protocol: "5" or "3.1.1". Files are paths relative to the site file, "" = none."""
-
-    url: str
-    protocol: str
-    ca: str
-    cert: str
-    key: str
-    user: str
-    password_file: str
-
-    @property
-    def host(self) -> str:
-        """Host name of the url."""
-        return urlsplit(self.url).hostname or ""
-
-    @property
-    def port(self) -> int:
-        """Port of the url; 1883 for mqtt, 8883 for mqtts."""
-        return urlsplit(self.url).port or (8883 if self.tls else 1883)
-
-    @property
-    def tls(self) -> bool:
-        """Whether the url asks for TLS."""
-        return urlsplit(self.url).scheme == "mqtts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +176,7 @@ def scan_site(text: str, file: str) -> tuple[Site, list[Fault]]:
     with Table.root(document, faults) as root:
         root.skip(*OTHERS)
         plant = _plant(root.table("plant", required=True, hint="a site file starts with [plant]"))
-        broker = _broker(root.table("broker", required=True, hint="say where the MQTT broker is: [broker] url"))
+        broker = read_broker(root.table("broker", required=True, hint="say where the MQTT broker is: [broker] url"))
         gateways = _gateways(root)
         points = _points(root)
         sensors = _sensors(root, {p.id for p in points}, gateways)
@@ -262,22 +236,6 @@ def _plant(table: Table) -> Plant:
         )
 
 
-def _broker(table: Table) -> Broker:
-    with table:
-        url = table.convert("url", _broker_url, hint="mqtt://HOST:PORT or mqtts://HOST:PORT") or ""
-        user = table.text("user", "")
-        password_file = table.text("password_file", "")
-        if password_file and not user:
-            table.fault("user", "missing", "a password needs a user")
-        cert, key = table.text("cert", ""), table.text("key", "")
-        if bool(cert) != bool(key):
-            table.fault("key" if cert else "cert", "missing", "a client certificate and its key belong together")
-        return Broker(
-            url=url, user=user, password_file=password_file, protocol=table.choice("protocol", ("5", "3.1.1"), "5"),
-            ca=table.text("ca", ""), cert=cert, key=key,
-        )  # fmt: skip
-
-
 def _public_key(table: Table) -> str:
     key = table.text("public_key", "", pattern=PUBLIC_KEY, hint=KEY_HINT)
     return key if PUBLIC_KEY.fullmatch(key) else ""
@@ -293,15 +251,6 @@ def _access(table: Table) -> Access:
     if access.key and not access.cert:
         table.fault("cert", "missing", "a key needs its certificate; `emitwatch enroll` makes both")
     return access
-
-
-def _broker_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.username is not None:  # not shown: it may hold a password
-        raise ValueError("user and password do not belong into the address; see user and password_file")
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.port == 0:
-        raise ValueError(f"{url!r} is not a broker address")
-    return url
 
 
 def _gateways(root: Table) -> tuple[GatewaySettings, ...]:

@@ -34,7 +34,8 @@ class Meta:
 
     last_epoch, last_seq, last_hash: the last batch stored; a new outbox has none. ack: generation, its random
     bytes and number of the last acknowledgement accepted. clean: its process ended as meant. boot_id: the
-    machine's start in which it was used last.
+    machine's start in which it was used last. seen_ns: no right clock shows less; 0 = nothing is
+    known. [ns since 1970 UTC]
     """
 
     last_epoch: bytes = b""
@@ -43,6 +44,7 @@ class Meta:
     ack: tuple[int, bytes, int] | None = None
     clean: bool = True
     boot_id: str = ""
+    seen_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -42,7 +43,7 @@ class Spooler:
     folder: see `outbox_folder`; made when missing. key: what the batches are signed with.
     now_ns, mono_ns: wall and monotonic clock; a back-fill gives a wall clock of its own. [ns]
     limits: how long and how much it keeps. discipline: what the system says of the wall clock.
-    on_commit: called after rows were committed.
+    earliest_ns: no right clock shows less; None = the clock is not judged. on_commit: called after rows were committed.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Spooler:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         discipline: Callable[[], Discipline] = lambda: UNKNOWN,
         version: str = "",
+        earliest_ns: int | None = None,
     ) -> None:
         self.folder, self.plant, self.gateway = Path(folder), plant, gateway
         self._mono_ns = mono_ns
@@ -68,7 +70,7 @@ class Spooler:
             public = key.public_key()
             self._store = OutboxStore(self.folder, lambda payload: verify(payload, public))
             self._keeper = Keeper(
-                self._store, plant, gateway, key, limits=limits, found=self._store.found,
+                self._store, plant, gateway, key, limits=limits, found=self._store.found, earliest_ns=earliest_ns,
                 now=lambda: Instant(now_ns(), mono_ns(), discipline()),
             )  # fmt: skip
             counter = next_counter(self.folder, self._keeper.last_counter)
@@ -143,6 +145,14 @@ class Spooler:
         """Mark what a verified acknowledgement names; the number of rows that were not marked before."""
         with self._using:
             return self._keeper.acked(ack)
+
+    def told(self, now_ns: int, rtt_ns: int | None) -> None:
+        """The collector's clock in an acknowledgement that counted; see `clock.Clock.heard`."""
+        self._keeper.clock.heard(now_ns, self._mono_ns(), rtt_ns)
+
+    def clock(self) -> dict[str, Any]:
+        """What the clock is worth, for the gateway's state."""
+        return self._keeper.clock.report()
 
     def unacked(self) -> int:
         """Number of committed rows without acknowledgement."""

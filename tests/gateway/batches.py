@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -86,9 +87,16 @@ def sealed_ack(ack: wire.Ack, key: Ed25519PrivateKey = COLLECTOR_KEY) -> bytes:
     return seal.seal_ack(wire.encode_ack(ack), key)
 
 
-def broker(port: int, protocol: str = "5", **other: str) -> Broker:
+def broker(port: int, protocol: str = "5", **other: Any) -> Broker:
     """The settings of a broker on this machine."""
-    given = {"url": f"mqtt://127.0.0.1:{port}", "ca": "", "cert": "", "key": "", "user": "", "password_file": ""}
+    given: dict[str, Any] = {
+        "url": f"mqtt://127.0.0.1:{port}",
+        "ca": "",
+        "cert": "",
+        "key": "",
+        "user": "",
+        "password_file": "",
+    }
     return Broker(**(given | {"protocol": protocol} | other))
 
 

@@ -18,7 +18,9 @@ def test_reason_codes_have_names_and_hints():
     assert (obstacle(0), obstacle(0x04)) == (NONE, NONE)
     assert obstacle(0x83).state == "refused"
     assert "0x83" in obstacle(0x83).what
-    assert all(one.hint for one in (*delivery.REASONS.values(), SILENT))
+    assert all(one.hint for one in delivery.REASONS.values())
+    assert "password" in delivery.hint(0x86)
+    assert delivery.hint(0) == ""
 
 
 def test_a_refusal_is_told_once_and_ends_when_nothing_was_refused_for_a_while():
@@ -34,11 +36,33 @@ def test_a_refusal_is_told_once_and_ends_when_nothing_was_refused_for_a_while():
 
 def test_a_refusal_explains_the_silence_it_leads_to():
     found = Delivery()
-    assert found.silence(1) is SILENT
+    told = found.silence(1)
+    assert told is not None
+    assert (told.state, told.what) == (SILENT, "not acknowledged for 60 s")
+    assert "3.1.1" not in told.hint
     assert found.silence(2) is None
-    assert found.answered(0x10, 3) == obstacle(0x10)
+    told = found.answered(0x87, 3)
+    assert told is not None
+    assert told.state == "not_authorized"
+    assert told.what == "not acknowledged for 60 s: the broker forbids publishing"
     assert found.heard(4, progress=False) is None
+    assert found.now == obstacle(0x87)
     assert found.answered(0, 4 + CALM_NS) is NONE
+
+
+def test_where_a_broker_refuses_without_a_word_the_silence_says_what_else_it_may_be():
+    told = Delivery(mute=True).silence(1)
+    assert told is not None
+    assert "access rules" in told.hint
+
+
+def test_a_broker_that_hands_out_no_acknowledgements_is_told_until_one_comes():
+    found = Delivery()
+    told = found.deaf(1)
+    assert told is not None
+    assert told.state == "no_acknowledgements"
+    assert found.deaf(2) is None
+    assert found.heard(3, progress=False) is NONE
 
 
 steps = st.tuples(
@@ -49,7 +73,7 @@ steps = st.tuples(
 @given(st.lists(steps, max_size=40))
 @settings(max_examples=examples(100))
 def test_every_change_is_told_and_nothing_else(events):
-    found, now, last = Delivery(), 0, NONE
+    found, now, last = Delivery(), 0, "ok"
     for kind, code, wait in events:
         now += wait
         if kind == "answered":
@@ -58,5 +82,5 @@ def test_every_change_is_told_and_nothing_else(events):
             told = found.heard(now, progress=code == 0)
         else:
             told = found.silence(now)
-        assert told == (found.now if found.now != last else None)
-        last = found.now
+        assert told == (found.now if found.now.state != last else None)
+        last = found.now.state

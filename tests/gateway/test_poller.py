@@ -12,8 +12,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway import catalogue
+from gateway.links.tcp import TcpLink
 from gateway.measurement import SECOND_NS, Columns, Status, concatenate
-from gateway.poller import FAILURES, PROBE_S, Poller, Rest
+from gateway.poller import FAILURES, PROBE_S, STALE_NS, Poller, Rest
 from gateway.sensors import Sensor, resolve
 from gateway.settings import parse_site
 from tests.gateway.batches import PATIENCE_S
@@ -242,3 +243,22 @@ def test_rest_grows_and_ends_with_the_first_success():
     rest.worked()
     assert not rest.resting(now)
     assert rest.failures == 0
+
+
+@pytest.mark.parametrize(("late_ns", "status"), [(0, Status.OK), (STALE_NS + SECOND_NS, Status.STALE)])
+def test_an_answer_long_after_its_tick_is_no_value_of_that_instant(late_ns, status):
+    async def whole() -> Columns:
+        async with serving(instruments()) as served:
+            given: list[Columns] = []
+            poller, link = (
+                Poller(sensors(served.port, 1), given.append),
+                TcpLink("127.0.0.1", served.port, timeout_s=5.0),
+            )
+            now_ns = time.monotonic_ns()
+            await poller._poll(link, Rest(PROBE_S), poller._instruments[0], now_ns - late_ns, 0)
+            link.close()
+            return given[0]
+
+    found = asyncio.run(whole())
+    assert found.status.tolist() == [status] * len(found)
+    assert np.isfinite(found.value).all(), "the value is kept"

@@ -152,6 +152,25 @@ def test_a_broker_that_is_killed_costs_nothing(mqtt_broker, outbox, monkeypatch)
     assert said.count("The connection to the broker is gone") == 2
 
 
+def test_a_broker_that_brings_nothing_is_left_for_the_next(mqtt_broker, outbox, monkeypatch):
+    monkeypatch.setattr("gateway.publisher.RETRY_S", (0.01, 0.02))
+    away = broker(free_port(), alternates=(f"mqtt://127.0.0.1:{mqtt_broker.port}",))
+    measure(outbox, 100)
+    publisher = Publisher(away, None, "riverside-gw", outbox, COLLECTOR_KEY.public_key())
+    with capture_logs() as logs, collecting(mqtt_broker.port) as collector:
+        publisher.start()
+        try:
+            assert publisher.wait_drained(PATIENCE_S)
+            wait_until(lambda: collector.states)
+        finally:
+            publisher.stop()
+    (told,) = [line for line in logs if line["event"] == "Another broker is tried"]
+    assert told["broker"] == away.alternates[0]
+    state = json.loads(collector.states[0])
+    assert state["broker"] == away.alternates[0]
+    assert state["clock"] == {"standing": "presumed", "steps": 0, "off_s": None}
+
+
 def test_a_broker_that_is_not_there_is_said_once_and_found_when_it_comes(mosquitto, outbox, tmp_path, monkeypatch):
     monkeypatch.setattr("gateway.publisher.RETRY_S", (0.05, 0.1))
     late = Mosquitto(mosquitto, tmp_path)

@@ -61,6 +61,7 @@ def test_defaults_and_paths() -> None:
     assert site.path("x/y") == "here/x/y"
     assert (site.broker.host, site.broker.port, site.broker.tls) == ("broker.example", 8883, True)
     assert site.broker.protocol == "5"
+    assert site.broker.alternates == ()
     assert site.plant.name == Label("Plant", "厂")
     assert (site.plant.name.of("zh"), site.plant.name.of("en")) == ("厂", "Plant")
     assert site.point("fence").name == Label("fence", "fence")
@@ -98,6 +99,8 @@ def test_absolute_paths_stay() -> None:
         ('"mqtts://broker.example"', '"mqtt://broker:99999"', ["broker.url"]),
         ("[[gateway]]", "[outbox]\nmax_mb = 3\ndays = 0\n[[gateway]]", ["outbox.days", "outbox.max_mb"]),
         ('user = "p"\n', "", ["broker.user"]),
+        ('user = "p"\n', 'user = "p"\nalternates = ["broker"]\n', ["broker.alternates"]),
+        ('user = "p"\n', 'user = "p"\nalternates = ["mqtt://other"]\n', ["broker.alternates"]),
         ('user = "p"', 'user = "p"\nprotocol = "4"', ["broker.protocol"]),
         ('[[gateway]]\nid = "g"\n', "", ["gateway"]),
         ('id = "g"', 'id = "g"\npublic_key = "abc"', ["gateway[0].public_key"]),
