@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from api.views import batch_items
-from collector.store import Entry, EntryKind, JournalReader
+from collector.store import AHEAD_NS, Entry, EntryKind, JournalReader
 from gateway.measurement import SECOND_NS
 from gateway.seal import SIGNATURE_BYTES
 from gateway.wire import WireError, decode
@@ -135,6 +135,7 @@ class Live:
         except WireError as error:
             log.warning("A journalled batch cannot be decoded; pages miss it.", position=entry.position, why=str(error))
             return
+        columns = columns.take(columns.time_ns <= entry.received_ns + AHEAD_NS)
         if len(columns):
             self._send(("measurements", msgspec.json.encode({"items": batch_items(columns)})))
 

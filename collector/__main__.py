@@ -234,6 +234,7 @@ class Collector:
             self.notary.damage,
             self._watcher.trouble,
             *_distrusted(self._gate.trusted),
+            *_wrong_clocks(self.recorder.counts),
             *self._keys,
         ]
         return [problem for problem in problems if problem]
@@ -256,7 +257,7 @@ def _broker(sites: Sequence[Site]) -> tuple[Broker, str | None]:
     site = next((site for site in sites if site.collector_access), sites[0])
     table, access = ("collector", site.collector_access) if site.collector_access else ("broker", site.broker)
     files = {"ca": site.broker.ca, "cert": access.cert, "key": access.key}
-    found = {name: site.path(path) if path else "" for name, path in files.items()}
+    found: dict[str, Any] = {name: site.path(path) if path else "" for name, path in files.items()}
     password = _password(site, table, access.password_file) if access.password_file else None
     return replace(site.broker, user=access.user, password_file=access.password_file, **found), password
 
@@ -276,6 +277,14 @@ def _distrusted(trusted: Mapping[str, Trusted]) -> list[str]:
         f"nothing of gateway {id} is accepted: {gateway.refused or unknown}"
         for id, gateway in trusted.items()
         if gateway.key is None
+    ]
+
+
+def _wrong_clocks(counts: Mapping[str, Counts]) -> list[str]:
+    return [
+        f"the clock of gateway {id} is wrong: what it measures is kept, flagged unsynced and not judged until it is set"
+        for id, one in counts.items()
+        if one.clock_wrong
     ]
 
 

@@ -7,6 +7,7 @@ cursor together with what it derived, so that a crash between the two cannot dou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -14,7 +15,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from gateway.measurement import Columns, Float64, Int64, Series, UInt8
+from gateway.measurement import SECOND_NS, Columns, Float64, Int64, Series, UInt8
+
+AHEAD_NS = 300 * SECOND_NS  # a time so far after the receipt comes of a wrong clock
 
 
 class EntryKind(StrEnum):
@@ -64,8 +67,26 @@ class JournalReader(Protocol):
     def overlapping(self, from_ns: int, to_ns: int, upto: int) -> list[Entry]:
         """Every batch with a measurement in [from_ns, to_ns) and position <= upto, ordered by position."""
 
+    def batches(self, gateway: str, epoch: bytes, seqs: tuple[int, int], limit: int) -> list[Entry]:
+        """The first `limit` batches of a stream in a range of numbers, both ends included, ordered by number."""
+
     def wait(self, after: int, timeout_s: float) -> int:
         """The last committed position, as soon as it is above `after` or the time is over."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Shift:
+    """Batches whose times a wrong clock gave: the times have to be moved by shift_ns. [ns]
+
+    from_seq, to_seq: which of the stream, both included. told_in: the number of the batch that says so.
+    """
+
+    gateway: str
+    epoch: bytes
+    from_seq: int
+    to_seq: int
+    shift_ns: int
+    told_in: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +95,7 @@ class Rows:
 
     gateway, epoch: who sent row i, as an index into `streams` of (gateway id, epoch), shape (n,).
     seq, index: batch number and place in the batch, shape (n,). The key is (gateway, epoch, seq, index).
+    received_ns: when row i arrived, shape (n,); None = nobody says. [ns since 1970 UTC]
     """
 
     columns: Columns
@@ -81,6 +103,7 @@ class Rows:
     stream_index: npt.NDArray[np.uint16]
     seq: npt.NDArray[np.uint64]
     index: npt.NDArray[np.uint16]
+    received_ns: Int64 | None = None
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -106,8 +129,12 @@ class Store(Protocol):
     Raises StoreError when the server or file refuses; nothing is lost then, since the cursor did not move.
     """
 
-    def append(self, rows: Rows, position: int) -> None:
-        """Add measurements and move the cursor to `position`, both or neither; known keys are not added again."""
+    def append(self, rows: Rows, position: int, shifts: Sequence[Shift] = ()) -> None:
+        """Add measurements and move the cursor to `position`, both or neither; known keys are not added again.
+
+        rows: with the times of their batches. shifts: what is to be moved from now on, whenever it came
+        (`collector.shifts`).
+        """
 
     def cursor(self) -> int:
         """The journal position up to which measurements are in the store; 0 = nothing yet."""
@@ -119,7 +146,10 @@ class Store(Protocol):
         """The first `limit` measurements with from_ns <= time < to_ns."""
 
     def latest(self) -> list[tuple[Series, int, float, int]]:
-        """The newest measurement of every series: series, time [ns], value, status."""
+        """The newest measurement of every series: series, time [ns], value, status.
+
+        One that is more than AHEAD_NS after its receipt only stands in where there is no other.
+        """
 
     def keys(self) -> Rows:
         """Every stored row, read back by query (time, value and status included)."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from collector.shifts import REBASED
 from collector.store import Entry, EntryKind
 
 
@@ -24,6 +25,7 @@ class What(StrEnum):
     DISK_LOST = "disk_lost"
     DUPLICATE_IDENTITY = "duplicate_identity"
     REPLACED = "replaced"
+    REBASED = REBASED
     # The collector's own clock was set.
     CLOCK_BACK = "clock_back"
     CLOCK_AHEAD = "clock_ahead"
@@ -40,7 +42,9 @@ class What(StrEnum):
 
 
 # All others are security events: they mean that somebody, or a disk, may have altered what was measured.
-_HARMLESS = frozenset({What.GAP, What.REPLACED, What.KEYLESS, What.CLOCK_BACK, What.CLOCK_AHEAD})
+_HARMLESS = frozenset({
+    What.GAP, What.REPLACED, What.REBASED, What.KEYLESS, What.CLOCK_BACK, What.CLOCK_AHEAD,
+})  # fmt: skip
 
 
 class Event(msgspec.Struct, frozen=True):

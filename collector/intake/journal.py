@@ -217,6 +217,16 @@ class Journal:
         rows = [row for segment in segments for row in segment.query(sql, wanted)]
         return [(position, (gateway, epoch), hash) for position, gateway, epoch, hash in rows]
 
+    def batches(self, gateway: str, epoch: bytes, seqs: tuple[int, int], limit: int) -> list[Entry]:
+        """The first `limit` batches of a stream in a range of numbers, both ends included, ordered by number."""
+        sql = (
+            f"SELECT {_FIELDS} FROM entry WHERE gateway = ? AND epoch = ? AND seq BETWEEN ? AND ? AND seq > 0 "  # noqa: S608
+            "AND kind = 'batch' ORDER BY seq LIMIT ?"
+        )
+        wanted = (gateway, epoch, *seqs, limit)
+        found = [_entry(row) for segment in list(self._segments) for row in segment.query(sql, wanted)]
+        return sorted(found, key=lambda entry: entry.seq)[:limit]
+
     def payloads(self, stream: Stream, seq: int) -> list[bytes]:
         """Everything received under a number of a stream, as received."""
         sql = "SELECT payload FROM entry WHERE gateway = ? AND epoch = ? AND seq = ? AND seq > 0"

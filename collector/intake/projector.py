@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import structlog
 
+from collector.shifts import told_in
 from collector.store import Entry, EntryKind, JournalReader, Rows, Store, StoreError
 from gateway import seal, wire
 from gateway.measurement import concatenate
@@ -92,7 +93,7 @@ class Projector:
                 log.error(
                     "An entry of the journal cannot be read any more.", position=entry.position, reason=str(error)
                 )
-        self._store.append(rows(kept), entries[-1].position)
+        self._store.append(rows(kept), entries[-1].position, told_in(entries))
 
 
 def rows(batches: Sequence[tuple[Entry, wire.Batch]]) -> Rows:
@@ -109,4 +110,5 @@ def rows(batches: Sequence[tuple[Entry, wire.Batch]]) -> Rows:
         np.repeat(np.array(streams, np.uint16), counts),
         np.repeat(np.array([entry.seq for entry, _ in filled], np.uint64), counts),
         (np.arange(total) - np.repeat(ends - counts, counts)).astype(np.uint16),
+        np.repeat(np.array([entry.received_ns for entry, _ in filled], np.int64), counts),
     )

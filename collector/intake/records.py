@@ -7,7 +7,7 @@ Pure: a decoded batch in, `Said` out. Rules of this file:
   batch is quarantined under its number, and a later version may read it;
 - a hello may leave out its claims: then it claims nothing.
 
-Source: protocol 2.2 (hello, gap), docs/reference/wire.md.
+Source: protocol 2.2 (hello, gap, clock), docs/reference/wire.md.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from msgspec import Meta
 
 from collector.intake.inbox import MAX_SEQ
 from gateway import seal, wire
+from gateway.measurement import Status
 
 _Seq = Annotated[int, Meta(ge=1, le=MAX_SEQ)]
 _Count = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
+_MAX_SHIFT_NS = 1 << 61  # 73 years: from 1970 to here, and no time of a batch overflows by it
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
@@ -55,21 +57,41 @@ class Gap(msgspec.Struct, frozen=True):
     reason: Literal["outbox_full", "corrupt", "operator"] = "corrupt"
 
 
+class Move(msgspec.Struct, frozen=True):
+    """Batches whose times a wrong clock gave; both ends included. shift_ns: what is to be added to them. [ns]"""
+
+    from_seq: _Seq
+    to_seq: _Seq
+    shift_ns: Annotated[int, Meta(ge=-_MAX_SHIFT_NS, le=_MAX_SHIFT_NS)]
+
+
+class _Clock(msgspec.Struct, frozen=True):
+    moved: Annotated[tuple[Move, ...], Meta(max_length=100)] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a batch claims. prev: hash of the payload before it. wall_ns: the gateway's clock at sealing. [ns]"""
+    """What a batch claims. prev: hash of the payload before it. wall_ns: the gateway's clock at sealing. [ns]
+
+    moved: of a clock record. unsynced: whether a clock has dated it that is known or presumed to be wrong.
+    """
 
     prev: bytes
     wall_ns: int
     hello: Hello | None = None
     gap: Gap | None = None
+    moved: tuple[Move, ...] = ()
+    unsynced: bool = False
 
 
 def said(batch: wire.Batch) -> Said:
     """The claims of a batch; raises WireError where its kind adds what cannot be read."""
     header = batch.header
     hello = _convert(batch.fields, Hello) if header.kind == "hello" else None
-    return Said(header.prev, header.wall_ns, hello, _gap(batch) if header.kind == "gap" else None)
+    gap = _gap(batch) if header.kind == "gap" else None
+    moved = _moved(batch) if header.kind == "clock" else ()
+    unsynced = bool((batch.columns.status == Status.UNSYNCED).any())
+    return Said(header.prev, header.wall_ns, hello, gap, moved, unsynced)
 
 
 def said_in(payload: bytes) -> Said | None:
@@ -89,6 +111,15 @@ def _gap(batch: wire.Batch) -> Gap:
     if gap.ep == batch.header.ep and gap.to_seq >= batch.header.seq:
         raise wire.WireError(f"batch {batch.header.seq} cannot give up {gap.to_seq}, which comes after it")
     return gap
+
+
+def _moved(batch: wire.Batch) -> tuple[Move, ...]:
+    found = batch.fields.get("clock")
+    moved = _convert(found if isinstance(found, dict) else {}, _Clock).moved
+    for move in moved:
+        if not move.from_seq <= move.to_seq < batch.header.seq:
+            raise wire.WireError(f"batch {batch.header.seq} cannot move the times of {move.from_seq} to {move.to_seq}")
+    return moved
 
 
 def _convert(fields: Mapping[str, Any], type: type[_Record]) -> _Record:

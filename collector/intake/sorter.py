@@ -7,6 +7,8 @@ a simulation with its own. Rules of this file:
 - other bytes under a number that is taken are kept beside the first, as a conflict;
 - a gap record counts its range as received, since nobody can send it any more, and is told as an
   event, so that what is missing is never silent;
+- a clock record that says by how much to move the times of batches is told as an event, by which those
+  who follow the journal move them: the batches themselves stay as they are;
 - what is not believed is told with the reason: each time it is kept, and once an hour where it is not;
 - an event is an entry among those of its cause: both are on the disk, or neither.
 
@@ -19,19 +21,24 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from collector.intake import events
 from collector.intake.chain import Arrival, Chain, Memory
 from collector.intake.events import Event, What
 from collector.intake.gate import QUARANTINE_COUNT, QUARANTINE_PERIOD_NS, Examined
 from collector.intake.inbox import Inbox, Quota, Verdict
 from collector.intake.lineage import Lineage
-from collector.intake.records import Gap
+from collector.intake.records import Gap, Move
 from collector.store import Entry, EntryKind
 
 
 @dataclass(slots=True)
 class Counts:
-    """What came of a gateway's messages since the start. faults: those not believed, by reason."""
+    """What came of a gateway's messages since the start. faults: those not believed, by reason.
+
+    clock_wrong: whether its latest batch with values was dated by a clock that is known or presumed to be wrong.
+    """
 
     fresh: int = 0
     duplicate: int = 0
@@ -39,6 +46,7 @@ class Counts:
     refused: int = 0
     quarantined: int = 0
     received_ns: int = 0
+    clock_wrong: bool = False
     faults: dict[str, int] = field(default_factory=dict)
 
 
@@ -87,6 +95,7 @@ class Sorter:
         self._inbox, self._memory = inbox, memory
         self._chain = Chain(memory)
         self._lineages: dict[str, Lineage] = {}
+        self._newest: dict[str, tuple[bytes, int]] = {}  # epoch and seq of the newest batch with values
         self._told = Quota(QUARANTINE_COUNT, QUARANTINE_PERIOD_NS)
         self._refused = Quota(1, QUARANTINE_PERIOD_NS)
 
@@ -128,6 +137,9 @@ class Sorter:
             self._inbox.hurry(entry.gateway)
         arrival = Arrival((entry.gateway, entry.epoch), entry.seq, examined.digest, examined.said)
         if verdict is Verdict.FRESH:
+            if examined.said and entry.last_ns and self._newest.get(entry.gateway, (b"", 0)) < (entry.epoch, entry.seq):
+                self._newest[entry.gateway] = entry.epoch, entry.seq
+                counts.clock_wrong = examined.said.unsynced
             counts.quarantined += entry.kind is EntryKind.QUARANTINE
             fault = self._fault(examined, counts, self._told, now_ns) if examined.what else []
             return [entry, *fault, *self._follow(entry, arrival, now_ns)]
@@ -159,6 +171,8 @@ class Sorter:
         found = self._chain.check(arrival, self._inbox)
         found += self._lineages[entry.gateway].check(arrival)
         told = [event for one in found for event in self._tell(one.what, entry, one.text, now_ns, **one.detail)]
+        if arrival.said:
+            told += [_rebased(entry, move) for move in arrival.said.moved]
         gap = arrival.said and arrival.said.gap
         return [*told, self._gap(entry, gap)] if gap else told
 
@@ -190,6 +204,15 @@ class Sorter:
             return []
         told = {"epoch": entry.epoch.hex(), "seq": entry.seq, **detail}
         return [events.entry(what, entry.gateway, entry.epoch, entry.received_ns, text, told)]
+
+
+def _rebased(entry: Entry, move: Move) -> Entry:
+    text = (
+        f"gateway {entry.gateway}: batches {move.from_seq} to {move.to_seq} were dated by a wrong clock; "
+        f"their times are moved by {move.shift_ns / 1e9:+.1f} s"
+    )
+    told = {**msgspec.structs.asdict(move), "epoch": entry.epoch.hex(), "told_in": entry.seq}
+    return events.entry(What.REBASED, entry.gateway, entry.epoch, entry.received_ns, text, told)
 
 
 _REASONS = {

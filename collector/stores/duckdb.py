@@ -7,7 +7,9 @@ Rules of this file:
 - rows, series, newest values and cursor change in one transaction: an entry of the journal is in
   the store exactly when the cursor has passed it;
 - a key that is there already is not added again. Numbers of a stream above its highest are new
-  without looking; only others are looked up.
+  without looking; only others are looked up;
+- times lie in the file moved to where they belong: rows that come after a move are moved when they
+  are added, those that are there are moved where they lie.
 
 A missing value is NULL in the file and NaN outside.
 """
@@ -15,7 +17,7 @@ A missing value is NULL in the file and NaN outside.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,8 +26,9 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from collector.store import Rows, Slice, StoreError
-from gateway.measurement import Columns, Float64, Series
+from collector.shifts import Moved, Shifts
+from collector.store import AHEAD_NS, Rows, Shift, Slice, StoreError
+from gateway.measurement import Columns, Float64, Series, Status
 
 Stream: TypeAlias = tuple[str, bytes]
 Batch: TypeAlias = Mapping[str, npt.NDArray[Any]]
@@ -40,6 +43,9 @@ CREATE TABLE IF NOT EXISTS stream (id INTEGER PRIMARY KEY, gateway VARCHAR, epoc
 CREATE TABLE IF NOT EXISTS measurement (
     series INTEGER, stream INTEGER, time_ns BIGINT, value DOUBLE, status UTINYINT, seq UBIGINT, idx USMALLINT);
 CREATE TABLE IF NOT EXISTS latest (series INTEGER PRIMARY KEY, time_ns BIGINT, value DOUBLE, status UTINYINT);
+ALTER TABLE latest ADD COLUMN IF NOT EXISTS ahead BOOLEAN DEFAULT false;
+CREATE TABLE IF NOT EXISTS shift (
+    stream INTEGER, from_seq UBIGINT, to_seq UBIGINT, shift_ns BIGINT, told_in UBIGINT);
 """
 # The file is ours alone: nothing is fetched or read from elsewhere. Memory beyond this goes to disk.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
@@ -56,6 +62,7 @@ class DuckdbStore:
         """Open the store in a file, making it if it is not there; raises StoreError."""
         self._path = Path(path)
         self._writing = threading.Lock()
+        self._received_ns = 0  # of what was added last
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._root = duckdb.connect(str(self._path), config=_CONFIG)
@@ -76,8 +83,11 @@ class DuckdbStore:
         streams = self._writer.execute("SELECT gateway, epoch, highest FROM stream ORDER BY id").fetchall()
         self._streams: dict[Stream, int] = {(row[0], row[1]): place for place, row in enumerate(streams)}
         self._highest: list[int] = [row[2] for row in streams]
-        latest = self._writer.execute("SELECT series, time_ns, value, status FROM latest").fetchall()
-        self._latest = {row[0]: (row[1], np.nan if row[2] is None else row[2], row[3]) for row in latest}
+        latest = self._writer.execute("SELECT series, time_ns, value, status, ahead FROM latest").fetchall()
+        self._latest = {row[0]: (row[1], np.nan if row[2] is None else row[2], row[3], row[4]) for row in latest}
+        told = self._writer.execute("SELECT stream, from_seq, to_seq, shift_ns, told_in FROM shift").fetchall()
+        names = list(self._streams)
+        self._shifts = Shifts(Shift(*names[row[0]], *row[1:]) for row in told)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -86,14 +96,15 @@ class DuckdbStore:
         except duckdb.Error as error:
             raise StoreError(_explain(self._path, error)) from error
 
-    def append(self, rows: Rows, position: int) -> None:
+    def append(self, rows: Rows, position: int, shifts: Sequence[Shift] = ()) -> None:
         """Add measurements and move the cursor to `position`, both or neither; known keys are not added again."""
         with self._writing, self._errors():
             if position <= self._position:
                 return
             self._writer.execute("BEGIN")
             try:
-                self._append(rows)
+                self._append(self._shifts.rows(rows))
+                self._move(shifts)
                 self._writer.execute("UPDATE state SET position = ?", [position])
                 self._writer.execute("COMMIT")
             except BaseException:
@@ -118,7 +129,8 @@ class DuckdbStore:
         if len(batch["seq"]):
             self._insert("measurement", batch)
             self._raise_highest(batch)
-            self._renew_latest(batch)
+            received_ns = rows.received_ns if unknown is None or rows.received_ns is None else rows.received_ns[unknown]
+            self._renew_latest(batch, received_ns)
 
     def _insert(self, table: str, batch: Batch, suffix: str = "") -> None:
         columns = ", ".join(batch)
@@ -190,22 +202,74 @@ class DuckdbStore:
                 self._highest[id] = highest
                 self._writer.execute("UPDATE stream SET highest = ? WHERE id = ?", [highest, int(id)])
 
-    def _renew_latest(self, batch: Batch) -> None:
-        """Keep the newest value of each series; of several at one time the one that came last."""
-        order = np.lexsort((batch["time_ns"], batch["series"]))
+    def _move(self, shifts: Sequence[Shift]) -> None:
+        """Move rows that are there, and remember to move those that come."""
+        touched: set[int] = set()
+        for shift in shifts:
+            (stream,) = self._stream_ids(((shift.gateway, shift.epoch),)).tolist()
+            changes = self._shifts.add(shift)
+            values = [stream, shift.from_seq, shift.to_seq, shift.shift_ns, shift.told_in]
+            self._writer.execute("INSERT INTO shift VALUES (?, ?, ?, ?, ?)", values)
+            for change in changes:
+                touched |= self._move_range(stream, change)
+        for series in sorted(touched):
+            self._find_latest(series)
+
+    def _move_range(self, stream: int, change: Moved) -> set[int]:
+        """Move the rows of some batches; the series they are of."""
+        where = "FROM measurement WHERE stream = ? AND seq BETWEEN ? AND ?"
+        span = [stream, change.from_seq, change.to_seq]
+        found = self._writer.execute(f"SELECT DISTINCT series {where}", span).fetchall()
+        good = (
+            f"CASE WHEN status = {Status.UNSYNCED.value} AND value IS NOT NULL THEN {Status.OK.value} ELSE status END"
+        )
+        self._writer.execute(
+            f"UPDATE measurement SET time_ns = time_ns + ?, status = {good} "  # noqa: S608 - constants
+            "WHERE stream = ? AND seq BETWEEN ? AND ?",
+            [change.new_ns - (change.old_ns or 0), *span],
+        )
+        return {series for (series,) in found}
+
+    def _find_latest(self, series: int) -> None:
+        """Look up the newest value of a series whose rows were moved."""
+        newest = self._writer.execute(
+            "SELECT time_ns, value, status, time_ns > ? AS ahead FROM measurement WHERE series = ? "
+            "ORDER BY ahead, time_ns DESC, stream DESC, seq DESC, idx DESC LIMIT 1",
+            [self._received_ns + AHEAD_NS, series],
+        ).fetchone()
+        assert newest, "a moved row is there"
+        self._latest[series] = (newest[0], np.nan if newest[1] is None else newest[1], newest[2], newest[3])
+        self._writer.execute(
+            "UPDATE latest SET time_ns = ?, value = ?, status = ?, ahead = ? WHERE series = ?", [*newest, series]
+        )
+
+    def _renew_latest(self, batch: Batch, received_ns: npt.NDArray[np.int64] | None) -> None:
+        """Keep the newest value of each series; of several at one time the one that came last.
+
+        What is dated long after its receipt only stands in where there is nothing else.
+        """
+        if received_ns is None:
+            ahead = np.zeros(len(batch["seq"]), np.bool_)
+        else:
+            ahead = batch["time_ns"] > received_ns + AHEAD_NS
+            self._received_ns = max(self._received_ns, int(received_ns.max()))
+        order = np.lexsort((batch["time_ns"], ~ahead, batch["series"]))
         last = order[np.append(batch["series"][order][1:] != batch["series"][order][:-1], True)]
         newer = [
             row
             for row in last
-            if (known := self._latest.get(int(batch["series"][row]))) is None or known[0] <= batch["time_ns"][row]
+            if (known := self._latest.get(int(batch["series"][row]))) is None
+            or (not known[3], known[0]) <= (not ahead[row], batch["time_ns"][row])
         ]
         for row in newer:
-            values = (int(batch["time_ns"][row]), float(batch["value"][row]), int(batch["status"][row]))
+            values = (*(batch[name][row].item() for name in ("time_ns", "value", "status")), bool(ahead[row]))
             self._latest[int(batch["series"][row])] = values
         newest = {name: batch[name][newer] for name in ("series", "time_ns", "value", "status")}
+        newest["ahead"] = ahead[newer]
         self._insert(
             "latest", newest,
-            "ON CONFLICT DO UPDATE SET time_ns = excluded.time_ns, value = excluded.value, status = excluded.status",
+            "ON CONFLICT DO UPDATE SET time_ns = excluded.time_ns, value = excluded.value, status = excluded.status, "
+            "ahead = excluded.ahead",
         )  # fmt: skip
 
     def cursor(self) -> int:
@@ -230,7 +294,7 @@ class DuckdbStore:
     def latest(self) -> list[tuple[Series, int, float, int]]:
         """The newest measurement of every series."""
         with self._writing:
-            return sorted((one, *self._latest[id]) for one, id in self._series.items() if id in self._latest)
+            return sorted((one, *self._latest[id][:3]) for one, id in self._series.items() if id in self._latest)
 
     def keys(self) -> Rows:
         """Every stored row, read back by query."""

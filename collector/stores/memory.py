@@ -7,11 +7,13 @@ gone with its process.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 
-from collector.store import Rows, Slice
-from gateway.measurement import Columns, Series, empty_columns
+from collector.shifts import Shifts
+from collector.store import AHEAD_NS, Rows, Shift, Slice
+from gateway.measurement import Columns, Series, Status, empty_columns
 
 _Key = tuple[str, bytes, int, int]
 
@@ -21,11 +23,12 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._rows: dict[_Key, tuple[Series, int, float, int]] = {}
-        self._latest: dict[Series, tuple[int, float, int]] = {}
+        self._raw: dict[_Key, tuple[Series, int, float, int]] = {}
+        self._received: dict[_Key, int] = {}
+        self._shifts = Shifts()
         self._cursor = 0
 
-    def append(self, rows: Rows, position: int) -> None:
+    def append(self, rows: Rows, position: int, shifts: Sequence[Shift] = ()) -> None:
         """Add measurements and move the cursor to `position`; known keys are not added again."""
         with self._lock:
             if position <= self._cursor:
@@ -34,14 +37,25 @@ class MemoryStore:
             for row in range(len(rows)):
                 stream = rows.streams[rows.stream_index[row]]
                 key = (*stream, int(rows.seq[row]), int(rows.index[row]))
-                if key in self._rows:
+                if key in self._raw:
                     continue
                 series = columns.series[columns.series_index[row]]
                 values = (int(columns.time_ns[row]), float(columns.value[row]), int(columns.status[row]))
-                self._rows[key] = (series, *values)
-                if series not in self._latest or self._latest[series][0] <= values[0]:
-                    self._latest[series] = values
+                self._raw[key] = (series, *values)
+                self._received[key] = 2**62 if rows.received_ns is None else int(rows.received_ns[row])
+            for shift in shifts:
+                self._shifts.add(shift)
             self._cursor = position
+
+    @property
+    def _rows(self) -> dict[_Key, tuple[Series, int, float, int]]:
+        """All measurements, moved to where they belong."""
+        shown = {}
+        for key, (series, time_ns, value, status) in self._raw.items():
+            shift = self._shifts.of(*key[:3])
+            good = shift is not None and status == Status.UNSYNCED and np.isfinite(value)
+            shown[key] = (series, time_ns + (shift or 0), value, int(Status.OK) if good else status)
+        return shown
 
     def cursor(self) -> int:
         """The journal position up to which measurements are in the store."""
@@ -50,7 +64,7 @@ class MemoryStore:
     def series(self) -> list[Series]:
         """Every series that has measurements."""
         with self._lock:
-            return sorted(self._latest)
+            return sorted({row[0] for row in self._raw.values()})
 
     def measurements(self, series: Series, from_ns: int, to_ns: int, limit: int) -> Slice:
         """The first `limit` measurements with from_ns <= time < to_ns."""
@@ -67,7 +81,12 @@ class MemoryStore:
     def latest(self) -> list[tuple[Series, int, float, int]]:
         """The newest measurement of every series."""
         with self._lock:
-            return [(series, *values) for series, values in sorted(self._latest.items())]
+            found: dict[Series, tuple[bool, int, float, int]] = {}
+            for key, (series, time_ns, value, status) in self._rows.items():
+                this = (time_ns <= self._received[key] + AHEAD_NS, time_ns, value, status)
+                if series not in found or found[series][:2] <= this[:2]:
+                    found[series] = this
+        return [(series, *values[1:]) for series, values in sorted(found.items())]
 
     def keys(self) -> Rows:
         """Every stored row."""

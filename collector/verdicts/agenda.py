@@ -21,13 +21,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from collector.shifts import Shifts
+from collector.store import Shift
 from collector.verdicts.points import PointRules
+from collector.verdicts.screening import Booleans
 from collector.verdicts.windows import HOUR_NS, MINUTE_NS, Windows
 from gateway.measurement import SECOND_NS, Columns, Int64, Series
 
@@ -39,6 +42,7 @@ WINDOWS_MAX = 20_000  # due at one tick; the rest waits for the next, so that me
 ONLINE = ("1m", "5m", "10m", "15m", "30m", "1h", "24h", "day", "night", "calendar_night")
 MARKED_NS = 24 * HOUR_NS  # of what marks speak of, taken up at a tick; the rest at the next ones: memory has a bound
 _MARKED = "mark:"  # stands for a stream of its own, which nobody waits for
+_END_NS = 1 << 62  # no batch has a later time
 _APART_NS = 48 * HOUR_NS  # instants further apart are laid out separately: a wild clock must not cost years of windows
 
 PointKey = tuple[str, str]  # plant, point
@@ -114,7 +118,7 @@ class Agenda:
 
     rules: by plant and point; what concerns other points is passed over.
     intervals_ns: by plant and sensor, how much time a value stands for; 0 where it is not known.
-    history: gateways that send the past. A stream is named "gateway:epoch".
+    history: gateways that send the past. A stream is named "gateway:epoch". shifts: times that have to be moved.
     """
 
     def __init__(
@@ -134,6 +138,7 @@ class Agenda:
         # Minutes marked at the last tick and dirty ever since: marking them again would change nothing.
         self._marked: dict[PointKey, dict[str, Int64]] = {}
         self._spans: list[tuple[PointKey, int, int]] = []  # of marks, not dirtied yet
+        self.shifts = Shifts()
         if dumped:
             self._load(dumped)
 
@@ -141,12 +146,9 @@ class Agenda:
 
     def arrive(self, stream: str, received_ns: int, columns: Columns) -> None:
         """A batch of a stream: its windows are dirty, its series are as far as it says."""
-        points = self._points_of(columns.series)[columns.series_index]
-        rows = (points >= 0) & (columns.time_ns <= received_ns + FUTURE_NS) & (columns.time_ns >= 0)
+        rows = self.touch(stream, columns, upto_ns=received_ns + FUTURE_NS)
         if not rows.any():
             return
-        minutes = columns.time_ns[rows] // MINUTE_NS
-        self._touched.setdefault(stream, []).append(np.unique((points[rows] << _MINUTE_BITS) | minutes))
         last = np.full(len(columns.series), -1, np.int64)
         np.maximum.at(last, columns.series_index[rows], columns.time_ns[rows])
         progress = self._progress.setdefault(stream, {})
@@ -159,6 +161,15 @@ class Agenda:
         """Somebody said something of a point in [from_ns, to_ns): its windows are dirty, a day's worth a tick."""
         if point in self._numbers and from_ns < to_ns:
             self._spans.append((point, from_ns, to_ns))
+
+    def touch(self, stream: str, columns: Columns, *, upto_ns: int = _END_NS) -> Booleans:
+        """Measurements came or went: their windows are dirty. Which of them do matter, by time and point."""
+        points = self._points_of(columns.series)[columns.series_index]
+        rows: Booleans = (points >= 0) & (columns.time_ns <= upto_ns) & (columns.time_ns >= 0)
+        if rows.any():
+            minutes = columns.time_ns[rows] // MINUTE_NS
+            self._touched.setdefault(stream, []).append(np.unique((points[rows] << _MINUTE_BITS) | minutes))
+        return rows
 
     def tick(self, now_ns: int) -> list[Task]:
         """What is due by the journal's time; it is off the agenda then. In the order of points, then of time."""
@@ -282,6 +293,7 @@ class Agenda:
         assert not self._touched, "the state is dumped at ticks only"
         tree = {
             "version": 1,
+            "shifts": [astuple(shift) for shift in self.shifts.all()],
             "progress": [
                 [stream, [s.plant, s.point, s.sensor, s.parameter, s.unit], how.passed_ns, how.received_ns]
                 for stream, progress in sorted(self._progress.items())
@@ -299,6 +311,7 @@ class Agenda:
     def _load(self, dumped: bytes) -> None:
         """Take up a dumped state; windows of points and kinds that are gone are passed over."""
         tree: dict[str, Any] = msgspec.msgpack.decode(zlib.decompress(dumped))
+        self.shifts = Shifts(Shift(*told) for told in tree.get("shifts", ()))
         for stream, series, passed_ns, received_ns in tree["progress"]:
             self._progress.setdefault(stream, {})[Series(*series)] = _Progress(passed_ns, received_ns)
         for plant, point, from_ns, to_ns in tree.get("marked", ()):

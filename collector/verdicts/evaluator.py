@@ -6,6 +6,10 @@ the journal position of the tick, so a process that dies goes on exactly where i
 that tick are read again, and lead to the same results.
 
 A tick that derives nothing is committed only once in a while; nothing depends on which.
+
+Times that a wrong clock gave are moved (`collector.shifts`) before anything is derived from them. When
+the journal tells a move of batches that came before, what they touched where they were and where
+they belong is derived anew.
 """
 
 from __future__ import annotations
@@ -18,7 +22,8 @@ import structlog
 
 from collector.catalogue import rule_packs
 from collector.marks import Filed, Kind, MarkError, filed
-from collector.store import Entry, EntryKind, JournalReader
+from collector.shifts import Moved, moved, told_by
+from collector.store import Entry, EntryKind, JournalReader, Shift
 from collector.verdicts.agenda import Agenda, PointKey, Task
 from collector.verdicts.book import Book
 from collector.verdicts.evidence import sensor_source
@@ -132,7 +137,7 @@ class Line:
         """One entry of the journal, the next after `position`."""
         assert entry.position == self.position + 1, "entries are taken in order, without a gap"
         if entry.kind is EntryKind.BATCH:
-            columns = measurements(entry)
+            columns = self._placed(entry)
             if columns is not None:
                 self._agenda.arrive(f"{entry.gateway}:{entry.epoch.hex()}", entry.received_ns, columns)
                 self._recent.add(columns)
@@ -140,6 +145,8 @@ class Line:
             self._mark(entry)
         elif entry.kind is EntryKind.TICK:
             self._tick(entry)
+        elif (shift := told_by(entry)) is not None:
+            self._move(shift, entry.position)
         self.position = entry.position
 
     def _mark(self, entry: Entry) -> None:
@@ -154,6 +161,33 @@ class Line:
         mark = found.mark
         if mark.kind is not Kind.NOTE:  # what is still to come is judged when it comes
             self._agenda.mark((mark.plant, mark.point), mark.from_ns, min(mark.to_ns, entry.received_ns))
+
+    def _placed(self, entry: Entry) -> Columns | None:
+        """The measurements of a batch where they belong."""
+        columns = measurements(entry)
+        return None if columns is None else self._agenda.shifts.columns(entry, columns)
+
+    def _move(self, shift: Shift, position: int) -> None:
+        """Batches were dated by a wrong clock: what was derived from those before this position is not right."""
+        for change in self._agenda.shifts.add(shift):
+            first = change.from_seq
+            while found := self._journal.batches(change.gateway, change.epoch, (first, change.to_seq), READ):
+                self._touch(change, [entry for entry in found if entry.position < position])
+                first = found[-1].seq + 1
+
+    def _touch(self, change: Moved, entries: Sequence[Entry]) -> None:
+        for columns in (columns for entry in entries if (columns := measurements(entry)) is not None):
+            for there in (moved(columns, change.old_ns), moved(columns, change.new_ns)):
+                self._agenda.touch(f"{change.gateway}:{change.epoch.hex()}", there)
+                self._recent.forget(there)
+
+    def _overlapping(self, from_ns: int, to_ns: int, upto: int) -> list[Columns]:
+        """The measurements of all batches that touch a span, where they belong, in the order of the journal."""
+        found = {entry.position: entry for entry in self._journal.overlapping(from_ns, to_ns, upto)}
+        for shift_ns in sorted({shift.shift_ns for shift in self._agenda.shifts.all()}):
+            found |= {e.position: e for e in self._journal.overlapping(from_ns - shift_ns, to_ns - shift_ns, upto)}
+        placed = [self._placed(entry) for _, entry in sorted(found.items())]
+        return [columns for columns in placed if columns is not None]
 
     def _tick(self, tick: Entry) -> None:
         """Derive what is due at a tick, and commit."""
@@ -173,8 +207,7 @@ class Line:
     def _derive(self, task: Task, tick: Entry) -> Derived:
         """What is new in the windows of a task."""
         for from_ns, to_ns in self._recent.absent(task.from_ns, task.to_ns):
-            entries = self._journal.overlapping(from_ns, to_ns, tick.position)
-            self._recent.load(from_ns, to_ns, [c for c in map(measurements, entries) if c is not None])
+            self._recent.load(from_ns, to_ns, self._overlapping(from_ns, to_ns, tick.position))
         signals = self._recent.signals(task.plant, task.point, task.from_ns, task.to_ns)
         judged = self._layer.over(task.plant, task.point, signals)
         derived = self._layer.told(derive(self._rules[task.plant, task.point], judged, task.windows))

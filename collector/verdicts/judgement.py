@@ -145,6 +145,11 @@ def settle(
         if following is not old:
             new_averages.append(following)
         versions[key] = following
+    new_averages += [
+        emptied
+        for key, old in sorted(known_averages.items())
+        if key not in versions and (emptied := _emptied(old)) is not None
+    ]
     new_exceedances = []
     left = dict(known_exceedances)
     for found in derived.exceedances:
@@ -160,6 +165,14 @@ def settle(
         if old.change is not Change.WITHDRAWN
     ]
     return Derived(new_averages, new_exceedances)
+
+
+def _emptied(old: Average) -> Average | None:
+    """The next version of an average whose measurements went to other times; None where it has said so."""
+    empty = replace(
+        old, value=None, evaluated=None, maximum=None, coverage=0.0, valid=False, count=0, percentiles={}, inputs={}
+    )
+    return None if empty == old else replace(empty, version=old.version + 1)
 
 
 def _following(found: Exceedance, known: Exceedance | None) -> Exceedance | None:

@@ -74,6 +74,13 @@ class Recent:
         columns = concatenate(parts)
         self._put(columns.take((columns.time_ns >= from_ns) & (columns.time_ns < to_ns)))
 
+    def forget(self, columns: Columns) -> None:
+        """Measurements went from where they were, or to where they belong: those spans are loaded anew."""
+        self._sort()
+        for number in np.unique(columns.time_ns // BLOCK_NS).tolist():
+            self._blocks.pop(number, None)
+            self._dropped.add(number)
+
     def signals(self, plant: str, point: str, from_ns: int, to_ns: int) -> dict[str, Signal]:
         """The measurements of a point in a span without absent parts, by parameter."""
         self._sort()

@@ -3,9 +3,11 @@
 Rules of this file:
 
 - a value counts when its status is plainly good (HJ 212 flag N); all others are counted by status and
-  shown, never averaged. A clock that is not synchronised does not make a value worse;
+  shown, never averaged. So is one that a clock has dated that is known or presumed to be wrong, until its time is
+  corrected: a good value of an unknown time is none of this window;
 - an instant has one value: where two streams brought the same instant, a good value beats a bad one,
-  and the later in the journal beats the earlier;
+  and the later in the journal beats the earlier (a clock that was set back measures instants twice: both stay in
+  the store, one is averaged);
 - a value stands for its sensor's interval, from its instant on. Where nobody says the interval
   (files judged offline), it is the usual distance between two values, so that a gap does not stretch it.
 
@@ -24,7 +26,7 @@ from gateway.measurement import SECOND_NS, Float64, Int64, Status, UInt8
 
 Booleans = npt.NDArray[np.bool_]
 
-USABLE = (Status.OK, Status.UNSYNCED)
+USABLE = (Status.OK,)
 _USABLE = np.array([status in USABLE for status in Status])
 _NAMES = tuple(status.name.lower() for status in Status)
 

@@ -70,7 +70,7 @@ class Spool:
     def __init__(self, keeper: Keeper, outbox: Outbox) -> None:
         self._keeper, self._outbox = keeper, outbox
         self.pending, self.row, self.tail = keeper.pending, keeper.row, keeper.tail
-        self.accepts, self.acked = keeper.accepts, keeper.acked
+        self.accepts, self.acked, self.told = keeper.accepts, keeper.acked, keeper.told
 
     @property
     def generation(self) -> tuple[int, bytes] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from collector.intake import projector as projector_module
 from collector.intake.journal import Journal
 from collector.intake.projector import Projector, rows
-from collector.store import Entry, EntryKind, Rows, StoreError
+from collector.store import Entry, EntryKind, Rows, Shift, StoreError
 from collector.stores.memory import MemoryStore
 from gateway import seal, wire
 from tests.collector.batches import SERIES, START_NS, FakeGateway, columns
@@ -79,11 +79,11 @@ class Refusing(MemoryStore):
 
     refusals = 3
 
-    def append(self, rows: Rows, position: int) -> None:
+    def append(self, rows: Rows, position: int, shifts: Sequence[Shift] = ()) -> None:
         if self.refusals:
             self.refusals -= 1
             raise StoreError("no store today")
-        super().append(rows, position)
+        super().append(rows, position, shifts)
 
 
 def test_a_store_that_refuses_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_what_cannot_be_read_any_more_is_passed_over(tmp_path: Path) -> None:
 
 def test_a_mistake_ends_the_projector_and_says_so(tmp_path: Path) -> None:
     class Broken(MemoryStore):
-        def append(self, rows: Rows, position: int) -> None:
+        def append(self, rows: Rows, position: int, shifts: Sequence[Shift] = ()) -> None:
             raise ZeroDivisionError("a mistake")
 
     journal = filled(tmp_path, 2)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,9 +15,11 @@ from collector.intake.events import Event, event
 from collector.intake.gate import Gate, Trusted
 from collector.intake.inbox import Inbox, Ranges, Stream
 from collector.intake.sorter import Sorter
-from collector.store import Entry, EntryKind
+from collector.shifts import told_in
+from collector.store import Entry, EntryKind, Shift
 from gateway import seal
-from tests.collector.batches import START_NS, FakeGateway
+from gateway.measurement import Status, empty_columns
+from tests.collector.batches import START_NS, FakeGateway, columns
 from tests.effort import examples
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -306,3 +310,55 @@ def test_a_flood_of_breaks_fills_no_journal() -> None:
     assert len(found) == 20
     desk.now_ns = 3600 * 10**9
     assert len(desk.events(sender.sealed(prev=bytes(31) + b"1"))) == 1
+
+
+# --- wrong clocks ---------------------------------------------------------------------------------
+
+
+def clock(*moved: dict[str, int]) -> dict[str, object]:
+    return {"clock": {"mono_ns": 1, "wall_before_ns": 2, "wall_after_ns": 3, "step_id": 1, "moved": list(moved)}}
+
+
+def test_what_a_clock_record_moves_is_told_as_an_event_and_the_batches_stay() -> None:
+    desk, sender = Desk(), gateway()
+    before = [sender.sealed() for _ in range(3)]
+    desk.take(*before)
+    record = sender.sealed(empty_columns(), clock({"from_seq": 2, "to_seq": 3, "shift_ns": -7}), kind="clock")
+    added = desk.take(record, record)
+    told = [event(entry) for entry in added if entry.kind is EntryKind.EVENT]
+    assert [(one.what, one.security) for one in told] == [("rebased", False)]
+    assert told[0].detail == {
+        "from_seq": 2, "to_seq": 3, "shift_ns": -7, "told_in": 4, "epoch": sender.epoch.hex()
+    }  # fmt: skip
+    assert told_in(added) == [Shift(sender.id, sender.epoch, 2, 3, -7, 4)]
+    desk.commit()
+    assert [e.payload for e in desk.entries if e.kind is EntryKind.BATCH] == [*before, record]
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        {"from_seq": 3, "to_seq": 2, "shift_ns": 0}, {"from_seq": 1, "to_seq": 4, "shift_ns": 0},
+        {"from_seq": 0, "to_seq": 1, "shift_ns": 0}, {"from_seq": 1, "to_seq": 2, "shift_ns": 1 << 62},
+        {"from_seq": 1, "to_seq": 2},
+    ],
+)  # fmt: skip
+def test_a_clock_record_that_cannot_be_is_quarantined_and_moves_nothing(move: dict[str, int]) -> None:
+    desk, sender = Desk(), gateway()
+    desk.take(*(sender.sealed() for _ in range(3)))
+    added = desk.take(sender.sealed(empty_columns(), clock(move), kind="clock"))
+    assert added[0].kind is EntryKind.QUARANTINE
+    assert told_in(added) == []
+
+
+def test_the_newest_batch_says_whether_the_clock_is_wrong() -> None:
+    desk, sender = Desk(), gateway()
+    flagged = replace(columns(3), status=np.full(3, Status.UNSYNCED, np.uint8))
+    payloads = [sender.sealed(), sender.sealed(), sender.sealed(flagged), sender.sealed()]
+    counts = desk.sorter.counts["riverside-gw"]
+    desk.take(payloads[0], payloads[2])
+    assert counts.clock_wrong
+    desk.take(payloads[1])
+    assert counts.clock_wrong, "an older batch that comes later says nothing"
+    desk.take(payloads[3])
+    assert not counts.clock_wrong

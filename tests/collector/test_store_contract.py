@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.store import Rows, Store, StoreError
+from collector.store import AHEAD_NS, Rows, Shift, Store, StoreError
 from collector.stores import duckdb as duckdb_module
 from collector.stores.duckdb import DuckdbStore
 from collector.stores.memory import MemoryStore
@@ -288,3 +290,74 @@ def test_what_is_no_store_is_refused_with_a_hint(tmp_path: Path) -> None:
             connection.execute("UPDATE state SET layout = 99")
 
     assert "layout 99" in opening(raise_layout, later)
+
+
+# --- moved times, and times ahead of their receipt ---------------------------------------------------
+
+
+def unsynced(*given: Row) -> Rows:
+    """Rows that a wrong clock has dated."""
+    made = rows(*given)
+    status = np.where(made.columns.status == Status.OK, np.uint8(Status.UNSYNCED), made.columns.status)
+    return replace(made, columns=replace(made.columns, status=status))
+
+
+def moves(*given: tuple[int, int, int, int]) -> list[Shift]:
+    """Moves of stream A: first and last number, shift, told in."""
+    return [Shift(*A, *one) for one in given]
+
+
+def test_a_move_places_what_is_there_and_what_comes_and_adds_no_row(store: Store) -> None:
+    store.append(unsynced((LEVEL, 5, 1.0, A, 2, 0), (LEVEL, 6, None, A, 2, 1), (LEVEL, 7, 2.0, B, 2, 0)), 1)
+    store.append(rows(), 2, moves((2, 3, 1000, 4)))
+    store.append(unsynced((LEVEL, 8, 3.0, A, 3, 0), (LEVEL, 9, 4.0, A, 4, 0)), 3)
+    found = store.measurements(LEVEL, 0, 2**62, 10)
+    assert found.time_ns.tolist() == [7, 9, 1005, 1006, 1008]
+    nothing, flagged, good = Status.NO_COMM, Status.UNSYNCED, Status.OK
+    assert found.status.tolist() == [flagged, flagged, good, nothing, good]
+    assert len(store.keys()) == 5
+    assert store.latest() == [(LEVEL, 1008, 3.0, Status.OK)]
+    store.append(rows(), 4, moves((2, 3, -3, 9), (2, 3, 500, 7)))
+    assert store.measurements(LEVEL, 0, 2**62, 10).time_ns.tolist() == [2, 3, 5, 7, 9], "what was said last holds"
+    assert store.latest() == [(LEVEL, 9, 4.0, Status.UNSYNCED)]
+
+
+@given(st.data())
+@settings(max_examples=examples(5), deadline=None)
+def test_moves_and_rows_in_any_order_come_to_the_same(data: st.DataObject) -> None:
+    batches = [unsynced((LEVEL, 100 + seq, float(seq), A, seq, 0)) for seq in range(1, 8)]
+    ranges = st.tuples(st.integers(1, 7), st.integers(1, 7)).map(sorted)
+    told = st.lists(st.tuples(ranges, st.integers(-50, 50)), max_size=4)
+    shifts = moves(*((*span, shift, 10 + n) for n, (span, shift) in enumerate(data.draw(told))))
+    expected = {}
+    for seq in range(1, 8):
+        covering = [shift for shift in shifts if shift.from_seq <= seq <= shift.to_seq]
+        expected[seq] = 100 + seq + (covering[-1].shift_ns if covering else 0)
+    with TemporaryDirectory() as folder:
+        stores: list[Store] = [MemoryStore(), DuckdbStore(Path(folder) / "s.duckdb")]
+        for position, thing in enumerate(data.draw(st.permutations([*batches, *shifts])), 1):
+            for one in stores:
+                one.append(*((rows(), position, [thing]) if isinstance(thing, Shift) else (thing, position)))
+        assert content(stores[0]) == content(stores[1])
+        assert stores[0].latest() == stores[1].latest()
+        found = stores[1].keys()
+        assert dict(zip(found.seq.tolist(), found.columns.time_ns.tolist(), strict=True)) == expected
+        stores[1].close()
+        again = DuckdbStore(Path(folder) / "s.duckdb")
+        again.append(unsynced((LEVEL, 200, 1.0, A, 3, 1)), 99)
+        moved = expected[3] - 103
+        assert again.measurements(LEVEL, 200 + moved, 201 + moved, 1).value.tolist() == [1.0], "moves are kept"
+        again.close()
+
+
+def test_a_time_ahead_of_its_receipt_is_not_the_newest(store: Store) -> None:
+    def received(made: Rows, now_ns: int) -> Rows:
+        return replace(made, received_ns=np.full(len(made), now_ns, np.int64))
+
+    store.append(received(rows((LEVEL, AHEAD_NS * 1000, 99.0, A, 2, 0)), 10), 1)
+    assert store.latest()[0][2] == 99.0, "better than nothing"
+    store.append(received(rows((LEVEL, 20, 50.0, A, 3, 0), (LEVEL, AHEAD_NS * 900, 98.0, A, 3, 1)), 20), 2)
+    assert store.latest() == [(LEVEL, 20, 50.0, Status.OK)]
+    store.append(received(rows((LEVEL, 30 + AHEAD_NS, 51.0, A, 4, 0)), 30), 3)
+    assert store.latest() == [(LEVEL, 30 + AHEAD_NS, 51.0, Status.OK)]
+    assert len(store.keys()) == 4, "it is kept"

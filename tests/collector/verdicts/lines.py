@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from collector.intake import events
 from collector.store import Entry, EntryKind
 from collector.verdicts.book import Book
 from collector.verdicts.evaluator import Line, site_rules
@@ -114,6 +115,10 @@ class MemoryJournal:
         batches = (entry for entry in self.entries[:upto] if entry.kind is EntryKind.BATCH)
         return [entry for entry in batches if entry.first_ns < to_ns and entry.last_ns >= from_ns]
 
+    def batches(self, gateway: str, epoch: bytes, seqs: tuple[int, int], limit: int) -> list[Entry]:
+        named = [e for e in self.entries if e.kind is EntryKind.BATCH and (e.gateway, e.epoch) == (gateway, epoch)]
+        return sorted((e for e in named if seqs[0] <= e.seq <= seqs[1]), key=lambda e: e.seq)[:limit]
+
     def wait(self, after: int, timeout_s: float) -> int:
         with self.news:
             self.news.wait_for(lambda: len(self.entries) > after, timeout_s)
@@ -154,6 +159,14 @@ class MemoryJournal:
                     last_ns=int(part.time_ns.max()),
                 )
             )
+
+    def move(
+        self, now_ns: int, seqs: tuple[int, int], shift_ns: int, *, told_in: int, gateway: str = "gw", epoch: int = 1
+    ) -> None:
+        """The event that batches were dated by a wrong clock."""
+        told = {"from_seq": seqs[0], "to_seq": seqs[1], "shift_ns": shift_ns, "told_in": told_in}
+        made = events.entry(events.What.REBASED, gateway, bytes([epoch] * 16), now_ns, "", told)
+        self.add(replace(made, position=len(self.entries) + 1))
 
 
 RULES = site_rules([site()])

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector.shifts import Shifts, told_in
 from collector.store import Entry, EntryKind
 from collector.verdicts import evaluator as module
 from collector.verdicts.book import Book
@@ -63,7 +64,7 @@ def journals(draw: st.DrawFn) -> MemoryJournal:
     epoch = 1
     for _ in range(draw(st.integers(3, 25))):
         now += draw(st.integers(0, 70)) * SECOND_NS
-        match draw(st.sampled_from(["live", "live", "late", "stack", "tick", "tick", "restart", "other"])):
+        match draw(st.sampled_from(["live", "live", "late", "stack", "tick", "tick", "restart", "other", "move"])):
             case "live":
                 times = np.arange(now - 60 * SECOND_NS, now, 10 * SECOND_NS) // SECOND_NS * SECOND_NS
                 journal.batch(now, fence(times, rng.normal(52, 8, len(times))), epoch=epoch)
@@ -78,6 +79,10 @@ def journals(draw: st.DrawFn) -> MemoryJournal:
                     journal.batch(now, one(series, times, rng.normal(CONDITIONS[series.parameter], 1.0, len(times))))
             case "restart":
                 epoch += 1
+            case "move":
+                seqs = sorted(draw(st.tuples(st.integers(2, 9), st.integers(2, 9))))
+                shift = draw(st.sampled_from([0, 60, -600, 7200])) * SECOND_NS
+                journal.move(now, (seqs[0], seqs[1]), shift, told_in=10 + len(journal.entries), epoch=epoch)
             case "other":
                 journal.batch(now, one(Series("elsewhere", "p", "s", "LAeq", "dB(A)"), [now], 99.0), plant="elsewhere")
             case "tick":
@@ -114,11 +119,11 @@ def test_what_is_known_in_the_end_is_what_all_measurements_together_say(journal:
     with TemporaryDirectory() as folder:
         book = Book(f"{folder}/a.db")
         run(journal, book)
-        recent = Recent(RULES[1], virgin=True)
+        recent, shifts = Recent(RULES[1], virgin=True), Shifts(told_in(journal.entries))
         for entry in journal.entries:
             columns = measurements(entry)
             if columns is not None:
-                recent.add(columns)
+                recent.add(shifts.columns(entry, columns))
         end = journal.entries[-1].received_ns
         for (plant, point), rules in RULES[0].items():
             span = START_NS - HOUR_NS, end - MINUTE_NS
@@ -126,7 +131,8 @@ def test_what_is_known_in_the_end_is_what_all_measurements_together_say(journal:
             signals = recent.signals(plant, point, START_NS - 24 * HOUR_NS, end + HOUR_NS)
             expected = {(a.parameter, a.from_ns): a for a in derive(rules, signals, wanted).averages}
             got = {(a.parameter, a.from_ns): a for (p, _, w, _), a in newest(book).items() if p == point and w == "1m"}
-            assert got.keys() == expected.keys()
+            emptied = {key for key, a in got.items() if key not in expected and not (a.count or a.inputs)}
+            assert got.keys() - emptied == expected.keys()
             for key, average in expected.items():
                 assert (got[key].value, got[key].count, got[key].evaluated) == (
                     average.value,
@@ -360,6 +366,50 @@ def test_a_clock_far_ahead_makes_nothing_dirty(book: Book) -> None:
     line = run(journal, book)
     assert {row.average.from_ns < START_NS for row in book.averages()} == {True}
     assert line.overdue == 0
+
+
+@pytest.mark.parametrize("memory", [6_000_000, 0])
+@pytest.mark.parametrize("told_first", [False, True])
+def test_what_a_wrong_clock_dated_is_judged_where_it_belongs(
+    book: Book, monkeypatch: pytest.MonkeyPatch, *, memory: int, told_first: bool
+) -> None:
+    monkeypatch.setattr("collector.verdicts.recent.ROWS_MAX", memory)
+    journal, true = MemoryJournal(), START_NS + np.arange(0, 600, 10) * SECOND_NS
+    now = START_NS + 11 * MINUTE_NS
+    if told_first:
+        journal.move(now, (2, 2), 26 * HOUR_NS, told_in=9)
+    journal.batch(now, fence(true - 26 * HOUR_NS, 90.0))
+    journal.ticks(now, now + 2 * MINUTE_NS)
+    if not told_first:
+        assert {row.average.from_ns < START_NS - HOUR_NS for row in book_of(journal, book).averages()} == {True}
+        journal.move(now + 3 * MINUTE_NS, (2, 2), 26 * HOUR_NS, told_in=9)
+        journal.ticks(now + 3 * MINUTE_NS, now + 5 * MINUTE_NS)
+    line = run(journal, book)
+    found = {key: average for key, average in newest(book).items() if key[2] == "1m"}
+    assert [a.count for key, a in sorted(found.items()) if key[3] >= START_NS] == [6] * 10
+    gone = [a for key, a in found.items() if key[3] < START_NS]
+    assert {(a.value, a.valid, a.count, a.coverage) for a in gone} == (set() if told_first else {(None, False, 0, 0.0)})
+    assert line._agenda.shifts.all()[0].shift_ns == 26 * HOUR_NS
+    again = Line(journal, book, *RULES)
+    assert again._agenda.shifts.all() == line._agenda.shifts.all(), "a later process knows"
+
+
+def test_a_value_of_a_doubted_time_is_counted_and_not_averaged(book: Book) -> None:
+    journal, times = MemoryJournal(), START_NS + np.arange(0, 60, 10) * SECOND_NS
+    journal.batch(START_NS + MINUTE_NS, fence(times, 90.0, status=Status.UNSYNCED))
+    journal.ticks(START_NS + MINUTE_NS, START_NS + 3 * MINUTE_NS)
+    run(journal, book)
+    (row,) = book.averages(window="1m")
+    assert (row.average.value, row.average.inputs["counts"]) == (None, {"unsynced": 6})
+    journal.move(START_NS + 4 * MINUTE_NS, (2, 2), 0, told_in=9)
+    journal.ticks(START_NS + 4 * MINUTE_NS, START_NS + 6 * MINUTE_NS)
+    run(journal, book)
+    assert [a.count for key, a in newest(book).items() if key[2] == "1m"] == [6], "its time was right after all"
+
+
+def book_of(journal: MemoryJournal, book: Book) -> Book:
+    run(journal, book)
+    return book
 
 
 def test_entries_must_come_in_order(book: Book) -> None:
