@@ -70,7 +70,7 @@ class Spool:
     def __init__(self, keeper: Keeper, outbox: Outbox) -> None:
         self._keeper, self._outbox = keeper, outbox
         self.pending, self.row, self.tail = keeper.pending, keeper.row, keeper.tail
-        self.accepts, self.acked, self.told = keeper.accepts, keeper.acked, keeper.told
+        self.accepts, self.acked = keeper.accepts, keeper.acked
 
     @property
     def generation(self) -> tuple[int, bytes] | None:
@@ -84,6 +84,9 @@ class Spool:
     def counts(self) -> Mapping[str, int]:
         """What went through."""
         return self._keeper.counts
+
+    def told(self, now_ns: int, rtt_ns: int | None) -> None:
+        """The collector's clock in an acknowledgement that counted."""
 
 
 @dataclass(slots=True)
