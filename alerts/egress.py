@@ -5,7 +5,7 @@ Rules: the name is resolved once and the connection goes to that very address, s
 in between; every address it resolves to must be on the public internet, unless private ones are allowed
 by name, and never link-local, multicast or unspecified ones (cloud metadata lives there); IPv4 hidden in
 IPv6 counts as IPv4; TLS certificates are checked; redirects are not followed; five seconds for all of
-it; of the answer only the status counts, and at most 64 kB are read. No proxy is used.
+it; at most 64 kB of the answer are read. No proxy is used.
 
     NotSent           the other side did not take it; `again` = later it may. Also when it broke the
     |                 connection instead of answering: then it did not get as far as saying yes
@@ -28,6 +28,7 @@ ANSWER_MAX = 65536  # bytes read of an answer, though only its first line counts
 DRAIN_S = 0.5  # how long an answer's rest is waited for, so that the receiver sees an orderly end
 
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r\n]")
+_CONTENT_LENGTH = re.compile(rb"\r\nContent-Length: *(\d{1,9})\r\n?", re.IGNORECASE)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -52,16 +53,51 @@ def post(
 ) -> int:
     """Send one POST and give the answer's status. Raises NotSent, Refused or Unclear."""
     deadline = time.monotonic() + timeout_s
+    with _sent(url, body, headers, allow_private=allow_private, deadline=deadline) as connection:
+        status, answer = _status(connection, urlsplit(url).hostname or "", deadline)
+        _rest(connection, answer, min(deadline, time.monotonic() + DRAIN_S))
+        return status
+
+
+def ask(
+    url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool = False, ca: str = "",
+    timeout_s: float = TIMEOUT_S,
+) -> tuple[int, bytes]:  # fmt: skip
+    """Send one POST and give the answer's status and body. Raises NotSent, Refused or Unclear.
+
+    ca: file of the only authority to believe, "" = those of the system.
+    """
+    deadline = time.monotonic() + timeout_s
+    with _sent(url, body, headers, allow_private=allow_private, deadline=deadline, ca=ca) as connection:
+        status, answer = _status(connection, urlsplit(url).hostname or "", deadline)
+        return status, _rest(connection, answer, deadline).partition(b"\r\n\r\n")[2]
+
+
+def _sent(
+    url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool, deadline: float, ca: str = ""
+) -> socket.socket:
+    """A connection that a request has gone out on."""
     parts = urlsplit(url)
     host, tls = parts.hostname or "", parts.scheme == "https"
     port = parts.port or (443 if tls else 80)
     if not tls and not allow_private:
         raise Refused(f"{host}: http is not encrypted; use https", again=False)
-    connection = _connect(host, _resolve(host, port, allow_private=allow_private), tls=tls, deadline=deadline)
-    with connection:
+    trust = _trust(ca) if tls else None
+    connection = _connect(host, _resolve(host, port, allow_private=allow_private), trust, deadline)
+    try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         _send(connection, _request(path, parts.netloc, body, headers), deadline)
-        return _status(connection, host, deadline)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _trust(ca: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca or None)
+    except OSError as error:
+        raise Refused(f"{ca}: no certificate of an authority: {error}") from error
 
 
 def _resolve(host: str, port: int, *, allow_private: bool) -> list[tuple[int, str, int]]:
@@ -102,14 +138,17 @@ def _plain(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4A
     return ip
 
 
-def _connect(host: str, addresses: list[tuple[int, str, int]], *, tls: bool, deadline: float) -> socket.socket:
+def _connect(
+    host: str, addresses: list[tuple[int, str, int]], trust: ssl.SSLContext | None, deadline: float
+) -> socket.socket:
+    """trust: None = no TLS."""
     last: OSError = TimeoutError("no time left")
     for family, address, port in addresses:
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
             connection.settimeout(_left(deadline))
             connection.connect((address, port))
-            return ssl.create_default_context().wrap_socket(connection, server_hostname=host) if tls else connection
+            return trust.wrap_socket(connection, server_hostname=host) if trust else connection
         except OSError as error:
             connection.close()
             last = error
@@ -125,7 +164,8 @@ def _send(connection: socket.socket, request: bytes, deadline: float) -> None:
         raise NotSent(f"the connection broke while sending: {error}") from error
 
 
-def _status(connection: socket.socket, host: str, deadline: float) -> int:
+def _status(connection: socket.socket, host: str, deadline: float) -> tuple[int, bytes]:
+    """The answer's status, and as much of the answer as came with it."""
     answer = b""
     while not (found := _STATUS.match(answer)):
         if len(answer) > 64 and not answer.startswith(b"HTTP/1."):
@@ -140,21 +180,28 @@ def _status(connection: socket.socket, host: str, deadline: float) -> int:
         if not part:
             raise NotSent(f"{host} closed the connection without an answer")
         answer += part
-    _drain(connection, len(answer), min(deadline, time.monotonic() + DRAIN_S))
-    return int(found.group(1))
+    return int(found.group(1)), answer
 
 
-def _drain(connection: socket.socket, size: int, deadline: float) -> None:
-    """Read on until the receiver closes; what it says does not matter any more, nor how it ends."""
-    while size < ANSWER_MAX and (left := deadline - time.monotonic()) > 0:
+def _rest(connection: socket.socket, answer: bytes, deadline: float) -> bytes:
+    """The answer read on until the receiver closes or it is whole; how it ends does not matter any more."""
+    while len(answer) < min(ANSWER_MAX, _length(answer)) and (left := deadline - time.monotonic()) > 0:
         try:
             connection.settimeout(left)
             part = connection.recv(4096)
         except OSError:
-            return
+            break
         if not part:
-            return
-        size += len(part)
+            break
+        answer += part
+    return answer
+
+
+def _length(answer: bytes) -> int:
+    """How long an answer says it is, head included; ANSWER_MAX as long as it does not say."""
+    head, end, _ = answer.partition(b"\r\n\r\n")
+    found = _CONTENT_LENGTH.search(head)
+    return len(head) + len(end) + int(found[1]) if end and found else ANSWER_MAX
 
 
 def _request(path: str, host: str, body: bytes, headers: Mapping[str, str]) -> bytes:

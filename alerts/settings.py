@@ -31,7 +31,7 @@ DEFAULT_STANDING: Mapping[str, Standing] = dict.fromkeys(ROLES, Standing.EARLY_W
 DEFAULT_QUIET_H = 6.0
 TWICE = "ids are unique over all files; define it once"
 
-_MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
+MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
 _HOST_PORT = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\]):(\d{1,5})")
 _CLAUSE = re.compile(r"[^\s/]+/[^\s/]+")
 
@@ -155,7 +155,7 @@ def _email(site: Site, table: Table, channel: Channel) -> Channel:
     tls = table.choice("tls", TLS, "auto")
     if user and tls == "none":
         table.fault("tls", "a password is not sent in the clear", 'tls = "starttls" or "tls"')
-    sender = table.text("sender", pattern=_MAILBOX, hint='sender = "emitwatch@example.com"') or ""
+    sender = table.text("sender", pattern=MAILBOX, hint='sender = "emitwatch@example.com"') or ""
     return replace(
         channel, smtp=smtp, sender=sender, tls=tls, user=user,
         password_file=site.path(password_file) if password_file else "",
@@ -165,7 +165,7 @@ def _email(site: Site, table: Table, channel: Channel) -> Channel:
 def _webhook(site: Site, table: Table, channel: Channel) -> Channel:
     url = table.text("url", hint='url = "https://example.com/hook"') or ""
     allow_private = table.boolean("allow_private", False)
-    if url and (problem := _url_problem(url, allow_private=allow_private)):
+    if url and (problem := url_problem(url, allow_private=allow_private)):
         table.fault("url", *problem)
     secret = table.text("secret_file", "", hint="a file with the secret that signs; left out, one is made")
     default = f"{site.data_dir}/collector/{channel.id}.secret"
@@ -175,7 +175,7 @@ def _webhook(site: Site, table: Table, channel: Channel) -> Channel:
     )  # fmt: skip
 
 
-def _url_problem(url: str, *, allow_private: bool) -> tuple[str, str] | None:
+def url_problem(url: str, *, allow_private: bool) -> tuple[str, str] | None:
     form = "https://HOST/PATH"
     try:
         parts = urlsplit(url)
@@ -212,14 +212,14 @@ def _recipient(
         id = table.identifier("id") or ""
         role = table.choice("role", ROLES) or ""
         names = table.texts("channels", hint='channels = ["console"]')
-        address = table.text("address", "", pattern=_MAILBOX, hint='address = "someone@example.com"')
+        address = table.text("address", "", pattern=MAILBOX, hint='address = "someone@example.com"')
         if whole:
-            _known(table, "channels", names, channels, "channel")
+            require_known(table, "channels", names, channels, "channel")
         if not address and any(n in channels and channels[n].kind == "email" for n in names):
             table.fault("address", "missing", "an e-mail channel needs the recipient's address")
         where = table.texts("plants", [], hint='ids of plants; "*" = all of the folder')
         if whole:
-            _known(table, "plants", where, [*plants, "*"], "plant")
+            require_known(table, "plants", where, [*plants, "*"], "plant")
         unverified = table.texts("unverified", [], hint='"pack/clause"')
         for number, clause in enumerate(unverified):
             if not _CLAUSE.fullmatch(clause):
@@ -232,7 +232,7 @@ def _recipient(
         )  # fmt: skip
 
 
-def _known(table: Table, key: str, names: Sequence[str], known: Collection[str], what: str) -> None:
+def require_known(table: Table, key: str, names: Sequence[str], known: Collection[str], what: str) -> None:
     for number, name in enumerate(names):
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)

@@ -26,6 +26,8 @@ import uvicorn
 
 from alerts.ledger import LedgerError
 from alerts.notifier import Alerts
+from alerts.witness_settings import parse_witnesses
+from alerts.witnesses import Witnesses
 from api.access import LOOPBACK
 from api.check_command import examine
 from api.inventory import Inventory, take_inventory
@@ -85,12 +87,15 @@ def _run(path: str, demo: bool, stack: ExitStack, signals: _Signals) -> None:
     # A collector that was opened is stopped even if what comes next cannot start.
     stack.callback(collector.stop)
     alerts = Alerts(sites, collector.verdicts, Path(sites[0].data_dir) / "collector", link=address)
+    witnesses = Witnesses((parse_witnesses(sites)[0] or {}).values(), Path(sites[0].data_dir) / "collector")
     live = Live(collector.journal, lambda: changes(collector.verdicts, alerts))
     token = "" if demo else _token(settings)
-    app = create_app(_sources(sites, collector, alerts), live, version=version("emitwatch"), token=token)
+    app = create_app(_sources(sites, collector, alerts, witnesses), live, version=version("emitwatch"), token=token)
     alerts.start()
     stack.callback(alerts.stop)
     collector.start()
+    witnesses.start()
+    stack.callback(witnesses.stop)
     live.start()
     stack.callback(live.stop)
     log.info("The page is open", url=address, plants=[site.plant.id for site in sites])
@@ -103,20 +108,21 @@ def _run(path: str, demo: bool, stack: ExitStack, signals: _Signals) -> None:
         raise CollectorError(f"{collector.recorder.failed}\nLook at the disk (dmesg), then start again.")
 
 
-def _sources(sites: list[Site], collector: Collector, alerts: Alerts) -> Sources:
+def _sources(sites: list[Site], collector: Collector, alerts: Alerts, witnesses: Witnesses) -> Sources:
     return Sources(
         inventory=inventory_of(sites), journal=collector.journal, store=collector.store, book=collector.verdicts,
         alerts=alerts, registrar=collector.registrar,
         channels={channel.id: channel.kind for channel in alerts.settings.channels.values()},
-        health=lambda: health_of(collector, alerts), now_ns=time.time_ns,
+        health=lambda: health_of(collector, alerts, witnesses), now_ns=time.time_ns,
     )  # fmt: skip
 
 
-def health_of(collector: Collector, alerts: Alerts) -> dict[str, Any]:
-    """How the parts are: the collector's answer, with the alerts in it."""
+def health_of(collector: Collector, alerts: Alerts, witnesses: Witnesses) -> dict[str, Any]:
+    """How the parts are: the collector's answer, with alerts and witnesses in it."""
     told, own = collector.health(), alerts.health()
-    problems = [*told["problems"], *([] if own["running"] else ["nobody is told of incidents: alerts have ended"])]
-    return {**told, "ok": not problems, "problems": problems, "alerts": own}
+    ended = [] if own["running"] else ["nobody is told of incidents: alerts have ended"]
+    problems = [*told["problems"], *ended, *witnesses.problems()]
+    return {**told, "ok": not problems, "problems": problems, "alerts": own, "witnesses": witnesses.health()}
 
 
 def inventory_of(sites: list[Site]) -> Inventory:

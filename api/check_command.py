@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from alerts.settings import parse_alerts
+from alerts.witness_settings import parse_witnesses
 from api.settings import parse_api
 from api.tokens import TokenError, require_usable
 from collector.catalogue import scan_rule_packs
@@ -34,6 +35,9 @@ from gateway.settings import Site
 # A secret belongs to a machine and never lies beside a site file in a repository: `check` may run elsewhere, so that
 # it is missing is noted; `run` refuses to start without it.
 SECRETS = {"broker.password_file"}
+READERS: tuple[Callable[[list[Site]], tuple[object, list[Fault]]], ...] = (
+    parse_collector, parse_alerts, parse_witnesses, parse_api,
+)  # fmt: skip
 FOLDERS = ("rules", "profiles", "channels")  # the keys of [folders]
 
 
@@ -62,7 +66,7 @@ def examine(path: str, *, demo: bool = False) -> tuple[list[Site], list[Fault]]:
     """
     found, faults = catalogue.scan_sites(path)
     sites = list(found)
-    parsed = [fault for parse in (parse_collector, parse_alerts, parse_api) if sites for fault in parse(sites)[1]]
+    parsed = [fault for parse in READERS if sites for fault in parse(sites)[1]]
     _add(faults, [*_rule_faults(sites), *_sensor_faults(sites)])
     _add(faults, machine_faults(sites, demo=demo))
     _add(faults, parsed)

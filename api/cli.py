@@ -65,6 +65,7 @@ COMMANDS = {
     "export": Command("write measurements with their proof, or hash them", "collector.export_command:export"),
     "verify": Command("prove that an export was not altered", "collector.proof.verifier:main", plain=True),
     "backup": Command("copy what the collector keeps, while it runs", "collector.backup_command:backup"),
+    "witness": Command("hold collectors' checkpoints and sign them", "collector.proof.witness_command:witness"),
     "rebuild": Command("build the store anew from the journal", "collector.rebuild_command:rebuild"),
     "init": Command("write a first site file"),
 }

@@ -103,8 +103,10 @@ class Collector:
             _require_followed(self.journal, file, position)
         self.evaluator = Evaluator(self.journal, self.verdicts, sites)
         self.projector = Projector(self.journal, self.store)
-        self.notary = Notary(self.journal, leaves, folder / "checkpoints", key)
         self._watcher = Watcher(folder / REGISTER, self._trust)
+        self.notary = Notary(
+            self.journal, leaves, folder / "checkpoints", key, register=lambda: self._watcher.register.anchor
+        )
         self._gate = Gate(with_sodium(trusted_now(self._settings.trusted, self._watcher.register)))
         deliveries: Deliveries = Queue(QUEUE_SIZE)
         self.subscriber = Subscriber(

@@ -21,7 +21,7 @@ from gateway.brokers import read_broker
 from gateway.document import REQUIRED, Document, Fault, Table, parse_document
 from gateway.retention import Limits, read_limits
 
-OTHERS = ("store", "api", "alerts", "recipient", "channel", "author")
+OTHERS = ("store", "api", "alerts", "recipient", "channel", "author", "witness")
 KINDS = ("noise", "stack", "water")
 PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
 KEY_HINT = "64 hex digits, as `emitwatch run` prints them when it makes the key"

@@ -34,13 +34,16 @@ class EmailChannel:
 
     def send(self, notice: Notice, recipient: Recipient) -> str:
         """Hand one notice to the server; gives its answer. Raises NotSent or Unclear."""
-        message = compose(notice, recipient, self._channel.sender)
+        return self.post(compose(notice, recipient, self._channel.sender), recipient.address)
+
+    def post(self, message: EmailMessage, address: str) -> str:
+        """Hand one mail to the server; gives its answer. Raises NotSent or Unclear."""
         try:
             server = self._connect()
         except (OSError, smtplib.SMTPException) as error:
             raise _refusal(error, self._channel.smtp) from error
         try:
-            return self._hand_over(server, recipient.address, message)
+            return self._hand_over(server, address, message)
         finally:
             with suppress(OSError, smtplib.SMTPException):
                 server.quit()

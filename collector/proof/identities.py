@@ -80,6 +80,11 @@ class Register:
     identities: Mapping[str, Identity] = field(default_factory=lambda: MappingProxyType({}))
     head: str = NOTHING_BEFORE
 
+    @property
+    def anchor(self) -> str:
+        """What a checkpoint names of it: its head, "" for an empty register."""
+        return self.head if self.records else ""
+
     def line(self, record: Record) -> str:
         """The line that adds a record to this register."""
         chained = msgspec.structs.replace(record, prev=self.head)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from collector.proof.leaves import Leaf
-from collector.proof.tree import HASH_BYTES, Frontier
+from collector.proof.tree import HASH_BYTES, Frontier, grow
 
 _SCHEMA = """
 BEGIN IMMEDIATE;
@@ -38,6 +38,13 @@ INSERT INTO state VALUES (1, 0);
 PRAGMA user_version = 1;
 COMMIT;
 """
+# What a tree was at its checkpoints, so that a proof from one of them on needs no leaf before it.
+_PEAKS = """
+CREATE TABLE IF NOT EXISTS summit (
+    plant TEXT NOT NULL, size INTEGER NOT NULL, peaks BLOB NOT NULL, PRIMARY KEY (plant, size)
+) STRICT, WITHOUT ROWID
+"""
+_READ = 10_000  # leaves at a time: little memory, and a writer never waits for long
 _TRIGGERS = "\n".join(
     f"CREATE TRIGGER {table}_no_{event} BEFORE {event} ON {table} "
     "BEGIN SELECT RAISE(ABORT, 'the tree is append-only'); END;"
@@ -72,6 +79,7 @@ class LeafFile:
             self._database.execute("PRAGMA synchronous = FULL")
             if not self._database.execute("PRAGMA user_version").fetchone()[0]:
                 self._database.executescript(_SCHEMA.format(triggers=_TRIGGERS))
+            self._database.execute(_PEAKS)
 
     def position(self) -> int:
         """The journal position up to which batches are in the trees."""
@@ -85,10 +93,14 @@ class LeafFile:
         return {plant: Grown(Frontier(size, _peaks(peaks)), hour, notes) for plant, size, peaks, hour, notes in rows}
 
     def commit(
-        self, leaves: Iterable[tuple[int, Leaf]], notes: Iterable[tuple[str, int, str]],
+        self, leaves: Iterable[tuple[int, Leaf]], notes: Iterable[tuple[str, int, str, Frontier]],
         trees: Mapping[str, Grown], position: int,
     ) -> None:  # fmt: skip
-        """Add leaves with their numbers and notes (plant, number, text), and move trees and position: all or none."""
+        """Add leaves with their numbers and notes, and move trees and position: all or none.
+
+        notes: plant, number, text, and the tree that the note is of.
+        """
+        notes = list(notes)
         with self._errors():
             self._database.execute("BEGIN IMMEDIATE")
             try:
@@ -96,7 +108,11 @@ class LeafFile:
                     "INSERT INTO leaf VALUES (?, ?, ?, ?)",
                     ((leaf.plant, n, leaf.position, leaf.hash) for n, leaf in leaves),
                 )
-                self._database.executemany("INSERT INTO checkpoint VALUES (?, ?, ?)", notes)
+                self._database.executemany("INSERT INTO checkpoint VALUES (?, ?, ?)", [note[:3] for note in notes])
+                self._database.executemany(
+                    "INSERT OR REPLACE INTO summit VALUES (?, ?, ?)",
+                    [(plant, tree.size, b"".join(tree.peaks)) for plant, _, _, tree in notes],
+                )
                 self._database.executemany(
                     "INSERT OR REPLACE INTO tree VALUES (?, ?, ?, ?, ?)",
                     [(p, t.frontier.size, b"".join(t.frontier.peaks), t.hour, t.notes) for p, t in trees.items()],
@@ -124,6 +140,51 @@ class LeafFile:
             yield
         except (sqlite3.Error, OSError) as error:
             raise ProofError(f"{self.path}: {error}; is the disk full, or the file of something else?") from error
+
+
+class LeafReader:
+    """The file, opened to read while a collector may be writing to it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it; raises ProofError where it is not there."""
+        self._path = path
+        try:
+            self._database = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", timeout=30, uri=True, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise ProofError(f"{path}: the trees cannot be read: {error}") from error
+
+    def notes(self, plant: str, after: int) -> list[tuple[int, str]]:
+        """The checkpoints of a plant above a number, with their numbers, in order."""
+        sql = "SELECT number, note FROM checkpoint WHERE plant = ? AND number > ? ORDER BY number"
+        return self._rows(sql, (plant, after))
+
+    def frontier(self, plant: str, size: int) -> Frontier:
+        """A plant's tree as it was with `size` leaves."""
+        sql = "SELECT size, peaks FROM summit WHERE plant = ? AND size <= ? ORDER BY size DESC LIMIT 1"
+        known = self._rows(sql, (plant, size))
+        start = Frontier(known[0][0], _peaks(known[0][1])) if known else Frontier()
+        return grow(self.leaves(plant, start.size, size), start)
+
+    def leaves(self, plant: str, first: int, end: int) -> Iterator[bytes]:
+        """The hashes of the leaves first <= number < end, in order."""
+        for low in range(first, end, _READ):
+            sql = "SELECT hash FROM leaf WHERE plant = ? AND number >= ? AND number < ? ORDER BY number"
+            rows = self._rows(sql, (plant, low, min(low + _READ, end)))
+            if len(rows) < min(low + _READ, end) - low:
+                raise ProofError(f"{self._path}: leaves of plant {plant} after number {low} are missing")
+            yield from (row[0] for row in rows)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._database.close()
+
+    def _rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        try:
+            return self._database.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise ProofError(f"{self._path}: the trees cannot be read: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

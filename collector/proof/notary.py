@@ -3,7 +3,8 @@
 One thread that follows the journal. Rules of this file:
 
 - hours are those of the journal's ticks, so that checkpoints are a function of the journal: a tick in
-  another hour than the last checkpoint's makes the next one;
+  another hour than the last checkpoint's makes the next one; each names the head of the register of
+  identities too, so that a register exchanged later shows;
 - a checkpoint is in `tree.db` before it is in `checkpoints/<plant>.txt`, and the text file is
   completed from there at every start, so a crash between the two loses none;
 - the text file only ever grows: copy it, mail it, or let a witness fetch it.
@@ -11,9 +12,8 @@ One thread that follows the journal. Rules of this file:
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from collector.proof.checkpoint import Checkpoint, origin, sign
 from collector.proof.leaf_file import Grown, LeafFile, ProofError
 from collector.proof.leaves import Leaf, Planter
+from collector.proof.note_file import complete
+from collector.proof.tree import Frontier
 from collector.store import Entry, EntryKind, JournalReader
-from gateway.identity import sync_folder
 
 GROUP_ENTRIES = 1000
 HOUR_NS = 3600 * 1_000_000_000
@@ -41,10 +42,14 @@ class Notary:
     trouble: why it cannot go on right now. damage: what is wrong with a text file. "" = nothing.
     """
 
-    def __init__(self, journal: JournalReader, file: LeafFile, folder: Path, key: Ed25519PrivateKey) -> None:
-        """folder: where the text files of checkpoints go."""
+    def __init__(
+        self, journal: JournalReader, file: LeafFile, folder: Path, key: Ed25519PrivateKey, *,
+        register: Callable[[], str] = lambda: "",
+    ) -> None:  # fmt: skip
+        """folder: where the text files of checkpoints go. register: the head of the register of identities now."""
         self.trouble = self.damage = ""
         self._journal, self._file, self._folder, self._key = journal, file, folder, key
+        self._register = register
         self._planter = Planter()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name="notary", daemon=True)
@@ -94,7 +99,7 @@ class Notary:
         if not entries:
             return
         leaves: list[tuple[int, Leaf]] = []
-        made: list[tuple[str, int, str]] = []
+        made: list[tuple[str, int, str, Frontier]] = []
         for entry in entries:
             for leaf in self._planter.leaves([entry]):
                 tree = self._trees.setdefault(leaf.plant, Grown())
@@ -107,16 +112,17 @@ class Notary:
         if made:
             self._complete_texts()
 
-    def _tick(self, tick: Entry) -> list[tuple[str, int, str]]:
+    def _tick(self, tick: Entry) -> list[tuple[str, int, str, Frontier]]:
         """The checkpoints that a tick calls for: of every plant whose last one is of another hour."""
         hour, made = tick.received_ns // HOUR_NS, []
+        register = self._register()
         for plant, tree in self._trees.items():
             if tree.hour != hour and plant:
                 tree.hour, tree.notes = hour, tree.notes + 1
                 name = origin(plant, self._key.public_key())
                 size, root = tree.frontier.size, tree.frontier.root()
-                note = sign(Checkpoint(name, size, root, tick.received_ns, tick.position), self._key)
-                made.append((plant, tree.notes, note))
+                note = sign(Checkpoint(name, size, root, tick.received_ns, tick.position, register), self._key)
+                made.append((plant, tree.notes, note, tree.frontier))
         return made
 
     def _complete_texts(self) -> None:
@@ -126,22 +132,7 @@ class Notary:
             if tree.notes:
                 path = self._folder / f"{plant}.txt"
                 try:
-                    _complete(path, "".join(f"{note}\n" for note in self._file.notes(plant)))
+                    complete(path, "".join(f"{note}\n" for note in self._file.notes(plant)))
                 except (ProofError, OSError, UnicodeDecodeError) as error:
                     self.damage = f"{path}: checkpoints cannot be added: {error}"
                     log.error("A file of checkpoints cannot be completed.", reason=self.damage)
-
-
-def _complete(path: Path, whole: str) -> None:
-    """Bring a file up to a text that it is the beginning of."""
-    have = path.read_text(encoding="utf-8") if path.exists() else ""
-    if not whole.startswith(have):
-        raise ProofError("it is not as it was written; move it away, compare it with the new one, ask who changed it")
-    if have == whole:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(whole[len(have) :])
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(path.parent)

@@ -15,8 +15,9 @@ Source: RFC 6962 section 2.1; the two verifying functions follow RFC 9162 sectio
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
@@ -63,6 +64,34 @@ class Frontier:
         for peak in reversed(self.peaks[:-1]):
             root = node_hash(peak, root)
         return root
+
+
+def extension(old: Frontier, size: int, leaves: Iterator[bytes]) -> list[bytes]:
+    """The hashes that show that a tree of `size` leaves begins with those of `old`.
+
+    leaves: hashes of the leaves after those of `old`, in order. No more of the tree is needed: what the proof has
+    from before is among the peaks, and the rest are whole ranges, side by side.
+    """
+    assert 0 < old.size <= size, "no such sizes"
+    parts: list[bytes | int] = []  # a peak, or the length of a range of new leaves; from the root downwards
+    low, high, whole, peaks = 0, size, True, list(old.peaks)
+    while old.size != high:
+        middle = low + _split(high - low)
+        if old.size <= middle:
+            parts.append(high - middle)
+            high = middle
+        else:
+            parts.append(peaks.pop(0))
+            low, whole = middle, False
+    path = [part if isinstance(part, bytes) else grow(islice(leaves, part)).root() for part in reversed(parts)]
+    return path if whole else [peaks[-1], *path]
+
+
+def grow(leaves: Iterable[bytes], frontier: Frontier = Frontier()) -> Frontier:
+    """A tree with more leaves, given by their hashes."""
+    for leaf in leaves:
+        frontier = frontier.then(leaf)
+    return frontier
 
 
 class Tree:
