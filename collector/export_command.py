@@ -20,7 +20,9 @@ from collector.intake.journal import JournalError
 from collector.intake.journal_files import JournalFiles
 from collector.proof import exporter
 from collector.proof.exporter import END_NS, Order
+from collector.proof.identities import Register, RegisterBroken, read_register
 from collector.proof.leaf_file import ProofError, read_kept
+from collector.proof.register_file import FILE as REGISTER
 from collector.settings import CollectorSettings, parse_collector
 from collector.store import StoreError
 from collector.stores.duckdb import DuckdbStore
@@ -49,7 +51,7 @@ def export(
     except ValueError as error:
         sys.stderr.write(f"{error}\n    hint: an RFC 3339 time with offset, as 2026-11-01T00:00:00+08:00\n")
         raise typer.Exit(2) from error
-    except (ProofError, JournalError, StoreError, BookError, IdentityError) as error:
+    except (ProofError, JournalError, StoreError, BookError, IdentityError, RegisterBroken) as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(2) from error
     sys.stdout.write(f"{said}\n")
@@ -76,6 +78,7 @@ def _export(
         },
         from_ns=span[0],
         to_ns=span[1],
+        register=_register(folder / REGISTER),
     )
     out = out or Path(f"emitwatch-{sites[0].plant.id if len(sites) == 1 else 'export'}.zip")
     journal = JournalFiles(folder / "journal")
@@ -83,6 +86,12 @@ def _export(
     manifest = exporter.export(journal, read_kept(folder / "tree.db"), order, key=key, out=out)
     batches = sum(plant["count"] for plant in manifest["plants"].values())
     return f"{out}: {batches} batches, received until {manifest['received_until']}; prove it: emitwatch verify {out}"
+
+
+def _register(path: Path) -> tuple[str, Register]:
+    """The register of identities, read once; raises RegisterBroken."""
+    text = path.read_text("utf-8") if path.exists() else ""
+    return text, read_register(text, str(path))
 
 
 def _instant(text: str) -> int:

@@ -14,10 +14,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from collector.intake.gate import Trusted
-from collector.proof.identities import Identity, Register
+from collector.proof.identities import FOREVER_NS, Identity, Register
 from gateway.identity import public_hex, public_key
-
-FOREVER_NS = 2**63 - 1
 
 
 def trusted_now(of_sites: Mapping[str, Trusted], register: Register) -> dict[str, Trusted]:

@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from collector.proof import verifier
 from collector.proof.checkpoint import Checkpoint, CheckpointError, open_note, origin, sign
+from collector.proof.identities import Register
 from collector.proof.leaf_file import Kept, ProofError
 from collector.proof.leaves import Planter, plant_of_mark
 from collector.proof.tree import Tree
@@ -62,7 +63,9 @@ class Readable(Protocol):
 class Order:
     """What is wanted: measurements of some plants in [from_ns, to_ns); None = without bound.
 
-    gateways: id -> plant and public key in hex, "" where it is not known. authors: by plant, id -> public key in hex.
+    gateways: id -> plant and public key in hex, "" where it is not known, as the site files have them.
+    register: the register of identities, its text and what it says.
+    authors: by plant, id -> public key in hex.
     """
 
     plants: Sequence[str]
@@ -70,6 +73,7 @@ class Order:
     authors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     from_ns: int | None = None
     to_ns: int | None = None
+    register: tuple[str, Register] = ("", Register())
 
     @property
     def whole(self) -> bool:
@@ -151,11 +155,11 @@ class _Writing:
     def write(self, journal: Readable) -> None:
         """Everything but the manifest."""
         span = (1, END_NS) if self.order.whole else journal.span(self.from_ns, self.to_ns) or (1, 0)
-        gateways = {id: {"plant": plant, "keys": [hex]} for id, (plant, hex) in self.order.gateways.items() if hex}
         self._text("keys.json", _json({
-            "collector": public_hex(self.key), "gateways": gateways,
+            "collector": public_hex(self.key), "gateways": _keys(self.order),
             "authors": {plant: self.order.authors.get(plant, {}) for plant in self.order.plants},
         }))  # fmt: skip
+        self._text("identities.jsonl", self.order.register[0])
         with ExitStack() as stack:
             parts = {plant: self._part(plant, span, stack) for plant in self.order.plants}
             for entry in entries(journal.read, span[0] - 1, span[1]):
@@ -206,7 +210,8 @@ class _Writing:
         tree, name = self.grove.trees[plant], origin(plant, self.key.public_key())
         position, received_ns = self.grove.end
         self._text(f"plants/{plant}/checkpoint.txt",
-                   sign(Checkpoint(name, tree.size, tree.root(), received_ns, position), self.key))  # fmt: skip
+                   sign(Checkpoint(name, tree.size, tree.root(), received_ns, position,
+                                   self.order.register[1].anchor), self.key))  # fmt: skip
         notes = self.kept.notes.get(plant, [])
         self._text(f"plants/{plant}/checkpoints.txt", "".join(f"{note}\n" for note in notes))
         sizes = set()
@@ -273,6 +278,28 @@ class _Part:
             except wire.WireError:
                 return
             self.measurements.writerows(_rows(batch, *self.span))
+
+
+def _keys(order: Order) -> dict[str, Any]:
+    """The keys of each gateway, those before the present one included, with the time they are good for."""
+    register = order.register[1]
+    found: dict[str, dict[str, Any]] = {id: {"plant": identity.plant} for id, identity in register.identities.items()}
+    ever = register.keys_ever()
+    for id, (plant, hex) in order.gateways.items():
+        if hex or id in found:
+            found[id] = {"plant": plant}
+            ever.setdefault(id, {}).setdefault(hex, (0, END_NS))
+    for id, about in found.items():
+        about["keys"] = [
+            {"key": key, "from": _bound(from_ns, 0), "until": _bound(until_ns, END_NS)}
+            for key, (from_ns, until_ns) in ever[id].items()
+            if key
+        ]
+    return found
+
+
+def _bound(time_ns: int, without: int) -> str | None:
+    return None if time_ns == without else verifier.instant(time_ns)
 
 
 def _rows(batch: wire.Batch, from_ns: int, to_ns: int) -> Iterator[verifier.Row]:

@@ -22,6 +22,7 @@ from typing import Literal
 import msgspec
 
 NOTHING_BEFORE = "0" * 64
+FOREVER_NS = 2**63 - 1
 
 
 class RegisterBroken(Exception):
@@ -89,6 +90,18 @@ class Register:
         """The line that adds a record to this register."""
         chained = msgspec.structs.replace(record, prev=self.head)
         return msgspec.json.encode(chained).decode() + "\n"
+
+    def keys_ever(self) -> dict[str, dict[str, tuple[int, int]]]:
+        """Every key that each gateway has had, with the time from and until which it is good. [ns since 1970 UTC]"""
+        found: dict[str, dict[str, tuple[int, int]]] = {}
+        for record in self.records:
+            keys = found.setdefault(record.gateway, {})
+            end_ns = record.at if record.kind == "revoked" else record.until or FOREVER_NS
+            keys |= {key: (0, FOREVER_NS) for key in record.keys if key not in keys}
+            keys |= {key: (from_ns, min(until_ns, end_ns)) for key, (from_ns, until_ns) in keys.items()}
+            if record.key and record.kind != "revoked":
+                keys[record.key] = keys.get(record.key, (record.at, 0))[0], FOREVER_NS
+        return found
 
     def continues(self, earlier: Register) -> bool:
         """Whether this register is an earlier one with lines added, or the same."""

@@ -7,8 +7,10 @@ emitwatch, so that whoever doubts an export can read all of what proves it. It s
 writer but the form of a CSV row. What it checks, in this order (docs/reference/export.md):
 
 - the collector's signature of the manifest, and every file against the manifest;
+- the register of identities: its chain, and that every checkpoint has seen the same one;
 - checkpoints: signature, and that each tree begins with the one before it, the witness's included;
-- each batch: gateway's signature, place and receive time in the tree, sequence, chain of hashes;
+- each batch: signature by a key of its gateway that was good at that time, place and receive time in the
+  tree, sequence, chain of hashes;
 - each mark: author's signature, place in the tree, its time, the mark before it, what it speaks of;
 - each row of the CSV against the batches, so that both say the same in the same order.
 
@@ -51,6 +53,7 @@ _NOTE = re.compile(r"((?:[^\n]+\n)+)\n((?:— [^\n]+\n)+)")
 _WINDOW, _MOST, _SHOWN = 20_000, 1000, 20
 _INFLATED = 1 << 20
 _TOLERANCE_NS = 600 * 10**9  # between a mark's own time and its receipt
+_FOREVER, _GRACE_NS = (1 << 63) - 1, 60 * 10**9  # a revocation is in force everywhere within a minute
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, csv.Error, struct.error, KeyError,
                ValueError, TypeError, IndexError, AttributeError, RecursionError, RuntimeError)  # fmt: skip
 Row: TypeAlias = Sequence[str]
@@ -193,8 +196,20 @@ def signed(key: bytes, signature: bytes, data: bytes) -> bool:
     return True
 
 
-def open_notes(text: str, name: str, key: bytes) -> Iterator[tuple[int, bytes, str]]:
-    """Size, root and tick of each checkpoint in a text; ValueError names the first that `name` did not sign."""
+def good_until(records: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """The keys that a register has for each gateway (hex), with the time of receipt until which each is good. [ns]"""
+    found: dict[str, dict[str, int]] = {}
+    for record in records:
+        keys, until = found.setdefault(record["gateway"], {}), record.get("until") or _FOREVER
+        keys |= {key: _FOREVER for key in record.get("keys", ()) if key not in keys}
+        keys |= {key: min(end, record["at"] if record["kind"] == "revoked" else until) for key, end in keys.items()}
+        if record.get("key") and record["kind"] != "revoked":
+            keys[record["key"]] = _FOREVER
+    return found
+
+
+def open_notes(text: str, name: str, key: bytes) -> Iterator[tuple[int, bytes, str, str]]:
+    """Size, root, tick and register of each checkpoint in a text; ValueError names one that `name` did not sign."""
     end = 0
     for number, note in enumerate(_NOTE.finditer(text), 1):
         lines = note[1].split("\n")
@@ -203,7 +218,7 @@ def open_notes(text: str, name: str, key: bytes) -> Iterator[tuple[int, bytes, s
             raise ValueError(f"checkpoint {number} is not of {name}, or something stands before it")
         if not any(signed(key, word[4:], note[1].encode()) for word in words):
             raise ValueError(f"checkpoint {number}, of {lines[1]} leaves, is not signed by the collector")
-        yield int(lines[1]), base64.b64decode(lines[2]), lines[3]
+        yield int(lines[1]), base64.b64decode(lines[2]), lines[3], lines[4].removeprefix("register ")
         end = note.end()
     if text[end:].strip():
         raise ValueError(f"after {end} characters stands what is no checkpoint")
@@ -245,15 +260,19 @@ def compare(expected: Iterable[Row], actual: Iterable[Row], report: Callable[[st
 class Plant:
     """One plant's part of a bundle. broken, note: take a place and a sentence; the first is a fault, the other is not.
 
-    about: what the manifest says of it. keys: of its gateways. origin: the name of its tree.
+    about: what the manifest says of it. keys: of its gateways, with the time until which each is good [ns].
+    heads: what the register of identities was in the course of time. older: pass over what a witness has seen later.
+    origin: the name of its tree.
     """
 
     def __init__(
         self, bundle: zipfile.ZipFile, id: str, about: dict[str, Any], *, broken: Report, note: Report,
-        keys: dict[str, list[bytes]], collector: bytes, authors: dict[str, str],
+        keys: dict[str, dict[bytes, int]], heads: set[str], collector: bytes, older: bool,
+        authors: dict[str, str],
     ) -> None:  # fmt: skip
         self.authors, self.marked, self.told = authors, list[tuple[str, dict[str, Any], Any]](), list[str]()
         self.id, self.about, self.broken, self.note, self.keys = id, about, broken, note, keys
+        self.heads, self.older = heads, older
         self.bundle, self.collector, self.origin = bundle, collector, f"emitwatch/{collector.hex()[:16]}/{id}"
         self.size, self.root, self.measurements, self.batches, self.witnessed = 0, b"", 0, 0, False
         self.seen: dict[int, None] = {}
@@ -281,16 +300,25 @@ class Plant:
 
     def checkpoints(self, witness: str) -> None:
         """The tree's root, and that it begins with every earlier checkpoint."""
-        self.size, self.root, _ = next(open_notes(self.text("checkpoint.txt"), self.origin, self.collector))
+        last = self.text("checkpoint.txt")
+        self.size, self.root, end, _ = next(open_notes(last, self.origin, self.collector))
         if self.size != self.about["size"]:
             self.broken(self.name("checkpoint.txt"), f"{self.size} leaves, but {self.about['size']} in the manifest")
         paths = {int(size): path.split() for size, path in islice(self.table("consistency.csv"), 1, None)}
         own = "".join(f"{note[0]}\n" for note in _NOTE.finditer(witness) if note[1].startswith(f"{self.origin}\n"))
         self.witnessed = bool(own)
-        for source, text in ((self.name("checkpoints.txt"), self.text("checkpoints.txt")), ("witness", own)):
-            for size, root, tick in open_notes(text, self.origin, self.collector):
+        earlier = self.name("checkpoints.txt"), self.text("checkpoints.txt")
+        for source, text in (earlier, (self.name("checkpoint.txt"), last), ("witness", own)):
+            for size, root, tick, register in open_notes(text, self.origin, self.collector):
                 path = [bytes.fromhex(word) for word in paths.get(size, ())]
-                if size and not (size in paths and consistent(size, self.size, root, self.root, path)):
+                if tick > end and self.older and source == "witness":
+                    continue
+                if register not in self.heads:
+                    self.broken(source, f"identities.jsonl does not continue the register of {tick}: it was exchanged")
+                if size > self.size:
+                    made = f", unless it was made before {tick}: then --older" if tick > end else ""
+                    self.broken(source, f"{size} leaves at {tick}, but the export has {self.size}: cut off{made}")
+                elif size and not consistent(size, self.size, root, self.root, path):
                     self.broken(source, f"the tree does not begin with the {size} leaves of {tick}: it was rewritten")
 
     def text(self, file: str) -> str:
@@ -353,15 +381,19 @@ class Plant:
         held: dict[str, Any] = {"sha": None, "prev": None, "low": 0}
         body: dict[str, Any] = {}
         fault = "altered: its bytes are not those of the index" if sha.hex() != row["sha256"] else ""
-        keys = self.keys.get(row["gateway"], [])
-        if not any(signed(k, payload[1:65], b"em/batch" + payload[:1] + payload[65:]) for k in keys):
+        sealed, keys = b"em/batch" + payload[:1] + payload[65:], self.keys.get(row["gateway"], {})
+        signer = next((k for k in reversed(keys) if signed(k, payload[1:65], sealed)), None)
+        if signer is None:
             fault = fault or "altered or added: its gateway's key has not signed it"
+        elif int(row["received_ns"]) > keys[signer] + _GRACE_NS:
+            fault = fault or f"signed with a key that was good until {instant(keys[signer])} only"
         elif row["kind"] == "batch":
             body = decode(payload)
             said = (body["gw"], body["ep"].hex(), str(body["seq"]), body["plant"])
             if said != (*key, self.id):
                 fault = fault or f"it says it is batch {said[2]} of {said[0]}, epoch {said[1]}, plant {said[3]}"
-        fault = fault or self.place(row, sha, proof, after)
+        misplaced = self.place(row, sha, proof, after)  # a batch that is altered is not missing as well
+        fault = fault or misplaced
         if fault:
             self.broken(place, fault)
             self.bad.add(key)
@@ -464,8 +496,8 @@ HELLO = ("prev_ep", "prev_last_seq", "prev_last_hash")
 class Bundle:
     """An export. broken, notes: what was found; both hold sentences that begin with the place."""
 
-    def __init__(self, bundle: zipfile.ZipFile, key: str, witness: str) -> None:
-        self.bundle, self.key, self.witness = bundle, key.lower(), witness
+    def __init__(self, bundle: zipfile.ZipFile, key: str, witness: str, *, older: bool) -> None:
+        self.bundle, self.key, self.witness, self.older = bundle, key.lower(), witness, older
         self.broken: list[str] = []
         self.notes: list[str] = []
         self.summary: list[str] = []
@@ -485,11 +517,14 @@ class Bundle:
         if not signed(collector, bytes.fromhex(self.bundle.read("manifest.sig").decode()), b"em/export" + raw):
             self.fault("manifest.json", "altered: the collector's signature does not fit")
         self.files(manifest["files"])
+        ever, heads = self.register()
         witnessed = False
         for id, about in manifest["plants"].items():
-            known = {g: [bytes.fromhex(k) for k in v["keys"]] for g, v in keys["gateways"].items() if v["plant"] == id}
+            known = {g: {bytes.fromhex(k["key"]): ever.get(g, {}).get(k["key"], _FOREVER) for k in v["keys"]}
+                     for g, v in keys["gateways"].items() if v["plant"] == id}  # fmt: skip
             plant = Plant(self.bundle, id, about, broken=self.fault, note=lambda p, w: self.notes.append(f"{p}: {w}"),
-                          keys=known, collector=collector, authors=keys["authors"][id])  # fmt: skip
+                          keys=known, heads=heads, collector=collector, older=self.older,
+                          authors=keys["authors"][id])  # fmt: skip
             plant.check(self.witness)
             witnessed |= plant.witnessed
             self.summary += [(f"plant {id}: {plant.measurements} measurements in {plant.batches} batches, "
@@ -498,6 +533,17 @@ class Bundle:
             self.fault("witness", "holds no checkpoint of a plant of this export, made by this collector")
         said = "the key given" if self.key else "is it the key you know? --key checks it"
         self.summary.append(f"signed by collector {collector.hex()} ({said})")
+
+    def register(self) -> tuple[dict[str, dict[str, int]], set[str]]:
+        """Keys of the register of identities, and what its head was after each line; "" is that of an empty one."""
+        head, heads, records = "0" * 64, {""}, []
+        for number, line in enumerate(self.bundle.read("identities.jsonl").decode().splitlines(keepends=True), 1):
+            records.append(json.loads(line))
+            if records[-1]["prev"] != head:
+                self.fault(f"identities.jsonl:{number}", "does not follow the line before: altered, taken out or moved")
+            head = _sha(line.encode()).hex()
+            heads.add(head)
+        return good_until(records), heads
 
     def files(self, listed: dict[str, dict[str, Any]]) -> None:
         """Each file against the manifest."""
@@ -523,11 +569,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", metavar="FILE", type=Path, help="the export, as `emitwatch export` wrote it")
     parser.add_argument("--key", default="", metavar="HEX", help="the collector's public key, as you know it")
     parser.add_argument("--witness", type=Path, metavar="FILE", help="checkpoints that somebody else has kept")
+    parser.add_argument("--older", action="store_true", help="the export is older than the newest of them")
     options = parser.parse_args(arguments)
     try:
         witness = options.witness.read_text(encoding="utf-8") if options.witness else ""
         with zipfile.ZipFile(options.file) as bundle:
-            found = Bundle(bundle, options.key, witness)
+            found = Bundle(bundle, options.key, witness, older=options.older)
             try:
                 found.check()
             except _UNREADABLE as error:

@@ -108,20 +108,22 @@ def rewrite(house: House, *statements: str) -> None:
     go_on(house)
 
 
+BEGINS = "the tree does not begin with the 23 leaves of tick"
 REWRITTEN = {
-    "a receipt back-dated": (f"UPDATE entry SET received_ns = received_ns - 1 WHERE {at(3)}",),
-    "a batch taken out": (f"DELETE FROM entry WHERE {at(3)}",),
-    "the end cut off": ("DELETE FROM entry WHERE position > 12 AND kind = 'batch'",),
+    "a receipt back-dated": (f"UPDATE entry SET received_ns = received_ns - 1 WHERE {at(3)}", BEGINS),
+    "a batch taken out": (f"DELETE FROM entry WHERE {at(3)}", BEGINS),
+    "the end cut off": ("DELETE FROM entry WHERE position > 12 AND kind = 'batch'", "23 leaves at tick 2026-11-01T06:"),
 }
 
 
 @pytest.mark.parametrize("how", REWRITTEN)
 def test_a_rewritten_past_is_refused_and_provable(house: House, tmp_path: Path, capsys: Capture, how: str) -> None:
     """Whoever has the disk and the collector's key makes journal, tree and checkpoints anew: the witness knows."""
+    statement, said_so = REWRITTEN[how]
     with served(tmp_path / "w", house) as server:
         go_on(house, 3)
         courier(house, https(server)).look()
-        rewrite(house, *REWRITTEN[how])
+        rewrite(house, statement)
         for lost in (False, True):
             if lost:
                 shutil.rmtree(house.collector / "witnesses")
@@ -137,7 +139,7 @@ def test_a_rewritten_past_is_refused_and_provable(house: House, tmp_path: Path, 
     assert "harbour" in (tmp_path / "w" / "refused.txt").read_text()
     code, said = verify(house.export(), capsys, "--witness", str(holds))
     assert code == 1
-    assert "BROKEN witness: the tree does not begin with the 23 leaves of tick" in said
+    assert f"BROKEN witness: {said_so}" in said, said
 
 
 def test_what_the_witness_has_kept_outlives_a_crash(house: House, tmp_path: Path) -> None:

@@ -23,8 +23,10 @@ from collector.authors import Author
 from collector.intake.journal import Journal
 from collector.marks import Filed, Kind, Mark, Named, filed, sign
 from collector.proof import verifier
+from collector.proof.identities import Record
 from collector.proof.leaf_file import LeafFile
 from collector.proof.notary import Notary
+from collector.proof.register_file import FILE, append, load_register
 from collector.registrar import Registrar
 from collector.store import Entry, EntryKind
 from gateway import seal, wire
@@ -145,13 +147,29 @@ class House:
                                key=public_hex(chained.gateway.key), author=public_hex(AUTHOR))  # fmt: skip
             (self.sites / f"{plant}.toml").write_text(text)
         with closing(Journal(self.collector / "journal")) as journal, closing(LeafFile(self.tree)) as leaves:
-            notary = Notary(journal, leaves, self.collector / "checkpoints", self.key)
+            notary = self.notary(journal, leaves)
             for hour in range(self.hours):
                 journal.append(self.entries(hour))
                 if self.marked:
                     self.mark(journal, hour)
                 if hour < self.hours - 1:
                     notary.take(journal.read(notary.position, 10_000))
+
+    def notary(self, journal: Journal, leaves: LeafFile) -> Notary:
+        """A notary of this house, which names the register as it is at each checkpoint."""
+        return Notary(
+            journal, leaves, self.collector / "checkpoints", self.key,
+            register=lambda: load_register(self.register).anchor,
+        )  # fmt: skip
+
+    @property
+    def register(self) -> Path:
+        return self.collector / FILE
+
+    def identify(self, *records: Record) -> None:
+        """Add records to the register of identities."""
+        for record in records:
+            append(self.register, load_register(self.register), record)
 
     @property
     def tree(self) -> Path:

@@ -115,7 +115,7 @@ def drop_end(opened: Opened) -> None:
 
 def other_key(opened: Opened) -> None:
     keys = json.loads(opened.files["keys.json"])
-    keys["gateways"]["harbour-gw"]["keys"] = [public_hex(STRANGER)]
+    keys["gateways"]["harbour-gw"]["keys"][0]["key"] = public_hex(STRANGER)
     opened.files["keys.json"] = json.dumps(keys).encode()
 
 

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from collector.intake.journal import Journal
 from collector.proof.certificates import Request, issue_server, make_authority
 from collector.proof.leaf_file import LeafFile
-from collector.proof.notary import Notary
 from collector.proof.witness_command import Witness, WitnessServer
 from gateway.identity import public_hex, public_key
 from tests.collector.proof.kit import House
@@ -56,7 +55,7 @@ def served(
 def go_on(house: House, *hours: int) -> None:
     """More hours of batches, in the journal and in the trees."""
     with closing(Journal(house.collector / "journal")) as journal, closing(LeafFile(house.tree)) as leaves:
-        notary = Notary(journal, leaves, house.collector / "checkpoints", house.key)
+        notary = house.notary(journal, leaves)
         notary.take(journal.read(notary.position, 10_000))
         for hour in hours:
             journal.append(house.entries(hour))

@@ -1,0 +1,135 @@
+"""An export brings every key that its batches were sealed with, and the register that says until when each was good."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from collector.intake.journal import Journal
+from collector.proof.identities import Record
+from gateway.identity import public_hex
+from gateway.measurement import SECOND_NS
+from tests.collector.batches import START_NS
+from tests.collector.proof.kit import MINUTE_NS, House, Opened, noise, verify
+from tests.collector.proof.witness_kit import go_on
+
+Capture = pytest.CaptureFixture[str]
+FIRST, SECOND, THIRD = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2, 3))
+HOUR_NS = 60 * MINUTE_NS
+MARGIN_NS = 600 * SECOND_NS
+
+
+def record(kind: str, hour: float, **more: object) -> Record:
+    at = START_NS + round(hour * HOUR_NS)
+    return Record(kind=kind, at=at, gateway="harbour-gw", plant="harbour", **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    """Hours 0 to 2 with the site file's key, then one hour with each of three enrolled ones."""
+    house = House(tmp_path)
+    gateway = house.gateways["harbour"].gateway
+    own = public_hex(gateway.key)
+    changes = {
+        3: (FIRST, [record("enrolled", 2.9, key=public_hex(FIRST), serial="1")]),
+        4: (SECOND, [record("rotated", 3.9, key=public_hex(SECOND), serial="2", until=START_NS + 5 * HOUR_NS)]),
+        5: (THIRD, [
+            record("revoked", 4.9, keys=tuple(sorted([own, public_hex(FIRST), public_hex(SECOND)])), reason="stolen"),
+            record("enrolled", 4.95, key=public_hex(THIRD), serial="3"),
+        ]),
+    }  # fmt: skip
+    for hour, (key, records) in changes.items():
+        gateway.key = key
+        house.identify(*records)
+        go_on(house, hour)
+    return house
+
+
+def test_batches_of_every_key_there_was_are_proved(house: House, capsys: Capture) -> None:
+    file = house.export()
+    code, said = verify(file, capsys, "--witness", str(house.collector / "checkpoints" / "harbour.txt"))
+    assert (code, "BROKEN" in said) == (0, False), said
+    keys = {key["key"]: key for key in json.loads(Opened(file).files["keys.json"])["gateways"]["harbour-gw"]["keys"]}
+    assert keys[public_hex(SECOND)]["from"] == "2026-11-01T06:20:40Z"
+    assert keys[public_hex(SECOND)]["until"] == "2026-11-01T07:20:40Z"
+    assert keys[public_hex(THIRD)]["until"] is None
+    assert len(keys) == 4
+    site = house.sites / "harbour.toml"  # the site file may forget an old key: the register has it
+    site.write_text(site.read_text().replace("public_key", "# public_key").replace("# public_key", "public_key", 1))
+    assert verify(house.export("later.zip"), capsys)[0] == 0
+
+
+def test_a_key_that_was_revoked_or_has_run_out_proves_nothing(house: House, capsys: Capture) -> None:
+    chained = house.gateways["harbour"]
+    chained.gateway.key = SECOND
+    at_ns = START_NS + 6 * HOUR_NS
+    with closing(Journal(house.collector / "journal")) as journal:
+        journal.append([chained.batch(noise("harbour", 360), at_ns)])
+    code, said = verify(house.export(), capsys)
+    assert code == 1
+    place = "BROKEN plants/harbour/batches.csv: batch 37 of gateway harbour-gw, epoch 0000000000000001, leaf 36"
+    assert f"{place}: signed with a key that was good until 2026-11-01T07:20:40Z only" in said, said
+
+
+def cut(house: House) -> None:
+    """The revocation taken out at the end, so that a stolen key would count again."""
+    lines = house.register.read_text().splitlines(keepends=True)
+    house.register.write_text("".join(lines[:2]))
+
+
+def exchange(house: House) -> None:
+    """Another register, whole in itself."""
+    house.register.unlink()
+    keys = (FIRST, SECOND, THIRD)
+    house.identify(*(record("enrolled", 2.9, key=public_hex(key), serial="1") for key in keys))
+
+
+def remove(house: House) -> None:
+    """No register, and the keys in the site file instead."""
+    house.register.unlink()
+
+
+@pytest.mark.parametrize("how", [cut, exchange, remove])
+def test_a_register_that_was_exchanged_is_found(house: House, capsys: Capture, how: object) -> None:
+    how(house)  # type: ignore[operator]
+    code, said = verify(house.export(), capsys)
+    assert code == 1
+    place = "BROKEN plants/harbour/checkpoints.txt: identities.jsonl does not continue the register of tick 2026-11-01T"
+    assert place in said, said
+
+
+def test_a_register_and_checkpoints_made_anew_are_found_by_the_witness(
+    house: House, capsys: Capture, tmp_path: Path
+) -> None:
+    witness = tmp_path / "witness.txt"
+    shutil.copy(house.collector / "checkpoints" / "harbour.txt", witness)
+    exchange(house)
+    (house.collector / "tree.db").unlink()
+    shutil.rmtree(house.collector / "checkpoints")
+    go_on(house)
+    code, said = verify(house.export(), capsys, "--witness", str(witness))
+    assert code == 1
+    assert "BROKEN witness: identities.jsonl does not continue the register of tick" in said
+
+
+def test_a_line_of_the_register_that_was_altered_in_the_export_is_named(house: House, capsys: Capture) -> None:
+    opened = Opened(house.export())
+    text = opened.files["identities.jsonl"].decode()
+    opened.files["identities.jsonl"] = text.replace('"serial":"2"', '"serial":"7"').encode()
+    code, said = verify(opened.write(house.key), capsys)
+    assert code == 1
+    assert "BROKEN identities.jsonl:3: does not follow the line before: altered, taken out or moved" in said
+
+
+def test_an_older_export_is_not_held_against_a_newer_checkpoint(house: House, capsys: Capture) -> None:
+    file = house.export()
+    go_on(house, 6)
+    witness = str(house.collector / "checkpoints" / "harbour.txt")
+    code, said = verify(file, capsys, "--witness", witness)
+    assert (code, "cut off, unless it was made before tick 2026-11-01T" in said) == (1, True), said
+    assert verify(file, capsys, "--witness", witness, "--older")[0] == 0
