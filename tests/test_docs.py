@@ -73,6 +73,7 @@ def test_links_between_the_documents_lead_somewhere(page: Path) -> None:
 
 def test_every_setting_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     from alerts.settings import parse_alerts
+    from alerts.witness_settings import parse_witnesses
     from api.settings import parse_api
     from collector.settings import parse_collector
 
@@ -88,7 +89,7 @@ def test_every_setting_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Table, "__exit__", note)
     site, faults = parse_site(EVERY_TABLE, "site.toml")
     assert site is not None, faults
-    for parse in (parse_collector, parse_alerts, parse_api):
+    for parse in (parse_collector, parse_alerts, parse_witnesses, parse_api):
         parse([site])
     assert {
         "plant",
@@ -111,7 +112,7 @@ def test_every_setting_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_documented_setting_of_the_site_file_exists() -> None:
     text = (ROOT / "docs/reference/site-file.md").read_text()
     readers = ("gateway/settings.py", "gateway/brokers.py", "gateway/retention.py", "collector/settings.py",
-               "collector/authors.py", "api/settings.py")  # fmt: skip
+               "collector/authors.py", "alerts/witness_settings.py", "api/settings.py")  # fmt: skip
     code = "".join((ROOT / name).read_text() for name in readers)
     for section in text.split("\n## ")[1:]:
         table = section.split("Settings of a point:")[0]

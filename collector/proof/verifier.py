@@ -100,6 +100,8 @@ _SIZED = {0xC4: ("b", 1), 0xC5: ("b", 2), 0xC6: ("b", 4), 0xD9: ("s", 1), 0xDA: 
 
 def _unpack(data: bytes, at: int) -> tuple[Any, int]:
     code, at = data[at], at + 1
+    if 0xA0 <= code < 0xC0 and at + (code & 31) <= len(data):  # a short text, as most of a batch's items are
+        return data[at : at + (code & 31)].decode(), at + (code & 31)
     if code < 0x80 or code >= 0xE0:
         return (code if code < 0x80 else code - 256), at
     if code in _SIMPLE:

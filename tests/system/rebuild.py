@@ -36,7 +36,7 @@ from collector.store import Entry, EntryKind
 from collector.stores.duckdb import DuckdbStore
 from gateway import seal, wire
 from gateway.identity import public_hex
-from gateway.measurement import SECOND_NS, Columns, Series, empty_columns
+from gateway.measurement import SECOND_NS, Columns, Series, Status, empty_columns
 from tests.collector.batches import START_NS
 
 GROUP = 500
@@ -49,6 +49,7 @@ class Rebuilt:
     """What was measured. before, after: hashes of the two stores. valid: of the export, None = none was made."""
 
     measurements: int
+    stored: int
     batches: int
     before: str
     after: str
@@ -78,9 +79,9 @@ def measure(folder: Path, measurements: int, values: int, *, prove: bool) -> Reb
         project_s = time.perf_counter() - started
         before = hashed(path)
         started = time.perf_counter()
-        rebuild_store(journal, folder / "anew.duckdb")
+        stored = rebuild_store(journal, folder / "anew.duckdb")
         rebuild_s = time.perf_counter() - started
-        found = Rebuilt(measurements=batches * values, batches=batches, before=before,
+        found = Rebuilt(measurements=batches * values, stored=stored, batches=batches, before=before,
                         after=hashed(folder / "anew.duckdb"), project_s=project_s, rebuild_s=rebuild_s)  # fmt: skip
         return proved(found, folder, journal, key) if prove else found
 
@@ -105,7 +106,8 @@ def proved(found: Rebuilt, folder: Path, journal: Journal, key: Ed25519PrivateKe
     valid = verifier.main([str(out), "--key", public_hex(collector)]) == 0
     return dataclasses.replace(
         found, export_s=exported - started, export_bytes=out.stat().st_size, valid=valid,
-        verify_s=time.perf_counter() - exported, verify_cpu_s=time.process_time() - cpu_s, memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        verify_s=time.perf_counter() - exported, verify_cpu_s=time.process_time() - cpu_s,
+        memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     )  # fmt: skip
 
 
@@ -117,8 +119,9 @@ def groups(batches: int, values: int, key: Ed25519PrivateKey) -> Iterator[list[E
         row = np.arange(n)
         time_ns = now_ns + row * 1000
         level_db = np.round(60 + 5 * np.sin(row * 0.7 + seq), 1)
-        level_db[row % 97 == 96] = np.nan
-        columns = Columns(SERIES, (row % len(SERIES)).astype(np.uint16), time_ns, level_db, np.zeros(n, np.uint8))
+        status = np.where(row % 97 == 96, int(Status.NO_COMM), int(Status.OK)).astype(np.uint8)
+        level_db[status != int(Status.OK)] = np.nan
+        columns = Columns(SERIES, (row % len(SERIES)).astype(np.uint16), time_ns, level_db, status)
         header = wire.Header(
             plant="plant", gw="gw", ep=EPOCH, seq=seq, prev=prev, low=1, n=n, cfg=wire.NO_HASH, mono_ns=seq,
             wall_ns=now_ns, clk=wire.Clk("synced", 1, 0), kind="data" if n else "hello",
@@ -147,7 +150,8 @@ def main() -> int:
     if options.json:
         options.json.write_text(said + "\n", "utf-8")
     print(said)
-    return 0 if found.before == found.after and found.valid is not False else 1
+    good = found.before == found.after and found.stored == found.measurements and found.valid is not False
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
