@@ -2,7 +2,8 @@
 
 The new file is made beside the old one and takes its place when it is whole, so that a rebuild that
 is interrupted leaves what was there. It holds the journal's lock: while a collector runs it is refused.
-`--verdicts` derives averages and exceedances anew too, by the rules as they are now.
+`--verdicts` derives averages and exceedances anew too, by the rules as they are now. `--check` leaves the old
+store in place and names each row of it that is not what the journal says.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import Annotated
 
 import typer
 
+from collector.difference import differences
 from collector.intake.journal import Journal, JournalError
 from collector.intake.projector import GROUP_ENTRIES, Projector
 from collector.settings import parse_collector
-from collector.store import StoreError
+from collector.store import Rows, StoreError
 from collector.stores.duckdb import DuckdbStore
 from collector.verdicts.book import Book, BookError
 from collector.verdicts.evaluator import Line, site_rules
@@ -27,12 +29,16 @@ from gateway.document import FaultyFiles
 from gateway.identity import sync_folder
 from gateway.settings import Site
 
+END = 2**63 - 1
+SHOWN = 20  # rows that are named
+
 
 def rebuild(
     site: Annotated[Path, typer.Argument(help="A site file, or a folder of them, one plant each.")],
     verdicts: Annotated[
         bool, typer.Option("--verdicts", help="Averages and exceedances too, by the rules as they are now.")
     ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; name the rows that are not so.")] = False,
 ) -> None:
     """Build the store anew from the journal; the collector must not run."""
     sites = catalogue.load_sites(str(site))
@@ -45,6 +51,8 @@ def rebuild(
         raise typer.Exit(2)
     try:
         with closing(Journal(folder / "journal")) as journal:
+            if check:
+                raise typer.Exit(_check(journal, Path(settings.store_path)))
             rows = rebuild_store(journal, Path(settings.store_path))
             sys.stdout.write(f"{settings.store_path}: {rows} measurements, journal up to {journal.last}\n")
             if verdicts:
@@ -58,13 +66,38 @@ def rebuild(
 def rebuild_store(journal: Journal, path: Path) -> int:
     """Make the store in a file anew; the number of measurements in it."""
     draft = _draft(path)
-    with closing(DuckdbStore(draft)) as store:
-        projector = Projector(journal, store)
-        while entries := journal.read(store.cursor(), GROUP_ENTRIES):
-            projector.project(entries)
-        rows = len(store.keys())
+    rows = len(_project(journal, draft, END))
     _swap(draft, path)
     return rows
+
+
+def _project(journal: Journal, draft: Path, upto: int) -> Rows:
+    """Make a store of what the journal has up to a position; what is in it."""
+    with closing(DuckdbStore(draft)) as store:
+        projector = Projector(journal, store)
+        while entries := journal.read(store.cursor(), min(GROUP_ENTRIES, upto - store.cursor())):
+            projector.project(entries)
+        return store.keys()
+
+
+def _check(journal: Journal, path: Path) -> int:
+    """Compare a store with the journal, as far as it has come; the exit code."""
+    if not path.exists():
+        raise StoreError(f"{path}: no store here; without --check it is made")
+    draft = path.with_name(f"{path.name}.check")
+    _remove(draft, "")
+    try:
+        with closing(DuckdbStore(path)) as store:
+            found, position = store.keys(), store.cursor()
+        wrong = differences(found, _project(journal, draft, position))
+    finally:
+        _remove(draft, "")
+    for what, row in wrong[:SHOWN]:
+        sys.stdout.write(f"BROKEN {path}: {what}: {row}\n")
+    more = f"... and {len(wrong) - SHOWN} more\n" if len(wrong) > SHOWN else ""
+    verdict = f"{len(wrong)} rows are not what the journal says" if wrong else "as the journal says"
+    sys.stdout.write(f"{more}{path}: {len(found)} measurements up to position {position}: {verdict}\n")
+    return 1 if wrong else 0
 
 
 def rebuild_verdicts(journal: Journal, path: Path, sites: Sequence[Site]) -> None:

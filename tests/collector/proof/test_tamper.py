@@ -165,7 +165,7 @@ DRILLS: dict[str, tuple[Callable[[Opened], object], str]] = {
     "truncate the index": (cut(INDEX, 0.5), f"{INDEX}: "),
     "edit a proof": (cell(PROOFS, 6, 1, "00" * 32), BATCH.format(6, 5) + "not what the tree has there"),
     "drop a proof": (on_table(PROOFS, lambda rows: rows.pop(6)), BATCH.format(6, 5) + "not what the tree has there"),
-    "swap a gateway's key": (other_key, BATCH.format(2, 1) + "altered or added: its gateway's key"),
+    "swap key: another one for a gateway": (other_key, BATCH.format(2, 1) + "altered or added: its gateway's key"),
     "edit the checkpoint": (edit(CHECKPOINT, "\n18\n", "\n17\n"), f"{CHECKPOINT}: cannot be read to its end: check"),
     "replay a checkpoint": (older_checkpoint, f"{CHECKPOINT}: 1 leaves, but 18 in the manifest"),
     "edit an old checkpoint": (edit(OLD, "tick 2026", "tick 2025"), "checkpoint 1, of 1 leaves, is not signed"),
@@ -286,6 +286,15 @@ def at(seq: int) -> str:
 BACK = 3_600_000_000_000
 PAIR = f"{HARBOUR} AND seq IN (6, 7)"
 COPY = "kind, gateway, epoch, seq, x'00', first_ns, last_ns, span, payload FROM entry"
+
+
+def forged() -> bytes:
+    """The sixth batch sealed with another key."""
+    forger = Chained("harbour")
+    forger.gateway.key = STRANGER
+    return [forger.batch(noise("harbour", 50), START_NS).payload for _ in range(6)][-1]
+
+
 SWAPPED = "SELECT payload FROM x WHERE x.seq = 13 - entry.seq"
 EDITED = "CAST(substr(payload, 1, 99) || x'00' || substr(payload, 101) AS BLOB)"
 JOURNAL_DRILLS: dict[str, tuple[list[str], str]] = {
@@ -318,14 +327,14 @@ JOURNAL_DRILLS: dict[str, tuple[list[str], str]] = {
         [f"UPDATE entry SET gateway = 'riverside-gw' WHERE {at(6)}"],
         "batch 6 of gateway riverside-gw, epoch 0000000000000001, leaf 5: altered",
     ),
-    "exchange two payloads": (
+    "reorder two payloads": (
         [
             f"CREATE TABLE x AS SELECT seq, payload FROM entry WHERE {PAIR}",
             f"UPDATE entry SET payload = ({SWAPPED}) WHERE {PAIR}",
         ],
         BATCH.format(6, 5) + "it says it is batch 7",
     ),
-    "exchange two positions": (
+    "reorder two positions": (
         [
             f"CREATE TABLE x AS SELECT seq, position FROM entry WHERE {PAIR}",
             f"UPDATE entry SET position = -position WHERE {PAIR}",
@@ -333,11 +342,15 @@ JOURNAL_DRILLS: dict[str, tuple[list[str], str]] = {
         ],
         BATCH.format(7, 5) + "not what the tree has there",
     ),
+    "swap key: seal a batch with another one": (
+        [f"UPDATE entry SET payload = x'{forged().hex()}' WHERE {at(6)}"],
+        BATCH.format(6, 5) + "altered or added: its gateway's key",
+    ),
     "replay a batch": (
         [f"INSERT INTO entry SELECT 1000, received_ns + {99 * BACK}, {COPY} WHERE {at(6)}"],
         BATCH.format(6, 18) + "replayed",
     ),
-    "replay a batch in between": (
+    "insert a replayed batch in between": (
         [
             "DELETE FROM entry WHERE position = (SELECT min(position) FROM entry WHERE kind = 'tick')",
             f"INSERT INTO entry SELECT 3, {START_NS}, {COPY} WHERE {at(6)}",
@@ -372,18 +385,6 @@ def test_a_changed_journal_is_found_and_the_place_named(house: House, capsys: Ca
     code, said = verify(house.export(), capsys)
     assert code == 1, said
     assert place in said, said
-
-
-def test_a_batch_sealed_with_another_key_is_found(house: House, capsys: Capture) -> None:
-    forger = Chained("harbour")
-    forger.gateway.key = STRANGER
-    for _ in range(6):
-        payload = forger.batch(noise("harbour", 50), START_NS).payload
-    with closing(sqlite3.connect(house.journal_file())) as database:
-        database.execute("DROP TRIGGER entry_stays")
-        database.execute(f"UPDATE entry SET payload = ? WHERE {at(6)}", (payload,))
-        database.commit()
-    assert BATCH.format(6, 5) + "altered or added: its gateway's key" in verify(house.export(), capsys)[1]
 
 
 @pytest.mark.parametrize(
