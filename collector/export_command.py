@@ -38,6 +38,8 @@ def export(
     from_: Annotated[str, typer.Option("--from", metavar="TIME", help="First instant, RFC 3339 with offset.")] = "",
     to: Annotated[str, typer.Option("--to", metavar="TIME", help="Instant after the last, RFC 3339.")] = "",
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write; a file not there.")] = None,
+    point: Annotated[list[str] | None, typer.Option(help="Only this point's rows in the CSV; may stand twice.")] = None,
+    gateway: Annotated[list[str] | None, typer.Option(help="Only this gateway's rows; may stand twice.")] = None,
     hash_: Annotated[bool, typer.Option("--hash", help="Print one SHA-256 of everything stored and judged.")] = False,
 ) -> None:
     """Write measurements and all that proves them to a zip file, for `emitwatch verify`."""
@@ -47,7 +49,11 @@ def export(
         raise FaultyFiles(faults)
     try:
         from_ns, to_ns = (_instant(text) if text else None for text in (from_, to))
-        said = _hash(settings, from_ns, to_ns) if hash_ else _export(sites, settings, (from_ns, to_ns), out)
+        said = (
+            _hash(settings, from_ns, to_ns)
+            if hash_
+            else _export(sites, settings, _order(sites, settings, (from_ns, to_ns), (point or (), gateway or ())), out)
+        )
     except ValueError as error:
         sys.stderr.write(f"{error}\n    hint: an RFC 3339 time with offset, as 2026-11-01T00:00:00+08:00\n")
         raise typer.Exit(2) from error
@@ -65,11 +71,17 @@ def _hash(settings: CollectorSettings, from_ns: int | None, to_ns: int | None) -
         return fingerprint(store, verdicts, from_ns=from_ns or 0, to_ns=END_NS if to_ns is None else to_ns)
 
 
-def _export(
-    sites: Sequence[Site], settings: CollectorSettings, span: tuple[int | None, int | None], out: Path | None
-) -> str:
-    folder = Path(settings.folder)
-    order = Order(
+def _order(
+    sites: Sequence[Site], settings: CollectorSettings, span: tuple[int | None, int | None],
+    only: tuple[Sequence[str], Sequence[str]],
+) -> Order:  # fmt: skip
+    """What is wanted. only: points and gateways, none = all; raises ProofError for one that no site file has."""
+    known = {point.id for site in sites for point in site.points}, set(settings.trusted)
+    for names, all_names, what in zip(only, known, ("point", "gateway"), strict=True):
+        for name in names:
+            if name not in all_names:
+                raise ProofError(f"no {what} {name!r} in the site files; known: {', '.join(sorted(all_names))}")
+    return Order(
         plants=[site.plant.id for site in sites],
         gateways={id: (g.plant, public_hex(g.key) if g.key else "") for id, g in settings.trusted.items()},
         authors={
@@ -78,14 +90,35 @@ def _export(
         },
         from_ns=span[0],
         to_ns=span[1],
-        register=_register(folder / REGISTER),
+        register=_register(Path(settings.folder) / REGISTER),
+        points=only[0],
+        only=only[1],
     )
+
+
+def _export(sites: Sequence[Site], settings: CollectorSettings, order: Order, out: Path | None) -> str:
+    folder = Path(settings.folder)
     out = out or Path(f"emitwatch-{sites[0].plant.id if len(sites) == 1 else 'export'}.zip")
     journal = JournalFiles(folder / "journal")
     key, _ = load_or_create_key(folder / "key")
-    manifest = exporter.export(journal, read_kept(folder / "tree.db"), order, key=key, out=out)
+    manifest = exporter.export(
+        journal,
+        read_kept(folder / "tree.db"),
+        order,
+        key=key,
+        out=out,
+        progress=_tell if sys.stderr.isatty() else _quiet,
+    )
     batches = sum(plant["count"] for plant in manifest["plants"].values())
     return f"{out}: {batches} batches, received until {manifest['received_until']}; prove it: emitwatch verify {out}"
+
+
+def _tell(position: int) -> None:
+    sys.stderr.write(f"\rposition {position} of the journal ")
+
+
+def _quiet(_: int) -> None:
+    """Nobody looks on."""
 
 
 def _register(path: Path) -> tuple[str, Register]:

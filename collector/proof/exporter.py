@@ -66,6 +66,7 @@ class Order:
     gateways: id -> plant and public key in hex, "" where it is not known, as the site files have them.
     register: the register of identities, its text and what it says.
     authors: by plant, id -> public key in hex.
+    points, only: points and gateways whose measurements go into the CSV; none = all.
     """
 
     plants: Sequence[str]
@@ -74,6 +75,8 @@ class Order:
     from_ns: int | None = None
     to_ns: int | None = None
     register: tuple[str, Register] = ("", Register())
+    points: Collection[str] = ()
+    only: Collection[str] = ()
 
     @property
     def whole(self) -> bool:
@@ -98,15 +101,21 @@ class Grove:
         tree.append(leaf)
 
 
-def export(journal: Readable, kept: Kept, order: Order, *, key: Ed25519PrivateKey, out: Path) -> dict[str, Any]:
-    """Write an export to a file that is not there yet, and return its manifest. Raises ProofError."""
+def export(
+    journal: Readable, kept: Kept, order: Order, *, key: Ed25519PrivateKey, out: Path,
+    progress: Callable[[int], None] = lambda _: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Write an export to a file that is not there yet, and return its manifest. Raises ProofError.
+
+    progress: told the position of the journal from time to time.
+    """
     if out.exists():
         raise ProofError(f"{out}: is there already; an export is never overwritten, choose another --out")
     grove = grow(journal, kept)
     try:
         with TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
             writing = _Writing(Path(folder), grove, order, key, kept)
-            writing.write(journal)
+            writing.write(journal, progress)
             manifest = writing.manifest()
             draft = Path(folder) / "export.zip"
             _pack(draft, Path(folder), sorted(writing.files), manifest, key)
@@ -152,7 +161,7 @@ class _Writing:
         self.to_ns = END_NS if order.to_ns is None else order.to_ns
         self.plants: dict[str, dict[str, Any]] = {}
 
-    def write(self, journal: Readable) -> None:
+    def write(self, journal: Readable, progress: Callable[[int], None]) -> None:
         """Everything but the manifest."""
         span = (1, END_NS) if self.order.whole else journal.span(self.from_ns, self.to_ns) or (1, 0)
         self._text("keys.json", _json({
@@ -163,6 +172,8 @@ class _Writing:
         with ExitStack() as stack:
             parts = {plant: self._part(plant, span, stack) for plant in self.order.plants}
             for entry in entries(journal.read, span[0] - 1, span[1]):
+                if entry.position % READ == 0:
+                    progress(entry.position)
                 plant, leaf = self._whose(entry)
                 if plant in parts:
                     parts[plant].add(entry, leaf)
@@ -187,10 +198,12 @@ class _Writing:
             "first": first, "count": max(0, end - first), "size": tree.size, "complete": self.order.whole,
             "from_ns": self.from_ns, "to_ns": self.to_ns,
         }  # fmt: skip
+        wanted = {"points": sorted(self.order.points), "gateways": sorted(self.order.only)}
+        self.plants[plant] |= {key: names for key, names in wanted.items() if names}
         names = ("batches.csv", "proofs.csv", "measurements.csv")
         tables = [stack.enter_context(self._open(f"plants/{plant}/{name}")) for name in names]
         path = self._path(f"plants/{plant}/batches.bin")
-        return _Part(tree, tables, stack.enter_context(path.open("wb")), (self.from_ns, self.to_ns))
+        return _Part(tree, tables, stack.enter_context(path.open("wb")), self.order)
 
     def _marks(self, plant: str, marks: Sequence[Entry]) -> None:
         """All marks of a plant, whatever span is wanted: what is said of it may be said at any time later."""
@@ -255,8 +268,8 @@ class _Writing:
 class _Part:
     """The files of one plant that grow batch by batch."""
 
-    def __init__(self, tree: Tree, tables: Sequence[IO[str]], data: IO[bytes], span: tuple[int, int]) -> None:
-        self.tree, self.data, self.span, self.offset = tree, data, span, 0
+    def __init__(self, tree: Tree, tables: Sequence[IO[str]], data: IO[bytes], order: Order) -> None:
+        self.tree, self.data, self.order, self.offset = tree, data, order, 0
         self.batches, self.proofs, self.measurements = (csv.writer(file, lineterminator="\n") for file in tables)
         self.batches.writerow(verifier.INDEX)
         self.proofs.writerow(("leaf", "hashes"))
@@ -277,7 +290,8 @@ class _Part:
                 batch = wire.decode(entry.payload[1 + seal.SIGNATURE_BYTES :])
             except wire.WireError:
                 return
-            self.measurements.writerows(_rows(batch, *self.span))
+            if not self.order.only or entry.gateway in self.order.only:
+                self.measurements.writerows(_rows(batch, self.order))
 
 
 def _keys(order: Order) -> dict[str, Any]:
@@ -302,12 +316,13 @@ def _bound(time_ns: int, without: int) -> str | None:
     return None if time_ns == without else verifier.instant(time_ns)
 
 
-def _rows(batch: wire.Batch, from_ns: int, to_ns: int) -> Iterator[verifier.Row]:
+def _rows(batch: wire.Batch, order: Order) -> Iterator[verifier.Row]:
+    from_ns, to_ns = order.from_ns or 0, END_NS if order.to_ns is None else order.to_ns
     columns, key = batch.columns, (verifier.cell(batch.header.gw), batch.header.ep.hex(), str(batch.header.seq))
     table = [tuple(map(verifier.cell, (s.point, s.sensor, s.parameter, s.unit))) for s in columns.series]
     values = (columns.series_index, columns.time_ns, columns.value, columns.status)
     for index, (series, time_ns, value, status) in enumerate(zip(*(v.tolist() for v in values), strict=True)):
-        if from_ns <= time_ns < to_ns:
+        if from_ns <= time_ns < to_ns and (not order.points or columns.series[series].point in order.points):
             yield verifier.measurement_row(table[series], time_ns, value, status, key, index)
 
 

@@ -50,7 +50,7 @@ PLANT_FILES = ("batches.csv", "batches.bin", "proofs.csv", "measurements.csv", "
 STATUS = ("ok", "maintenance", "calibration", "fault", "out_of_range", "stopped", "manual", "no_comm", "stale",
           "unsynced")  # fmt: skip
 _NOTE = re.compile(r"((?:[^\n]+\n)+)\n((?:— [^\n]+\n)+)")
-_WINDOW, _MOST, _SHOWN = 20_000, 1000, 20
+_WINDOW, _MOST, _SHOWN, _TELL = 20_000, 1000, 20, 1000
 _INFLATED = 1 << 20
 _TOLERANCE_NS = 600 * 10**9  # between a mark's own time and its receipt
 _FOREVER, _GRACE_NS = (1 << 63) - 1, 60 * 10**9  # a revocation is in force everywhere within a minute
@@ -330,7 +330,10 @@ class Plant:
     def rows(self) -> None:
         """The batches, and the rows of the CSV against them."""
         low, high = self.about["from_ns"], self.about["to_ns"]
-        expected = (row for body in self.bodies() for row in rows(body, low, high))
+        asked = [(column, {cell(name) for name in self.about[key]})
+                 for key, column in (("points", 1), ("gateways", 7)) if self.about.get(key)]  # fmt: skip
+        expected = (row for body in self.bodies() for row in rows(body, low, high)
+                    if all(row[column] in names for column, names in asked))  # fmt: skip
         table = self.table("measurements.csv")
         if tuple(next(table, ())) != COLUMNS:
             self.broken(self.name("measurements.csv"), "the heading is not that of an export")
@@ -371,6 +374,8 @@ class Plant:
                 if body and row["kind"] == "batch":
                     self.speak(int(row["position"]), _sha(payload), body)
                     self.measurements, self.batches = self.measurements + body["n"], self.batches + 1
+                    if self.batches % _TELL == 0 and sys.stderr.isatty():
+                        sys.stderr.write(f"\rplant {self.id}: {self.batches} of {self.about['count']} batches ")
                     yield body
 
     def batch(

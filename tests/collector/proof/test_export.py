@@ -73,6 +73,21 @@ def test_a_part_is_proved_to_be_that_part(house: House, capsys: Capture) -> None
     assert verify(none, capsys)[0] == 0
 
 
+def test_one_point_or_one_gateway_is_a_part_of_the_csv_alone(house: House, capsys: Capture) -> None:
+    assert main(["export", str(house.sites), "--out", str(house.folder / "x.zip"), "--point", "stack-9"]) == 2
+    assert "no point 'stack-9' in the site files; known: fence-north" in capsys.readouterr().err
+    file = house.export("part.zip", "--point", "fence-north", "--gateway", "harbour-gw")
+    code, said = verify(file, capsys)
+    assert code == 0, said
+    opened = Opened(file)
+    rows = opened.table("plants/harbour/measurements.csv")[1:]
+    assert {(row[1], row[7]) for row in rows} == {("fence-north", "harbour-gw")}
+    assert opened.table("plants/riverside/measurements.csv")[1:] == []
+    assert len(opened.table("plants/riverside/batches.csv")) == 19  # what proves it is whole
+    opened.put("plants/harbour/measurements.csv", [opened.table("plants/harbour/measurements.csv")[0], *rows[1:]])
+    assert "measurements.csv: row missing" in verify(opened.write(house.key), capsys)[1]
+
+
 def test_a_witness_holds_the_collector_to_its_word(house: House, capsys: Capture, tmp_path: Path) -> None:
     witness = house.collector / "checkpoints" / "riverside.txt"
     assert witness.read_text().count("\n— ") >= 2
