@@ -176,6 +176,7 @@ def _webhook(site: Site, table: Table, channel: Channel) -> Channel:
 
 
 def url_problem(url: str, *, allow_private: bool) -> tuple[str, str] | None:
+    """What is wrong with an address that something is sent to, and a hint; None = nothing."""
     form = "https://HOST/PATH"
     try:
         parts = urlsplit(url)
@@ -233,6 +234,7 @@ def _recipient(
 
 
 def require_known(table: Table, key: str, names: Sequence[str], known: Collection[str], what: str) -> None:
+    """Note each name of a list that is not known."""
     for number, name in enumerate(names):
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
