@@ -210,15 +210,30 @@ def good_until(records: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
     return found
 
 
-def open_notes(text: str, name: str, key: bytes) -> Iterator[tuple[int, bytes, str, str]]:
-    """Size, root, tick and register of each checkpoint in a text; ValueError names one that `name` did not sign."""
+def reigns(records: Sequence[dict[str, Any]], key: bytes) -> list[bytes]:
+    """A collector's key and those before it, as far as each has signed that the next one follows."""
+    keys = [key]
+    for record in reversed(records):
+        if record["kind"] == "handed_over" and record["key"] == keys[-1].hex():
+            old, word = bytes.fromhex(record["keys"][0]), bytes.fromhex(record["signed"])
+            said = unpack(word[65:])
+            if signed(old, word[1:65], b"em/handover" + word[:1] + word[65:]) and said["new"] == keys[-1]:
+                keys.append(old)
+    return keys
+
+
+def open_notes(text: str, names: dict[str, bytes]) -> Iterator[tuple[int, bytes, str, str]]:
+    """Size, root, tick and register of each checkpoint in a text; ValueError names one that is not signed.
+
+    names: of trees, with the keys that sign for them.
+    """
     end = 0
     for number, note in enumerate(_NOTE.finditer(text), 1):
         lines = note[1].split("\n")
-        words = [base64.b64decode(w.rpartition(" ")[2]) for w in note[2].splitlines() if w.startswith(f"— {name} ")]
-        if text[end : note.start()].strip() or lines[0] != name:
-            raise ValueError(f"checkpoint {number} is not of {name}, or something stands before it")
-        if not any(signed(key, word[4:], note[1].encode()) for word in words):
+        words = [base64.b64decode(w.rpartition(" ")[2]) for w in note[2].splitlines() if w.startswith(f"— {lines[0]} ")]
+        if text[end : note.start()].strip() or lines[0] not in names:
+            raise ValueError(f"checkpoint {number} is not of {next(iter(names))}, or something stands before it")
+        if not any(signed(names[lines[0]], word[4:], note[1].encode()) for word in words):
             raise ValueError(f"checkpoint {number}, of {lines[1]} leaves, is not signed by the collector")
         yield int(lines[1]), base64.b64decode(lines[2]), lines[3], lines[4].removeprefix("register ")
         end = note.end()
@@ -264,18 +279,18 @@ class Plant:
 
     about: what the manifest says of it. keys: of its gateways, with the time until which each is good [ns].
     heads: what the register of identities was in the course of time. older: pass over what a witness has seen later.
-    origin: the name of its tree.
+    names: of its tree, with the collector's keys, the newest first.
     """
 
     def __init__(
         self, bundle: zipfile.ZipFile, id: str, about: dict[str, Any], *, broken: Report, note: Report,
-        keys: dict[str, dict[bytes, int]], heads: set[str], collector: bytes, older: bool,
+        keys: dict[str, dict[bytes, int]], heads: set[str], collectors: list[bytes], older: bool,
         authors: dict[str, str],
     ) -> None:  # fmt: skip
         self.authors, self.marked, self.told = authors, list[tuple[str, dict[str, Any], Any]](), list[str]()
         self.id, self.about, self.broken, self.note, self.keys = id, about, broken, note, keys
         self.heads, self.older = heads, older
-        self.bundle, self.collector, self.origin = bundle, collector, f"emitwatch/{collector.hex()[:16]}/{id}"
+        self.bundle, self.names = bundle, {f"emitwatch/{key.hex()[:16]}/{id}": key for key in collectors}
         self.size, self.root, self.measurements, self.batches, self.witnessed = 0, b"", 0, 0, False
         self.seen: dict[int, None] = {}
         self.bad: set[tuple[str, str, str]] = set()
@@ -303,15 +318,15 @@ class Plant:
     def checkpoints(self, witness: str) -> None:
         """The tree's root, and that it begins with every earlier checkpoint."""
         last = self.text("checkpoint.txt")
-        self.size, self.root, end, _ = next(open_notes(last, self.origin, self.collector))
+        self.size, self.root, end, _ = next(open_notes(last, self.names))
         if self.size != self.about["size"]:
             self.broken(self.name("checkpoint.txt"), f"{self.size} leaves, but {self.about['size']} in the manifest")
         paths = {int(size): path.split() for size, path in islice(self.table("consistency.csv"), 1, None)}
-        own = "".join(f"{note[0]}\n" for note in _NOTE.finditer(witness) if note[1].startswith(f"{self.origin}\n"))
+        own = "".join(f"{note[0]}\n" for note in _NOTE.finditer(witness) if note[1].split("\n")[0] in self.names)
         self.witnessed = bool(own)
         earlier = self.name("checkpoints.txt"), self.text("checkpoints.txt")
         for source, text in (earlier, (self.name("checkpoint.txt"), last), ("witness", own)):
-            for size, root, tick, register in open_notes(text, self.origin, self.collector):
+            for size, root, tick, register in open_notes(text, self.names):
                 path = [bytes.fromhex(word) for word in paths.get(size, ())]
                 if tick > end and self.older and source == "witness":
                     continue
@@ -519,18 +534,18 @@ class Bundle:
         manifest, collector = json.loads(raw), bytes.fromhex(keys["collector"])
         if manifest["format"] != FORMAT:
             raise ValueError(f"format {manifest['format']}; this verifier reads {FORMAT}")
-        if self.key and self.key != collector.hex():
-            self.fault("keys.json", f"signed by {collector.hex()}, which is not the collector's key {self.key}")
         if not signed(collector, bytes.fromhex(self.bundle.read("manifest.sig").decode()), b"em/export" + raw):
             self.fault("manifest.json", "altered: the collector's signature does not fit")
         self.files(manifest["files"])
-        ever, heads = self.register()
+        ever, heads, collectors = self.register(collector)
+        if self.key and self.key not in [key.hex() for key in collectors]:
+            self.fault("keys.json", f"signed by {collector.hex()}, which is not the collector's key {self.key}")
         witnessed = False
         for id, about in manifest["plants"].items():
             known = {g: {bytes.fromhex(k["key"]): ever.get(g, {}).get(k["key"], _FOREVER) for k in v["keys"]}
                      for g, v in keys["gateways"].items() if v["plant"] == id}  # fmt: skip
             plant = Plant(self.bundle, id, about, broken=self.fault, note=lambda p, w: self.notes.append(f"{p}: {w}"),
-                          keys=known, heads=heads, collector=collector, older=self.older,
+                          keys=known, heads=heads, collectors=collectors, older=self.older,
                           authors=keys["authors"][id])  # fmt: skip
             plant.check(self.witness)
             witnessed |= plant.witnessed
@@ -541,8 +556,8 @@ class Bundle:
         said = "the key given" if self.key else "is it the key you know? --key checks it"
         self.summary.append(f"signed by collector {collector.hex()} ({said})")
 
-    def register(self) -> tuple[dict[str, dict[str, int]], set[str]]:
-        """Keys of the register of identities, and what its head was after each line; "" is that of an empty one."""
+    def register(self, collector: bytes) -> tuple[dict[str, dict[str, int]], set[str], list[bytes]]:
+        """Keys of the register of identities, its head after each line ("" = of an empty one), the collector's keys."""
         head, heads, records = "0" * 64, {""}, []
         for number, line in enumerate(self.bundle.read("identities.jsonl").decode().splitlines(keepends=True), 1):
             records.append(json.loads(line))
@@ -550,7 +565,7 @@ class Bundle:
                 self.fault(f"identities.jsonl:{number}", "does not follow the line before: altered, taken out or moved")
             head = _sha(line.encode()).hex()
             heads.add(head)
-        return good_until(records), heads
+        return good_until(records), heads, reigns(records, collector)
 
     def files(self, listed: dict[str, dict[str, Any]]) -> None:
         """Each file against the manifest."""

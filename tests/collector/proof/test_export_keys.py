@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from collector.intake.journal import Journal
+from collector.proof.checkpoint import origin, read_note, sign
 from collector.proof.identities import Record
 from gateway.identity import public_hex
 from gateway.measurement import SECOND_NS
@@ -133,3 +137,30 @@ def test_an_older_export_is_not_held_against_a_newer_checkpoint(house: House, ca
     code, said = verify(file, capsys, "--witness", witness)
     assert (code, "cut off, unless it was made before tick 2026-11-01T" in said) == (1, True), said
     assert verify(file, capsys, "--witness", witness, "--older")[0] == 0
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_collectors_key_before_the_present_one_still_proves(house: House, capsys: Capture, good: bool) -> None:
+    """The checkpoints of before the hand-over are the old key's, which has signed that the new one follows."""
+    opened = Opened(house.export())
+    old, new = house.key, FIRST
+    word = {"old": old.public_key().public_bytes_raw(), "new": new.public_key().public_bytes_raw(), "at": 1, "until": 2}
+    rest = b"\x01" + msgspec.msgpack.encode(word)
+    signature = (old if good else SECOND).sign(b"em/handover" + rest)
+    text = opened.files["identities.jsonl"].decode()
+    head = hashlib.sha256(text.splitlines(keepends=True)[-1].encode()).hexdigest()
+    line = {
+        "kind": "handed_over", "at": 1, "gateway": "", "plant": "", "key": public_hex(new), "keys": [public_hex(old)],
+        "signed": (rest[:1] + signature + rest[1:]).hex(), "prev": head,
+    }  # fmt: skip
+    opened.files["identities.jsonl"] = (text + json.dumps(line) + "\n").encode()
+    keys = json.loads(opened.files["keys.json"]) | {"collector": public_hex(new)}
+    opened.files["keys.json"] = json.dumps(keys).encode()
+    for plant in ("harbour", "riverside"):
+        name = f"plants/{plant}/checkpoint.txt"
+        last = read_note(opened.files[name].decode())
+        opened.files[name] = sign(replace(last, origin=origin(plant, new.public_key())), new).encode()
+    code, said = verify(opened.write(new), capsys, "--key", public_hex(old))
+    assert (code, "checkpoint 1 is not of" in said, "which is not the collector's key" in said) == (
+        (0, False, False) if good else (1, True, True)
+    ), said
