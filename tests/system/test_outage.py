@@ -46,6 +46,7 @@ def test_a_collector_that_misses_an_hour_loses_nothing(
     mosquitto: str, tmp_path: Path, window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Without its window the gateway publishes as fast as the broker takes it, and the broker throws most of it away.
+    monkeypatch.setattr(outbox, "WINDOW_BYTES", window * (outbox.WINDOW_BYTES // outbox.WINDOW))
     monkeypatch.setattr(outbox, "WINDOW", window)
     port = free_port()
     key, _ = load_or_create_key(tmp_path / "data" / "collector" / "key")
@@ -56,7 +57,7 @@ def test_a_collector_that_misses_an_hour_loses_nothing(
         absent(port, f"collector-{public_hex(key)[:16]}")
         found.measure(MISSED_BATCHES, 4)
         on_the_way = min(window, MISSED_BATCHES + 1)
-        wait_until(lambda: found.publisher.connected and found.publisher._exchange._sender.flying == on_the_way)
+        wait_until(lambda: found.publisher.connected and found.publisher._exchange._sender.flying == on_the_way, 60)
         assert found.spooler.unacked() == MISSED_BATCHES + 1
         found.collect()
         found.all_arrived_once(90)
