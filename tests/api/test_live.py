@@ -15,9 +15,11 @@ from structlog.testing import capture_logs
 
 from api.live import FRESH_NS, MAX_LISTENERS, MAX_WAITING, Listener, Live, TooManyListeners
 from api.server import LiveAnswer
-from collector.store import Entry, EntryKind
+from api.times import format_time
+from collector.store import AHEAD_NS, Entry, EntryKind
 from gateway.measurement import SECOND_NS, concatenate
 from tests.api.line import Line
+from tests.collector.batches import START_NS, FakeGateway, columns
 
 
 def events(answer: httpx.Response) -> Iterator[tuple[str, Any]]:
@@ -80,6 +82,17 @@ def test_a_batch_that_cannot_be_decoded_ends_nothing() -> None:
     with capture_logs() as logs:
         live._forward(Entry(1, FRESH_NS, EntryKind.BATCH, payload=b"x" * 100, last_ns=FRESH_NS))
     assert [line["position"] for line in logs] == [1]
+
+
+def test_a_value_ahead_of_its_receipt_is_not_shown_as_what_is_now() -> None:
+    live, gateway, sent = Live(Journal(), dict), FakeGateway(), []
+    live._send = sent.append  # type: ignore[method-assign]
+    gateway.sealed()
+    both = concatenate([columns(1), columns(1, from_ns=START_NS + 2 * AHEAD_NS)])
+    live._forward(gateway.entry(gateway.sealed(both), received_ns=START_NS))
+    ((name, text),) = sent
+    assert name == "measurements"
+    assert [item["time"] for item in json.loads(text)["items"]] == [format_time(START_NS)]
 
 
 def test_a_slow_listener_is_told_to_load_again() -> None:
