@@ -121,6 +121,7 @@ def test_every_documented_setting_of_the_site_file_exists() -> None:
                 assert f'"{key}"' in code, f"{key} is documented and nobody reads it"
 
 
+@pytest.mark.timeout(300)  # asks every command for its help, one process each
 def test_generated_pages_are_up_to_date() -> None:
     spec = importlib.util.spec_from_file_location("docs_build", ROOT / "docs" / "build.py")
     assert spec is not None
