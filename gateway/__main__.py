@@ -84,7 +84,7 @@ def run(
     except (FaultyFiles, CannotStart, IdentityError, SpoolError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    poller = Poller(plan.sensors, spooler.put)
+    poller = Poller(plan.sensors, spooler.put, kept=spooler.kept)
     try:
         collector = public_key(plan.site.collector_key) if plan.site.collector_key else None
         publisher = Publisher(

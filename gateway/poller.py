@@ -7,6 +7,8 @@ task of their own, so that a slow address delays nobody else. Rules:
 - an instrument that does not answer gives NaN with NO_COMM at every tick, and a tick that could not
   be served in time gives the same: missing is a status, never a gap;
 - an answer that comes more than STALE_INTERVALS after its tick is STALE: it is no value of that instant;
+- a sensor is not asked again before its last values are on the disk, so that a crash costs one poll of a sensor and
+  no more; sensors that are polled faster than once a second do not wait;
 - after some failures in a row a sensor is only tried now and then, so that a dead unit does not take
   the time of the living ones behind the same address;
 - that an instrument went away is logged once, and once that it is back.
@@ -40,6 +42,7 @@ STALE_NS = SECOND_NS  # less than this is no age, however short the interval
 PROBE_S = (1.0, 30.0)  # between two such tries of a sensor: first, longest
 PROBE_ADDRESS_S = (1.0, 5.0)  # of an address; shorter, since all its sensors wait for it
 LOOK_S = 10.0  # longest sleep, so that a step of the clock is seen soon
+KEPT_S = 0.02  # between two looks whether a poll is on the disk
 MAX_FILL = 3600  # ticks that are filled with NO_COMM at once
 
 _log = structlog.get_logger("gateway.poller")
@@ -72,11 +75,12 @@ class Rest:
 
 @dataclass(slots=True)
 class _Instrument:
-    """A sensor while it is polled. tick_ns: the last one served, 0 = none. problem: "" = it answers."""
+    """A sensor while it is polled. tick_ns: the last one served, 0 = none. ticket: of its last values. problem: "" = it answers."""
 
     sensor: Sensor
     rest: Rest = field(default_factory=lambda: Rest(PROBE_S))
     tick_ns: int = 0
+    ticket: int = 0
     problem: str = ""
     answered: int = 0
     failed: int = 0
@@ -86,19 +90,21 @@ class _Instrument:
 class Poller:
     """Polls sensors and hands their measurements to `put`.
 
-    put: takes Columns and returns quickly; called in the event loop.
+    put: takes Columns and returns a ticket, quickly; called in the event loop. kept: whether what a ticket stands for
+    is on the disk, or cannot be there for want of room.
     now_ns, mono_ns: wall and monotonic clock. [ns]
     """
 
     def __init__(
         self,
         sensors: Iterable[Sensor],
-        put: Callable[[Columns], None],
+        put: Callable[[Columns], int],
         *,
+        kept: Callable[[int], bool] = lambda _: True,
         now_ns: Callable[[], int] = time.time_ns,
         mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._put, self._now_ns, self._mono_ns = put, now_ns, mono_ns
+        self._put, self._kept, self._now_ns, self._mono_ns = put, kept, now_ns, mono_ns
         self._instruments = [_Instrument(sensor) for sensor in sensors]
         self._addresses: dict[tuple[str, int], list[_Instrument]] = {}
         for instrument in self._instruments:
@@ -152,6 +158,7 @@ class Poller:
         value, status = _nothing(instrument.sensor, 1)
         now_ns = self._mono_ns()
         if not (rest.resting(now_ns) or instrument.rest.resting(now_ns)):
+            await self._wait_kept(instrument)
             try:
                 value, status = await _read(link, instrument.sensor)
             except LinkError as error:
@@ -163,7 +170,12 @@ class Poller:
                 age_ns = self._mono_ns() + offset_ns - tick_ns
                 if age_ns > max(STALE_INTERVALS * instrument.sensor.interval_ns, STALE_NS):
                     status[status == Status.OK] = Status.STALE
-        self._put(_columns(instrument.sensor, np.array([tick_ns], np.int64), value, status))
+        instrument.ticket = self._put(_columns(instrument.sensor, np.array([tick_ns], np.int64), value, status))
+
+    async def _wait_kept(self, instrument: _Instrument) -> None:
+        """Until the sensor's last values are on the disk."""
+        while instrument.sensor.interval_ns >= SECOND_NS and not self._kept(instrument.ticket):
+            await asyncio.sleep(KEPT_S)
 
     def _fill(self, instrument: _Instrument, tick_ns: int) -> None:
         """The ticks since the last one served, which nobody had time for."""

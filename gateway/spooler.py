@@ -62,7 +62,9 @@ class Spooler:
     ) -> None:
         self.folder, self.plant, self.gateway = Path(folder), plant, gateway
         self._mono_ns = mono_ns
-        self._outbox, self._putting, self._put = Outbox(), threading.Lock(), 0
+        self._outbox, self._putting = Outbox(), threading.Lock()
+        self._put = self._kept = 0  # values
+        self._full = False
         self._using = threading.RLock()
         self.on_commit: Callable[[], None] | None = None
         self._lock = lock(self.folder)
@@ -82,11 +84,16 @@ class Spooler:
 
     # --- in: values, until they are committed ------------------------------------------------------
 
-    def put(self, columns: Columns) -> None:
-        """Take measurements; they are safe after the next `flush`."""
+    def put(self, columns: Columns) -> int:
+        """Take measurements; they are safe after the next `flush`. Returns a ticket for `kept`."""
         with self._putting:
             self._outbox.put(columns, self._mono_ns())
             self._put += len(columns)
+            return self._put
+
+    def kept(self, ticket: int) -> bool:
+        """Whether what was put up to a ticket is on the disk, or stays in memory because that is full."""
+        return ticket <= self._kept or self._full
 
     def due_s(self) -> float | None:
         """Seconds until `flush` should be called; None while nothing waits."""
@@ -101,13 +108,15 @@ class Spooler:
         """
         with self._using:
             with self._putting:
-                parts = self._outbox.take()
+                parts, taken = self._outbox.take(), self._put
             try:
                 self._keeper.keep(parts)
-            except BaseException:
+            except BaseException as error:
+                self._full = isinstance(error, SpoolFull)
                 with self._putting:
                     self._outbox.restore(parts)
                 raise
+            self._kept, self._full = taken, False
         if parts and self.on_commit:
             self.on_commit()
         with self._using:

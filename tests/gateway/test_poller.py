@@ -228,6 +228,36 @@ def test_addresses_do_not_wait_for_one_another():
     assert (table.status[good] == Status.OK).sum() >= 10, "two parameters a poll"
 
 
+def test_a_sensor_is_asked_again_only_when_its_last_values_are_on_the_disk():
+    """Else a crash would cost more than one poll."""
+
+    async def whole() -> list[int]:
+        given: list[Columns] = []
+        safe = 0
+        asked: list[int] = []
+
+        def put(columns: Columns) -> int:
+            given.append(columns)
+            return len(given)
+
+        async with serving(instruments()) as served:
+            poller = Poller(sensors(served.port, 1, interval_s=1.0), put, kept=lambda ticket: ticket <= safe)
+            bench = Bench(served, poller, given)
+            running = asyncio.create_task(poller.run())
+            for _ in range(2):
+                answered = bench.poller.state()["polls_answered"]
+                await bench.until(lambda before=answered: poller.state()["polls_answered"] > before)
+                await asyncio.sleep(1.2)
+                asked.append(poller.state()["polls_answered"])
+                safe = len(given)
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+        return asked
+
+    assert asyncio.run(whole()) == [1, 2]
+
+
 def test_rest_grows_and_ends_with_the_first_success():
     rest, now, waits = Rest(PROBE_S), 0, []
     for _ in range(FAILURES - 1):
