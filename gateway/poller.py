@@ -75,7 +75,10 @@ class Rest:
 
 @dataclass(slots=True)
 class _Instrument:
-    """A sensor while it is polled. tick_ns: the last one served, 0 = none. ticket: of its last values. problem: "" = it answers."""
+    """A sensor while it is polled.
+
+    tick_ns: the last one served, 0 = none. ticket: of its last values. problem: "" = it answers.
+    """
 
     sensor: Sensor
     rest: Rest = field(default_factory=lambda: Rest(PROBE_S))
@@ -174,7 +177,7 @@ class Poller:
 
     async def _wait_kept(self, instrument: _Instrument) -> None:
         """Until the sensor's last values are on the disk."""
-        while instrument.sensor.interval_ns >= SECOND_NS and not self._kept(instrument.ticket):
+        while instrument.sensor.interval_ns >= SECOND_NS and not self._kept(instrument.ticket):  # noqa: ASYNC110 - by a thread
             await asyncio.sleep(KEPT_S)
 
     def _fill(self, instrument: _Instrument, tick_ns: int) -> None:
