@@ -101,6 +101,8 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
     """One table of all measurements of several, in the order given; equal series are merged."""
     if not parts:
         return empty_columns()
+    if len(parts) == 1:
+        return parts[0]
     if all(part.series == parts[0].series for part in parts):
         series, indexes = parts[0].series, [part.series_index for part in parts]
     else:

@@ -19,6 +19,8 @@ from simulators.world.dice import Dice
 from simulators.world.timeline import Timeline
 
 MILLISECOND_NS = 1_000_000
+BROAD_NS = (2 * MILLISECOND_NS, 20 * MILLISECOND_NS)  # how long a message takes over an ordinary line
+THIN_NS = (200 * MILLISECOND_NS, 400 * MILLISECOND_NS)  # and over a thin one
 RECEIVE_MAX = 400  # what the collector takes without a PUBACK
 EXPIRY_NS = 300 * SECOND_NS  # how long the broker remembers a collector that is away
 KEEPALIVE_NS = 30 * SECOND_NS  # until both ends notice that a line is dead
@@ -81,9 +83,10 @@ class Weather:
 
 
 class Broker:
-    """One broker. up: it runs. down: whether the collector's line is cut."""
+    """One broker. up: it runs. collector_cut: the collector cannot connect. thin: its lines are slow."""
 
-    def __init__(self, timeline: Timeline, dice: Dice) -> None:
+    def __init__(self, timeline: Timeline, dice: Dice, *, thin: bool = False) -> None:
+        self._latency_ns = THIN_NS if thin else BROAD_NS
         self.up, self.collector_cut = True, False
         self.weather = Weather()
         self._timeline, self._dice = timeline, dice
@@ -97,7 +100,7 @@ class Broker:
         self._collector_ns = 0
 
     def _latency(self) -> int:
-        return self._dice.between(2 * MILLISECOND_NS, 20 * MILLISECOND_NS)
+        return self._dice.between(*self._latency_ns)
 
     # --- what befalls it -----------------------------------------------------------------------------
 

@@ -104,7 +104,7 @@ def _values(oracle: Oracle, found: Sequence[Rows]) -> dict[int, set[int]]:
         if wrong.any():
             oracle.violate("altered", f"machine {machine}: polls {at[wrong][:_SHOWN].tolist()}: time or status")
         sensors = np.bincount(at, minlength=1)
-        seen[machine] = set(np.flatnonzero(sensors == SENSORS).tolist())
+        seen[machine] = set(np.flatnonzero(sensors >= SENSORS).tolist())
         partly = np.flatnonzero((sensors > 0) & (sensors < SENSORS))
         if len(partly):
             oracle.violate("lost", f"machine {machine}: of polls {partly[:_SHOWN].tolist()} some sensors only")

@@ -35,6 +35,7 @@ STEP_NS = SECOND_NS
 CALM_NS = 5 * SECOND_NS  # between a fault and a connection that is expected to bring fresh values
 FRESH_NS = 5 * SECOND_NS  # how old live values may then be, besides the time until something is sent again
 FOLLOW_NS = 120 * SECOND_NS  # how often the store takes in what the journal has
+THIN_ROOM = 4  # batches that a broker on a thin line takes without an answer
 _DAY_NS = 86_400 * SECOND_NS
 
 
@@ -66,7 +67,7 @@ class World:
     def __post_init__(self) -> None:
         seed, timeline = self.plan.seed, self.timeline
         self.oracle = oracle = Oracle(timeline, stop_first=self.stop_first)
-        self.broker = Broker(timeline, Dice(seed, "broker"))
+        self.broker = Broker(timeline, Dice(seed, "broker"), thin=self.plan.thin)
         self._names = [f"gw-{number}" for number in range(len(self.plan.limits))]
         self._keys = {name: self._key(name) for name in self._names}
         own = self._key("collector")
@@ -94,11 +95,12 @@ class World:
 
     def _gateway(self, number: int, name: str, key: keys.Key, state: State, limit: int) -> Gateway:
         dice = Dice(self.plan.seed, "gateway", number)
+        room = dice.pick((20, 400))
         self.oracle.machine(number, name)
         return Gateway(
             number=number, name=name, plant=f"plant-{name}", key=key, collector_key=self._verifier,
             card=self._card(name, dice, state, limit), limits=Limits(bytes=limit), broker=self.broker,
-            timeline=self.timeline, dice=dice, oracle=self.oracle, room=dice.pick((20, 400)),
+            timeline=self.timeline, dice=dice, oracle=self.oracle, room=THIN_ROOM if self.plan.thin else room,
             interval_ns=self.plan.interval_ns, on_connect=self._expect_fresh,
         )  # fmt: skip
 

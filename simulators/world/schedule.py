@@ -51,6 +51,7 @@ DAY_NS = 86_400 * SECOND_NS
 DAY_EVERY = 500  # so many seeds for one that lasts a day
 REAL_EVERY = 50  # so many seeds for one with real signatures
 FAULTS = (20, 30)
+_THIN = 0.15  # share of the seeds
 _DAY_POLLS = 1440  # of a gateway in a day: a day is for what happens in it, not for what is measured
 _SMALL_BYTES = (24_000, 60_000)  # of an outbox that is soon full: 40 to 100 batches
 
@@ -68,12 +69,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One world. limits: of each gateway's outbox [bytes]. interval_ns: between polls. real: with Ed25519 keys."""
+    """One world. limits: of each gateway's outbox [bytes]. interval_ns: between polls. real: with Ed25519 keys.
+
+    thin: over a slow line to a broker that takes a few batches at a time, so that a backlog takes its time.
+    """
 
     seed: int
     span_ns: int
     interval_ns: int
     real: bool
+    thin: bool
     limits: tuple[int, ...]
     faults: tuple[Fault, ...]
 
@@ -94,6 +99,7 @@ def plan(seed: int, *, days: float | None = None) -> Plan:
         span_ns,
         SECOND_NS if span_ns < 2 * SPAN_NS else DAY_NS // _DAY_POLLS,
         seed % REAL_EVERY == REAL_EVERY - 1,
+        dice.chance(_THIN),
         tuple(dice.between(*_SMALL_BYTES) if number in small else 1 << 30 for number in range(gateways)),
         tuple(faults),
     )
