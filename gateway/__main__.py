@@ -88,7 +88,8 @@ def run(
     try:
         collector = public_key(plan.site.collector_key) if plan.site.collector_key else None
         publisher = Publisher(
-            plan.broker, plan.password, plan.gateway, spooler, collector, state=poller.state
+            plan.broker, plan.password, plan.gateway, spooler, collector,
+            state=lambda: {**poller.state(), "storage": spooler.storage()},
         )  # fmt: skip
     except BrokerError as error:
         spooler.close()
@@ -105,6 +106,7 @@ class _Gateway:
     spooler: Spooler
     publisher: Publisher
     poller: Poller
+    alarm: int = 0
 
     def run(self, stop: threading.Event, drain_s: float) -> int:
         _log.info(
@@ -156,6 +158,16 @@ class _Gateway:
                 if full:
                     full = False
                     _log.info("The outbox takes measurements again")
+            self._watch_room()
+
+    def _watch_room(self) -> None:
+        """Say once when the outbox is half full, nearly full, full, and when it is less so again."""
+        found = self.spooler.storage()
+        if found["alarm"] == self.alarm:
+            return
+        say = _log.warning if found["alarm"] > self.alarm else _log.info
+        self.alarm = found["alarm"]
+        say("The outbox fills up" if self.alarm else "The outbox has room again", **found)
 
     def _end(self, drain_s: float) -> None:
         """Commit, drain, close; a signal in between cuts the waiting short."""

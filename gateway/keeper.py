@@ -23,9 +23,9 @@ from gateway import retention, wire
 from gateway.clock import UNKNOWN, Clock, Discipline
 from gateway.lanes import START, Key, Row
 from gateway.measurement import SECOND_NS, Columns, empty_columns
-from gateway.outbox import grown, newer
+from gateway.outbox import Dropped, grown, newer
 from gateway.retention import Gap, Held, Limits, Room
-from gateway.salvage import Found, missing
+from gateway.salvage import Found, Salvaged, missing
 from gateway.seal import Chain, Signer, digest, seal
 from gateway.shelves import Change, Meta, Sealed, Shelves, SpoolFull
 
@@ -75,7 +75,8 @@ class Keeper:
     """The outbox of one gateway, over its storage; `begin` first. Used by one thread at a time.
 
     key: what the batches are signed with. now: asks the clocks. limits: how long and how much is kept.
-    found: what was salvaged from a damaged file, None = nothing was damaged. earliest_ns: no right clock shows less;
+    found: what was salvaged from damaged storage and is to be stored again; salvaged: what storage has in place again
+    already. Both None = nothing was damaged. earliest_ns: no right clock shows less;
     None = the clock is not judged. clock: what the wall clock is worth.
     """
 
@@ -89,10 +90,12 @@ class Keeper:
         now: Callable[[], Instant],
         limits: Limits = Limits(),  # noqa: B008 - frozen
         found: Mapping[Key, Found] | None = None,
+        salvaged: Salvaged | None = None,
         earliest_ns: int | None = None,
     ) -> None:
         self._shelves, self.plant, self.gateway, self._key = shelves, plant, gateway, key
         self._now, self._limits, self._found = now, limits, found
+        self._salvaged = salvaged
         self._meta, self._unacked = shelves.meta(), shelves.count()
         if found:
             last = found[max(found)]
@@ -112,21 +115,21 @@ class Keeper:
 
     def begin(self, start: Start) -> None:
         """A new epoch, chained to the last one, with its hello as first batch."""
-        meta, found = self._meta, self._found or {}
+        meta, found, place = self._meta, self._found or {}, self._salvaged
         hello = {
             "prev_ep": meta.last_epoch,
             "prev_last_seq": meta.last_seq,
             "prev_last_hash": meta.last_hash,
-            "reason": end_reason(meta, start.boot_id) if self._found is None else "corrupt",
+            "reason": end_reason(meta, start.boot_id) if self._found is None and place is None else "corrupt",
             "version": start.version,
             "boot_id": start.boot_id,
         }
         self._meta = replace(meta, clean=False, boot_id=start.boot_id)
         self._chain = Chain(start.epoch, 0, meta.last_hash)
-        rows = [one.row for _, one in sorted(found.items())]
-        self._commit([("hello", empty_columns(), hello), *_gap_parts(missing(found))], salvaged=rows)
+        rows, lost = [one.row for _, one in sorted(found.items())], [*missing(found), *(place.lost if place else ())]
+        self._commit([("hello", empty_columns(), hello), *_gap_parts(lost)], salvaged=rows)
         self._unacked += len(rows)
-        self.counts["salvaged_batches"] = len(rows)
+        self.counts["salvaged_batches"] = len(rows) + (place.rows if place else 0)
 
     def end(self) -> None:
         """Note that this end is meant."""
@@ -139,6 +142,18 @@ class Keeper:
     def keep(self, parts: Sequence[Columns]) -> None:
         """Seal and commit batches that were cut (`outbox.Outbox.take`), all or none."""
         self._commit([("data", part, {}) for part in parts])
+
+    def give_up(self, dropped: Dropped) -> None:
+        """Declare measurements that were never sealed: a gap record names a number that is left unused."""
+        before, number = self._chain, self._chain.seq + 1
+        gap = Gap(before.epoch, number, number, dropped.n, dropped.first_ns, dropped.last_ns, "outbox_full")
+        self._chain = replace(before, seq=number)
+        try:
+            self._commit(_gap_parts([gap]))
+        except BaseException:
+            self._chain = before
+            raise
+        self.counts["given_up_values"] += dropped.n
 
     def _commit(self, parts: Sequence[Part], gone: Sequence[Held] = (), *, salvaged: Sequence[Sealed] = ()) -> None:
         """Seal parts and store them. gone, salvaged: rows to delete, and sealed ones to store, in the same commit."""
@@ -266,7 +281,7 @@ class Keeper:
         """Over the limit: a few rows go, acknowledged ones first, others with a record that says so."""
         wanted = retention.excess(self._shelves.used_bytes(), self._limits.bytes, over=self._over)
         self._over = wanted > 0
-        if not wanted:
+        if not wanted or self._shelves.release():
             return
         acked = self._shelves.oldest(PRUNE_ROWS, acked=True)
         unacked = [] if acked else self._shelves.oldest(PRUNE_ROWS, acked=False)

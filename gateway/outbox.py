@@ -40,29 +40,47 @@ RTO_MAX_NS = 60 * SECOND_NS
 SILENCE_NS = 60 * SECOND_NS  # without acknowledgement, after which the connection itself is doubted
 
 
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Measurements that memory had no room for. n: how many; the time they span. [ns]"""
+
+    n: int
+    first_ns: int
+    last_ns: int
+
+    def and_(self, other: Dropped | None) -> Dropped:
+        """Both."""
+        if other is None:
+            return self
+        first, last = min(self.first_ns, other.first_ns), max(self.last_ns, other.last_ns)
+        return Dropped(self.n + other.n, first, last)
+
+
 class Outbox:
-    """Values that wait to be sealed."""
+    """Values that wait to be sealed. dropped: how many could not. untold: of them, what no record has declared yet."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[int, Columns]] = []
         self._cut: list[Columns] = []
         self.values = 0
         self.dropped = 0
+        self.untold: Dropped | None = None
 
     def put(self, columns: Columns, now_ns: int) -> None:
-        """Take measurements in. Over MAX_WAITING the oldest are dropped, and counted in `dropped`."""
+        """Take measurements in. Over MAX_WAITING the oldest are dropped, and remembered until it can be declared."""
         if not len(columns):
             return
         self._waiting.append((now_ns, columns))
         self.values += len(columns)
         while self.values > MAX_WAITING and self._cut:
-            self._drop(len(self._cut.pop(0)))
+            self._drop(self._cut.pop(0))
         while self.values > MAX_WAITING and len(self._waiting) > 1:
-            self._drop(len(self._waiting.pop(0)[1]))
+            self._drop(self._waiting.pop(0)[1])
 
-    def _drop(self, values: int) -> None:
-        self.values -= values
-        self.dropped += values
+    def _drop(self, columns: Columns) -> None:
+        self.values -= len(columns)
+        self.dropped += len(columns)
+        self.untold = Dropped(len(columns), int(columns.time_ns.min()), int(columns.time_ns.max())).and_(self.untold)
 
     def due_ns(self) -> int | None:
         """When the next batch has to be sealed; None while nothing waits. [ns, monotonic]"""

@@ -1,66 +1,34 @@
-"""The files of an outbox: its database, the counter of process starts, and the lock that keeps others out.
+"""The files of an outbox, what they are called, and how the disk's errors are told apart.
 
-    <data_dir>/gateways/<gateway>/{outbox.db, epoch, lock, key}
+    <data_dir>/gateways/<gateway>/{outbox/, epoch, lock, key, reserve}
+    outbox/{000001.db, 000002.db ..}
 
-A damaged outbox is renamed aside, its intact rows are salvaged into a new one (`gateway.salvage`), and
-it stays as outbox.salvaged-N for whoever wants to look.
-
-What stands here is how the files are opened and how the disk's errors are told apart; what goes into
-them is the spooler's business.
+An outbox of an earlier version is one file, outbox.db; it becomes the folder's next one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
-import mmap
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from gateway import shelves
 from gateway.identity import sync_folder, write_durably
-from gateway.lanes import Key
-from gateway.outbox_rows import fingerprint
 from gateway.retention import Gap
-from gateway.salvage import Found, salvage
 from gateway.shelves import SpoolError, SpoolFull
 
-SCHEMA = 2
-CHECK_BYTES = 64 << 20  # a file up to here is read through at every start: a second or two
-SUSPECT = ".suspect"  # stands beside an outbox that was found damaged while it was in use
-DAMAGED = ".damaged"  # what a damaged outbox is called until all that is intact has been taken from it
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS batch (
-    epoch BLOB NOT NULL,
-    seq INTEGER NOT NULL,
-    sealed_ns INTEGER NOT NULL,
-    n INTEGER NOT NULL,
-    first_ns INTEGER NOT NULL,
-    last_ns INTEGER NOT NULL,
-    payload BLOB NOT NULL,
-    acked_ns INTEGER,
-    hash BLOB,
-    PRIMARY KEY (epoch, seq)
-);
-CREATE INDEX IF NOT EXISTS unacked ON batch (epoch, seq) WHERE acked_ns IS NULL;
-CREATE INDEX IF NOT EXISTS acked ON batch (acked_ns) WHERE acked_ns IS NOT NULL;
-CREATE TABLE IF NOT EXISTS gap (
-    epoch BLOB NOT NULL,
-    seq INTEGER NOT NULL,
-    ep BLOB NOT NULL,
-    from_seq INTEGER NOT NULL,
-    to_seq INTEGER NOT NULL,
-    n INTEGER NOT NULL,
-    t_first INTEGER NOT NULL,
-    t_last INTEGER NOT NULL,
-    reason TEXT NOT NULL,
-    PRIMARY KEY (epoch, seq)
-);
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-PRAGMA user_version = 2;
-"""
+FOLDER, SINGLE = "outbox", "outbox.db"
+# What a file system without room for SQLite's shared index looks like.
+_NO_ROOM = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_SHMMAP,
+    sqlite3.SQLITE_IOERR_SHMOPEN,
+}
 
 
 @contextlib.contextmanager
@@ -69,12 +37,18 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:  # a closed database has no code
+        if is_full(error):
             raise SpoolFull(f"{path}: the disk is full; make room, nothing is lost yet") from error
         if is_damage(error):
-            path.with_suffix(SUSPECT).touch()
             raise SpoolError(f"{path}: damaged: {error}; the next start salvages what is intact") from error
         raise SpoolError(f"{path}: cannot be used: {error}; check disk and permissions") from error
+    except OSError as error:
+        raise SpoolError(f"{path}: cannot be used: {error.strerror}; check disk and permissions") from error
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether there was no room; a closed database has no code."""
+    return getattr(error, "sqlite_errorcode", 0) in _NO_ROOM
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -82,62 +56,40 @@ def is_damage(error: sqlite3.Error) -> bool:
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def open_or_salvage(path: Path, verify: Callable[[bytes], bytes]) -> tuple[sqlite3.Connection, dict[Key, Found] | None]:
-    """The database of an outbox, and what was salvaged where the file was damaged (then `salvaged` has to follow).
-
-    The damaged file is renamed aside first. While it has that name the salvage is unfinished, and begins anew.
-    """
-    aside = path.with_suffix(DAMAGED)
-    if not aside.exists():
-        try:
-            if not path.with_suffix(SUSPECT).exists():
-                return _checked(path), None
-        except sqlite3.Error as error:
-            if not is_damage(error):
-                raise _unopened(path, error) from error
-        with contextlib.suppress(FileNotFoundError):
-            _beside(path, "-wal").replace(_beside(aside, "-wal"))
-        path.replace(aside)
-        sync_folder(path.parent)
-    for name in ("", "-wal", "-shm"):
-        _beside(path, name).unlink(missing_ok=True)
-    log = _beside(aside, "-wal")
-    with aside.open("rb") as file:
-        whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) if aside.stat().st_size else b""
-        found = salvage(whole, log.read_bytes() if log.exists() else b"", verify)
-    return open_database(path), found
+def is_broken(error: sqlite3.Error) -> bool:
+    """Whether the disk itself failed, so that nothing may be tried again."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_IOERR and not is_full(error)
 
 
-def salvaged(path: Path, number: int) -> None:
-    """What was salvaged is committed: the damaged file is kept under a name that is never read again."""
-    aside = path.with_suffix(DAMAGED)
-    for name in ("-wal", ""):
-        with contextlib.suppress(FileNotFoundError):
-            _beside(aside, name).replace(_beside(path.with_suffix(f".salvaged-{number}"), name))
-    path.with_suffix(SUSPECT).unlink(missing_ok=True)
-    sync_folder(path.parent)
+def segment_path(folder: Path, number: int) -> Path:
+    """Where a file of the outbox lies."""
+    return folder / f"{number:06}.db"
 
 
-def _beside(path: Path, name: str) -> Path:
-    return path.with_name(path.name + name)
+def numbers(folder: Path) -> list[int]:
+    """The files there are, whatever state they are in, the oldest first."""
+    found = {path.name[:6] for path in folder.iterdir() if not path.match("*.salvaged-*") and path.name[:6].isdigit()}
+    return sorted(int(number) for number in found)
 
 
-def _checked(path: Path) -> sqlite3.Connection:
-    """The database; a file of moderate size is read through, a larger one when something is found to be wrong."""
-    database = _opened(path)
-    if path.stat().st_size <= CHECK_BYTES:
-        try:
-            (said,) = database.execute("PRAGMA integrity_check(1)").fetchone()
-        except sqlite3.Error:
-            database.close()
-            raise
-        if said != "ok":
-            database.close()
-            path.with_suffix(SUSPECT).touch()
-            error = sqlite3.DatabaseError(said)
-            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-            raise error
-    return database
+def take_over(folder: Path) -> None:
+    """Give the single file of an earlier version its place; its log goes first, so a crash in between does no harm."""
+    single = folder / SINGLE
+    parts = [path for path in (single, single.with_suffix(".damaged"), single.with_suffix(".suspect")) if path.exists()]
+    if not parts:
+        return
+    (folder / FOLDER).mkdir(exist_ok=True)
+    there = numbers(folder / FOLDER)
+    orphan = there and not any((folder / FOLDER / f"{there[-1]:06}{end}").exists() for end in (".db", ".damaged"))
+    number = (max(there, default=0) + (not orphan)) or 1
+    for part in reversed(parts):
+        target = segment_path(folder / FOLDER, number).with_suffix(part.suffix)
+        for end in ("-wal", ""):
+            with contextlib.suppress(FileNotFoundError):
+                part.with_name(part.name + end).replace(target.with_name(target.name + end))
+    single.with_name(single.name + "-shm").unlink(missing_ok=True)
+    sync_folder(folder / FOLDER)
+    sync_folder(folder)
 
 
 @contextlib.contextmanager
@@ -154,19 +106,30 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def read_batches(path: str | Path) -> list[tuple[bytes, int, int]]:
-    """Epoch, seq and number of measurements of every row in an outbox file: what was ever measured and kept."""
-    uri = f"{Path(path).resolve().as_uri()}?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
-        return database.execute("SELECT epoch, seq, n FROM batch ORDER BY epoch, seq").fetchall()
+def read_batches(folder: str | Path) -> list[tuple[bytes, int, int]]:
+    """Epoch, seq and number of measurements of every row in a gateway's outbox: what was measured and is kept."""
+    query = "SELECT epoch, seq, n FROM batch"
+    return sorted((epoch, seq, n) for epoch, seq, n in _ask(Path(folder), query))
 
 
-def read_gaps(path: str | Path) -> list[Gap]:
-    """All that an outbox file ever declared as given up, in the order of the records."""
-    uri = f"{Path(path).resolve().as_uri()}?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
-        query = "SELECT ep, from_seq, to_seq, n, t_first, t_last, reason FROM gap ORDER BY epoch, seq"
-        return [Gap(*row) for row in database.execute(query)]
+def read_gaps(folder: str | Path) -> list[Gap]:
+    """What the records in a gateway's outbox declare as given up, in the order of the records."""
+    query = "SELECT epoch, seq, ep, from_seq, to_seq, n, t_first, t_last, reason FROM gap"
+    return [Gap(*row[2:]) for row in sorted(_ask(Path(folder), query))]
+
+
+def first_ns(folder: str | Path) -> int | None:
+    """The earliest measurement in a gateway's outbox, if there is one. [ns]"""
+    query = "SELECT min(first_ns) FROM batch WHERE n > 0"
+    return min((first for (first,) in _ask(Path(folder), query) if first), default=None)
+
+
+def _ask(folder: Path, query: str) -> Iterator[tuple[Any, ...]]:
+    """Ask every file, also while the gateway uses them."""
+    for path in [*sorted((folder / FOLDER).glob("*.db")), *folder.glob(SINGLE)]:
+        uri = f"{path.resolve().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+            yield from database.execute(query)
 
 
 def lock(folder: Path) -> int:
@@ -184,51 +147,6 @@ def lock(folder: Path) -> int:
     return descriptor
 
 
-def open_database(path: Path) -> sqlite3.Connection:
-    """The database of an outbox, made when missing."""
-    try:
-        return _opened(path)
-    except sqlite3.Error as error:
-        raise _unopened(path, error) from error
-
-
-def _unopened(path: Path, error: sqlite3.Error) -> SpoolError:
-    return SpoolError(f"{path}: cannot be opened: {error}; move it aside to start with an empty outbox")
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute(f"PRAGMA synchronous = {shelves.SYNCHRONOUS}")
-        database.execute("PRAGMA cache_size = -2000")
-        database.execute("PRAGMA journal_size_limit = 8388608")
-        (schema,) = database.execute("PRAGMA user_version").fetchone()
-        if schema > SCHEMA:
-            raise SpoolError(f"{path}: written by a newer version (schema {schema}); update emitwatch")
-        if schema == 1:
-            _from_1(database)
-        database.executescript(_SCHEMA)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _from_1(database: sqlite3.Connection) -> None:
-    """Rows had no fingerprint before."""
-    with transaction(database):
-        database.create_function("fingerprint", 6, fingerprint, deterministic=True)
-        database.execute("ALTER TABLE batch ADD COLUMN hash BLOB")
-        database.execute("UPDATE batch SET hash = fingerprint(epoch, seq, n, first_ns, last_ns, payload)")
-        database.execute("PRAGMA user_version = 2")
-
-
-def set_meta(database: sqlite3.Connection, **values: bytes | int | str) -> None:
-    """Write some of the outbox's single values."""
-    database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
-
-
 def next_counter(folder: Path, last: int) -> int:
     """Count the process starts; higher than any before even when the file or the outbox went missing."""
     path = folder / "epoch"
@@ -240,7 +158,8 @@ def next_counter(folder: Path, last: int) -> int:
         path.with_name(".epoch").replace(path)
         sync_folder(folder)
     except OSError as error:
-        raise SpoolError(f"{path}: cannot be written: {error.strerror}; check disk and permissions") from error
+        kind = SpoolFull if error.errno == errno.ENOSPC else SpoolError
+        raise kind(f"{path}: cannot be written: {error.strerror}; check disk and permissions") from error
     return last + 1
 
 

@@ -82,13 +82,22 @@ class Gap:
 
 def gaps(rows: Iterable[Held], reason: Reason) -> list[Gap]:
     """The gap records for some rows: one for each run of numbers."""
+    return [_gap(run, reason) for run in _runs(rows)]
+
+
+def spans(rows: Iterable[Held]) -> list[tuple[bytes, int, int]]:
+    """The same rows by epoch, first and last seq."""
+    return [(run[0].epoch, run[0].seq, run[-1].seq) for run in _runs(rows)]
+
+
+def _runs(rows: Iterable[Held]) -> list[list[Held]]:
     runs: list[list[Held]] = []
     for row in sorted(rows, key=lambda row: row.key):
         if runs and runs[-1][-1].epoch == row.epoch and runs[-1][-1].seq + 1 == row.seq:
             runs[-1].append(row)
         else:
             runs.append([row])
-    return [_gap(run, reason) for run in runs]
+    return runs
 
 
 def _gap(run: Sequence[Held], reason: Reason) -> Gap:

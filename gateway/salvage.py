@@ -6,6 +6,9 @@ that hold a payload, in the file and in its write-ahead log. What is found prove
 the gateway's own key sealed is kept, so a page of chance, of a deleted row or of an older state can
 add nothing that was not once said. Source: sqlite.org/fileformat2.html, sections 1.6, 2.1, 4.1.
 
+Under one number two payloads may be found: a commit that a full disk refused was sealed again, and its first
+try may still stand in the log. The one that counts is the one the next payload, or the outbox's own note, names.
+
 Pure: the bytes of two files in, payloads out.
 """
 
@@ -15,11 +18,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gateway import seal, wire
-from gateway.lanes import Key
+from gateway.lanes import START, Key
 from gateway.retention import Gap
+from gateway.wal import FRAME, FRAME_HEADER, HEADER, PAGE
 
-PAGE = 4096  # what outbox files are made with
-_WAL_HEADER, _FRAME_HEADER = 32, 24
 _LEAF = 0x0D  # leaf page of a table; one bit of it may be wrong
 _USABLE_MAX = PAGE - 35  # of a record, before it goes on in other pages
 _USABLE_MIN = (PAGE - 12) * 32 // 255 - 23
@@ -31,7 +33,11 @@ Pages = Callable[[int], list[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A payload that was salvaged, and what it says of itself. low: what was acknowledged then is below."""
+    """A payload that was salvaged, and what it says of itself.
+
+    low: what was acknowledged then is below. prev: hash of the one before. ended: the last key of the epoch before,
+    which a hello names.
+    """
 
     key: Key
     low: int
@@ -39,6 +45,8 @@ class Found:
     first_ns: int
     last_ns: int
     payload: bytes
+    prev: bytes = b""
+    ended: Key = START
 
     @property
     def row(self) -> tuple[bytes, int, int, int, int, bytes]:
@@ -46,12 +54,24 @@ class Found:
         return (*self.key, self.n, self.first_ns, self.last_ns, self.payload)
 
 
-def salvage(file: bytes | memoryview, log: bytes, verify: Callable[[bytes], bytes]) -> dict[Key, Found]:
-    """All sealed payloads in an outbox file and its write-ahead log. verify: see `seal.verify`, with the own key."""
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """What came of a salvage. rows: how many are in place again. lost: what is not, as it has to be declared."""
+
+    rows: int
+    lost: tuple[Gap, ...] = ()
+
+
+def salvage(
+    file: bytes | memoryview, log: bytes, verify: Callable[[bytes], bytes], last_hash: bytes = b""
+) -> dict[Key, Found]:
+    """All sealed payloads in an outbox file and its write-ahead log.
+
+    verify: see `seal.verify`, with the own key. last_hash: of the outbox's last payload, where it is known.
+    """
     frames: dict[int, list[bytes]] = {}
-    step = PAGE + _FRAME_HEADER
-    for at in range(_WAL_HEADER, len(log) - step + 1, step):
-        page = log[at + _FRAME_HEADER : at + step]
+    for at in range(HEADER, len(log) - FRAME + 1, FRAME):
+        page = log[at + FRAME_HEADER : at + FRAME]
         frames.setdefault(int.from_bytes(log[at : at + 4]), []).append(page)
 
     def pages(number: int) -> list[bytes]:
@@ -60,26 +80,39 @@ def salvage(file: bytes | memoryview, log: bytes, verify: Callable[[bytes], byte
         own = [bytes(file[start : start + PAGE])] if 0 <= start < len(file) else []
         return [*reversed(frames.get(number, [])), *own]
 
-    found: dict[Key, Found] = {}
+    found: list[Found] = []
     seen: set[bytes] = set()
     for number in sorted({*range(1, len(file) // PAGE + 1), *frames}):
         for page in pages(number):
             for payload in _payloads(page, pages):
                 if payload not in seen:
                     seen.add(payload)
-                    _keep(payload, verify, found)
-    return found
+                    found += read(payload, verify)
+    return _one_each(found, last_hash)
 
 
-def _keep(payload: bytes, verify: Callable[[bytes], bytes], found: dict[Key, Found]) -> None:
+def read(payload: bytes, verify: Callable[[bytes], bytes]) -> list[Found]:
+    """What a payload says of itself; nothing where its seal is not the own key's."""
     try:
         batch = wire.decode(verify(payload))
     except (seal.SealError, wire.WireError):
-        return
-    header, times = batch.header, batch.columns.time_ns
+        return []
+    header, times, fields = batch.header, batch.columns.time_ns, batch.fields
     first, last = (int(times.min()), int(times.max())) if header.n else (0, 0)
-    key = header.ep, header.seq
-    found[key] = Found(key, header.low, header.n, first, last, payload)
+    ended = (fields["prev_ep"], fields["prev_last_seq"]) if header.kind == "hello" else START
+    return [Found((header.ep, header.seq), header.low, header.n, first, last, payload, header.prev, ended)]
+
+
+def _one_each(found: Iterable[Found], last_hash: bytes) -> dict[Key, Found]:
+    """One payload for each key: the one that another names as the one before it, else the newest."""
+    versions: dict[Key, list[Found]] = {}
+    for one in found:
+        versions.setdefault(one.key, []).append(one)
+    named = {last_hash} | {one.prev for several in versions.values() for one in several}
+    return {
+        key: next((one for one in several if len(several) > 1 and seal.digest(one.payload) in named), several[0])
+        for key, several in versions.items()
+    }
 
 
 def _payloads(page: bytes, pages: Pages) -> Iterator[bytes]:
@@ -150,21 +183,26 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     return value, at
 
 
-def missing(found: Mapping[Key, Found]) -> list[Gap]:
-    """Gap records for what lies between salvaged numbers and was not known to be acknowledged.
+def missing(found: Mapping[Key, Found], ends: Iterable[Key] = (), *, after: Key = START) -> list[Gap]:
+    """Gap records for what lies between known numbers and was not known to be acknowledged.
 
-    What came after the last salvaged number of an epoch nobody knows; the next hello says that there was damage.
+    found: what was salvaged, and its neighbours in sound files. ends: further last keys of epochs that are known.
+    after: up to here nothing is missing.
+    What came after the last known number of an epoch nobody knows; the next hello says that there was damage.
     """
     epochs: dict[bytes, list[Found]] = {}
     for key in sorted(found):
         epochs.setdefault(key[0], []).append(found[key])
-    return [gap for epoch, rows in epochs.items() for gap in _holes(epoch, rows)]
+    last: dict[bytes, int] = {}
+    for epoch, seq in (*ends, *(one.ended for one in found.values())):
+        last[epoch] = max(seq, last.get(epoch, 0))
+    starts = {epoch: max(row.low for row in rows) - 1 for epoch, rows in epochs.items()}
+    starts[after[0]] = max(after[1], starts.get(after[0], 0))
+    return [gap for epoch, rows in epochs.items() for gap in _holes(epoch, rows, starts[epoch], last.get(epoch, 0))]
 
 
-def _holes(epoch: bytes, rows: Iterable[Found]) -> Iterator[Gap]:
-    rows = list(rows)
-    before = max(row.low for row in rows) - 1
-    for row in rows:
-        if row.key[1] > before + 1:
-            yield Gap(epoch, before + 1, row.key[1] - 1, 0, 0, 0, "corrupt")
-        before = max(before, row.key[1])
+def _holes(epoch: bytes, rows: Iterable[Found], before: int, last: int) -> Iterator[Gap]:
+    for seq in (*(row.key[1] for row in rows), last + 1):
+        if seq > before + 1:
+            yield Gap(epoch, before + 1, seq - 1, 0, 0, 0, "corrupt")
+        before = max(before, seq)

@@ -98,4 +98,7 @@ class Shelves(Protocol):
         """
 
     def expire(self, before_ns: int, limit: int) -> int:
-        """Delete up to `limit` rows that were marked before an instant; how many."""
+        """Delete rows that were marked before an instant, where that is cheap up to `limit` of them; how many."""
+
+    def release(self) -> bool:
+        """Make room by dropping many acknowledged rows at once, the oldest ones; False where that cannot be done."""

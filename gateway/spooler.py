@@ -28,6 +28,7 @@ from gateway.outbox_store import OutboxStore
 from gateway.retention import Limits
 from gateway.seal import verify
 from gateway.shelves import SpoolError, SpoolFull
+from gateway.storage import Pace, assess, report
 
 __all__ = ["Row", "SpoolError", "SpoolFull", "Spooler", "outbox_folder", "read_batches", "read_gaps"]
 
@@ -65,22 +66,30 @@ class Spooler:
         self._outbox, self._putting = Outbox(), threading.Lock()
         self._put = self._kept = 0  # values
         self._full = False
-        self._using = threading.RLock()
+        self._using, self._pace = threading.RLock(), Pace()
         self.on_commit: Callable[[], None] | None = None
         self._lock = lock(self.folder)
         try:
             public = key.public_key()
-            self._store = OutboxStore(self.folder, lambda payload: verify(payload, public))
+            self._store = OutboxStore(self.folder, lambda payload: verify(payload, public), limits.bytes, mono_ns)
             self._keeper = Keeper(
-                self._store, plant, gateway, key, limits=limits, found=self._store.found, earliest_ns=earliest_ns,
+                self._store, plant, gateway, key, limits=limits, salvaged=self._store.found, earliest_ns=earliest_ns,
                 now=lambda: Instant(now_ns(), mono_ns(), discipline()),
             )  # fmt: skip
-            counter = next_counter(self.folder, self._keeper.last_counter)
+            counter = self._count()
             self._keeper.begin(Start(counter, os.urandom(8), boot_id(), version))
             self._store.settle(counter)
         except BaseException:
             os.close(self._lock)
             raise
+
+    def _count(self) -> int:
+        try:
+            return next_counter(self.folder, self._keeper.last_counter)
+        except SpoolFull:
+            if not self._store.reserve.release():
+                raise
+        return next_counter(self.folder, self._keeper.last_counter)
 
     # --- in: values, until they are committed ------------------------------------------------------
 
@@ -107,6 +116,7 @@ class Spooler:
         Raises SpoolFull when the disk is full, SpoolError on anything worse. The values are kept.
         """
         with self._using:
+            self._declare_dropped()
             with self._putting:
                 parts, taken = self._outbox.take(), self._put
             try:
@@ -121,7 +131,22 @@ class Spooler:
             self.on_commit()
         with self._using:
             self._keeper.upkeep()
+            self._pace.note(self._mono_ns(), self._store.stored_bytes)
+            self._store.check()
         return len(parts)
+
+    def _declare_dropped(self) -> None:
+        """What memory had no room for is said as soon as a record can be written; the reserve is there for that."""
+        with self._putting:
+            dropped, self._outbox.untold = self._outbox.untold, None
+        try:
+            if dropped:
+                self._keeper.give_up(dropped)
+        except BaseException as error:
+            with self._putting:
+                self._outbox.untold = dropped and dropped.and_(self._outbox.untold)
+            if not isinstance(error, SpoolFull):
+                raise
 
     # --- out: committed rows, until they are acknowledged ----------------------------------------------
 
@@ -178,6 +203,13 @@ class Spooler:
         with self._putting:
             waiting = {"put": self._put, "waiting_values": self._outbox.values, "dropped": self._outbox.dropped}
         return self._keeper.counts | waiting | {"unacked_batches": self._keeper.unacked}
+
+    def storage(self) -> dict[str, Any]:
+        """How full the outbox is and how long it will last, for the gateway's state."""
+        with self._using:
+            pace = self._pace.per_hour(self._mono_ns(), self._store.stored_bytes)
+            room = self._store.room()
+        return report(room, assess(room, pace))
 
     @property
     def epoch(self) -> bytes:

@@ -25,6 +25,7 @@ import structlog
 from gateway import registers
 from gateway.identity import load_or_create_key, public_key
 from gateway.measurement import SECOND_NS, Columns, Int64, concatenate
+from gateway.outbox_files import first_ns
 from gateway.publisher import Publisher
 from gateway.sensors import Sensor
 from gateway.settings import Site
@@ -107,20 +108,18 @@ def run(site: str, seed: int, hours: float) -> int:
 def _streams(site: Site, sensors: Sequence[Sensor], stop: threading.Event, length_ns: int) -> Iterator[_Stream]:
     for gateway in (g.id for g in site.gateways if not g.history):
         own = [s for s in sensors if s.settings.gateway == gateway]
-        to_ns = _first_live_ns(outbox_folder(site.data_dir, gateway) / "outbox.db", stop)
+        to_ns = _first_live_ns(outbox_folder(site.data_dir, gateway), stop)
         yield _Stream(site, gateway + HISTORY, own, (to_ns - length_ns, to_ns))
 
 
-def _first_live_ns(outbox: Path, stop: threading.Event) -> int:
+def _first_live_ns(folder: Path, stop: threading.Event) -> int:
     """When the live gateway began to measure, so that the past ends where it begins; now, if it does not begin."""
     end = time.monotonic() + FIRST_LIVE_S
     while time.monotonic() < end and not stop.wait(0.1):
         with contextlib.suppress(sqlite3.Error):
             # Not there yet, or being made: look again.
-            with contextlib.closing(sqlite3.connect(f"{outbox.resolve().as_uri()}?mode=ro", uri=True)) as database:
-                (found,) = database.execute("SELECT min(first_ns) FROM batch WHERE n > 0").fetchone()
-            if found:
-                return int(found)
+            if found := first_ns(folder):
+                return found
     return time.time_ns() // SECOND_NS * SECOND_NS
 
 

@@ -22,8 +22,8 @@ from simulators.tally import Streams, tally
 def report(data: Path, url: str) -> dict[str, Any]:
     """The report of the demonstration whose data lie in a folder."""
     streams = Streams()
-    outboxes = sorted((data / "gateways").glob("*/outbox.db"))
-    batches = [(path.parent.name, *batch) for path in outboxes for batch in read_batches(path)]
+    outboxes = sorted((data / "gateways").glob("*/outbox"))
+    batches = [(path.parent.name, *batch) for path in outboxes for batch in read_batches(path.parent)]
     measured = streams.batches(batches)
     store = DuckdbStore(data / "collector" / "store.duckdb")
     try:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway import reserve
+
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("EMITWATCH_SHARED", ROOT.parent / "shared"))
 
@@ -28,6 +30,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         print(f"deselected {len(needing)} tests: no shared cases in {SHARED} (set EMITWATCH_SHARED)")
         config.hook.pytest_deselected(items=needing)
         items[:] = [item for item in items if item not in needing]
+
+
+@pytest.fixture(autouse=True)
+def _small_reserves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of outboxes need not take 16 MiB each."""
+    monkeypatch.setattr(reserve, "SIZE", 1 << 16)
 
 
 def server(name: str, *places: str) -> str:

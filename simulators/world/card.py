@@ -247,6 +247,10 @@ class Card:
             self._forget(key, self.state.rows.pop(key))
         return len(keys)
 
+    def release(self) -> bool:
+        """A card has no more than rows."""
+        return False
+
 
 def _names(epoch: wire.EpochAck | None, seq: int) -> bool:
     return epoch is not None and (seq <= epoch.upto or any(first <= seq <= last for first, last in epoch.have))

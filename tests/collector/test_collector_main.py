@@ -118,9 +118,7 @@ def test_what_a_gateway_measures_is_stored_once_over_restarts_of_both(plant: Pla
         assert health["journal"]["free_bytes"] > 0
         publisher.stop()
         measured |= {
-            ("riverside-gw", epoch, seq, index)
-            for epoch, seq, n in read_batches(spooler.folder / "outbox.db")
-            for index in range(n)
+            ("riverside-gw", epoch, seq, index) for epoch, seq, n in read_batches(spooler.folder) for index in range(n)
         }
         spooler.close()
         rows = collector.store.keys()

@@ -22,6 +22,7 @@ from gateway.identity import load_or_create_key, public_hex
 from gateway.measurement import concatenate
 from gateway.spooler import Spooler, read_batches
 from tests.gateway.batches import COLLECTOR_KEY, KEY, PATIENCE_S, Collector, columns, running, wait_until
+from tests.gateway.files import newest
 from tests.gateway.modbus_server import Instruments
 from tests.gateway.ports import free_port
 
@@ -101,7 +102,7 @@ def gateway(file: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def kept(folder: Path) -> list[tuple[bytes, int, int]]:
     try:
-        return read_batches(folder / "data" / "gateways" / "riverside-gw" / "outbox.db")
+        return read_batches(folder / "data" / "gateways" / "riverside-gw")
     except sqlite3.OperationalError:  # the process has not made it yet
         return []
 
@@ -258,7 +259,7 @@ def idle(folder: Path) -> Iterator[tuple[gateway_main._Gateway, threading.Event,
 def test_a_full_disk_is_said_once_and_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(gateway_main, "RETRY_S", 0.05)
     with capture_logs() as logs, idle(tmp_path) as (found, stop, codes):
-        database = found.spooler._store._database
+        database = newest(found.spooler)
         pages = database.execute("PRAGMA page_count").fetchone()[0]
         database.execute(f"PRAGMA max_page_count = {pages + 1}")
         found.spooler.put(columns(5000))
@@ -274,7 +275,7 @@ def test_a_full_disk_is_said_once_and_waited_for(tmp_path, monkeypatch):
 
 def test_a_broken_outbox_ends_the_gateway(tmp_path):
     with capture_logs() as logs, idle(tmp_path) as (found, _, codes):
-        found.spooler._store._database.execute("DROP TABLE batch")
+        newest(found.spooler).execute("DROP TABLE batch")
         found.spooler.put(columns(5))
         wait_until(lambda: codes)
     assert codes == [1]

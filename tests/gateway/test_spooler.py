@@ -27,6 +27,7 @@ from gateway.retention import Limits
 from gateway.spooler import Spooler, SpoolError, SpoolFull, outbox_folder, read_batches, read_gaps
 from tests.effort import examples
 from tests.gateway.batches import EPOCH, KEY, NOON_NS, ack, columns, equal
+from tests.gateway.files import abandon, newest, newest_path
 
 DAY_NS = 86400 * SECOND_NS
 
@@ -56,12 +57,6 @@ def outbox(tmp_path: Path) -> Iterator[Spooler]:
 
 def batches(found: Spooler) -> list[wire.Batch]:
     return [wire.decode(seal.verify(row.payload, KEY.public_key())) for row in found.pending(10_000)]
-
-
-def abandon(found: Spooler) -> None:
-    """End without a goodbye, as a crash does."""
-    found._store._database.close()
-    os.close(found._lock)
 
 
 def test_an_epoch_starts_with_hello_and_its_batches_form_a_chain(outbox):
@@ -141,7 +136,7 @@ def test_the_chain_goes_on_from_epoch_to_epoch(tmp_path):
 
 
 def test_the_epoch_grows_even_when_its_file_or_the_outbox_is_lost(tmp_path):
-    for lost in ((), ("epoch",), ("outbox.db", "outbox.db-wal", "outbox.db-shm"), ()):
+    for lost in ((), ("epoch",), ("outbox/000001.db", "outbox/000001.db-wal"), ()):
         for name in lost:
             (tmp_path / name).unlink(missing_ok=True)
         opened(tmp_path).close()
@@ -168,7 +163,7 @@ def test_an_acknowledgement_ends_the_way_of_what_it_names(outbox):
     assert outbox.acked(ack(outbox.epoch, 99, n=2)) == 5
     assert (outbox.unacked(), outbox.drained()) == (0, True)
     assert outbox.counts()["acked_batches"] == 9
-    assert len(read_batches(outbox.folder / "outbox.db")) == 9, "acknowledged rows stay"
+    assert len(read_batches(outbox.folder)) == 9, "acknowledged rows stay"
 
 
 def test_what_is_not_above_the_last_acknowledgement_is_ignored_even_after_a_restart(tmp_path):
@@ -203,12 +198,12 @@ def test_acknowledged_rows_stay_thirty_days(tmp_path):
     with contextlib.closing(opened(tmp_path, hands)) as found:
         found.put(columns(600))
         found.flush()
-        found.acked(ack(found.epoch, 2))
-        for days, kept in ((29, 4), (2, 3)):
+        found.acked(ack(found.epoch, 3))
+        for days, kept in ((29, 4), (2, 2), (40, 3)):
             hands.forward(days * DAY_NS)
             found.put(columns(1))
             found.flush()
-            assert len(read_batches(tmp_path / "outbox.db")) == kept, "unacknowledged rows are never deleted"
+            assert len(read_batches(tmp_path)) == kept, "unacknowledged rows are never deleted"
 
 
 def test_a_clock_that_stood_in_1970_takes_no_evidence_away_when_it_is_set(tmp_path):
@@ -222,22 +217,7 @@ def test_a_clock_that_stood_in_1970_takes_no_evidence_away_when_it_is_set(tmp_pa
         hands.forward(3600 * SECOND_NS)
         found.put(columns(1))
         found.flush()
-        assert [seq for _, seq, _ in read_batches(tmp_path / "outbox.db")] == [1, 2, 3, 4, 5]
-
-
-def test_pruning_goes_in_small_steps(tmp_path, monkeypatch):
-    monkeypatch.setattr(keeper, "PRUNE_ROWS", 3)
-    hands = Hands()
-    with contextlib.closing(opened(tmp_path, hands)) as found:
-        found.put(columns(5000))
-        found.flush()
-        found.acked(ack(found.epoch, 11))
-        hands.forward(31 * DAY_NS)
-        left = []
-        for _ in range(6):
-            found.flush()
-            left.append(len(read_batches(tmp_path / "outbox.db")))
-        assert left == [8, 5, 2, 0, 0, 0]
+        assert [seq for _, seq, _ in read_batches(tmp_path)] == [1, 2, 3, 4, 5]
 
 
 def test_batches_carry_both_clocks_and_what_the_clock_is_worth(tmp_path):
@@ -257,12 +237,12 @@ def test_a_step_is_a_record_before_the_values_of_the_new_clock_and_survives_a_fu
     with contextlib.closing(opened(tmp_path, hands)) as found:
         hands.forward(SECOND_NS)
         hands.wall_ns -= 3600 * SECOND_NS
-        pages = found._store._database.execute("PRAGMA page_count").fetchone()[0]
-        found._store._database.execute(f"PRAGMA max_page_count = {pages}")
+        pages = newest(found).execute("PRAGMA page_count").fetchone()[0]
+        newest(found).execute(f"PRAGMA max_page_count = {pages}")
         found.put(columns(5000))
         with pytest.raises(SpoolFull):
             found.flush()
-        found._store._database.execute("PRAGMA max_page_count = 100000")
+        newest(found).execute("PRAGMA max_page_count = 100000")
         found.flush()
         record = batches(found)[1]
         assert [b.header.kind for b in batches(found)] == ["hello", "clock"] + ["data"] * 10
@@ -285,23 +265,23 @@ def test_what_cannot_be_opened_is_said(tmp_path):
     with pytest.raises(SpoolError, match="cannot be used"):
         opened(tmp_path / "file" / "outbox")
     opened(tmp_path / "b").close()
-    with contextlib.closing(sqlite3.connect(tmp_path / "b" / "outbox.db")) as database:
-        database.execute("PRAGMA user_version = 9")
+    with contextlib.closing(sqlite3.connect(newest_path(tmp_path / "b"))) as database:
+        database.executescript(f"PRAGMA user_version = 9; PRAGMA application_id = {0x656D7709}")
     with pytest.raises(SpoolError, match="newer version"):
         opened(tmp_path / "b")
 
 
 def test_a_full_disk_loses_nothing(tmp_path):
     with contextlib.closing(opened(tmp_path)) as found:
-        pages = found._store._database.execute("PRAGMA page_count").fetchone()[0]
-        found._store._database.execute(f"PRAGMA max_page_count = {pages + 2}")
+        pages = newest(found).execute("PRAGMA page_count").fetchone()[0]
+        newest(found).execute(f"PRAGMA max_page_count = {pages + 2}")
         found.put(columns(5000))
         with pytest.raises(SpoolFull, match="nothing is lost"):
             found.flush()
         found.put(columns(7))
         assert found.counts()["waiting_values"] == 5007
         assert len(found.pending(99)) == 1
-        found._store._database.execute("PRAGMA max_page_count = 100000")
+        newest(found).execute("PRAGMA max_page_count = 100000")
         assert found.flush() == 11
         rows = found.pending(99)
         assert [row.seq for row in rows] == list(range(1, 13)), "the failed try has used no number"
@@ -311,7 +291,7 @@ def test_a_full_disk_loses_nothing(tmp_path):
 
 def test_a_broken_disk_is_told_from_a_full_one(tmp_path):
     found = opened(tmp_path)
-    found._store._database.execute("DROP TABLE batch")
+    newest(found).execute("DROP TABLE batch")
     found.put(columns(1))
     with pytest.raises(SpoolError, match="cannot be used") as caught:
         found.flush()
@@ -338,7 +318,7 @@ def test_many_threads_put_while_one_flushes(outbox):
     while any(thread.is_alive() for thread in threads):
         outbox.flush()
     outbox.flush()
-    assert sum(n for _, _, n in read_batches(outbox.folder / "outbox.db")) == 2000
+    assert sum(n for _, _, n in read_batches(outbox.folder)) == 2000
 
 
 def test_where_an_outbox_lives():
@@ -385,7 +365,7 @@ def test_close_commits_what_waits(tmp_path):
     found = opened(tmp_path)
     found.put(columns(9))
     found.close()
-    assert [n for _, _, n in read_batches(tmp_path / "outbox.db")] == [0, 9]
+    assert [n for _, _, n in read_batches(tmp_path)] == [0, 9]
 
 
 def test_an_outbox_that_is_closed_is_told_like_a_broken_disk(tmp_path: Path) -> None:
@@ -445,7 +425,7 @@ def test_rows_wait_exactly_where_the_last_journal_lacks_them(acks):
 
 def damage(folder: Path, change: str, *keys: int) -> None:
     """Alter rows behind the outbox's back."""
-    with contextlib.closing(sqlite3.connect(folder / "outbox.db")) as database:
+    with contextlib.closing(sqlite3.connect(newest_path(folder))) as database:
         for seq in keys:
             database.execute(f"UPDATE batch SET {change} WHERE seq = ?", (seq,))
         database.commit()
@@ -475,7 +455,7 @@ def test_a_damaged_row_that_is_sent_again_is_declared(outbox):
     outbox.flush()
     damage(outbox.folder, "payload = x'00'", 2)
     assert outbox.row((outbox.epoch, 2)) is None
-    assert [(gap.from_seq, gap.to_seq, gap.n) for gap in read_gaps(outbox.folder / "outbox.db")] == [(2, 2, 500)]
+    assert [(gap.from_seq, gap.to_seq, gap.n) for gap in read_gaps(outbox.folder)] == [(2, 2, 500)]
 
 
 def test_a_damaged_gap_record_is_said_again(outbox):
@@ -498,10 +478,10 @@ def test_an_outbox_over_its_limit_gives_up_evidence_first_then_the_oldest_and_sa
             kept |= {row.key: row.n for row in found.pending(999)}
             if turn == 5:
                 found.acked(ack(found.epoch, 16))
-        used = found._store._database.execute("PRAGMA page_count").fetchone()[0] * 4096
+        used = newest(found).execute("PRAGMA page_count").fetchone()[0] * 4096
         assert used < 1.3 * (1 << 18), "the file does not grow beyond its limit"
         held = {row.key for row in found.pending(999)}
-        gaps = read_gaps(tmp_path / "outbox.db")
+        gaps = read_gaps(tmp_path)
         given_up = {(gap.ep, seq) for gap in gaps for seq in range(gap.from_seq, gap.to_seq + 1)}
         assert given_up
         assert {gap.reason for gap in gaps} == {"outbox_full"}
@@ -512,10 +492,30 @@ def test_an_outbox_over_its_limit_gives_up_evidence_first_then_the_oldest_and_sa
         assert found.unacked() == len(held)
 
 
-def test_an_outbox_of_the_first_schema_is_taken_over(tmp_path):
+@pytest.mark.parametrize("schema", [1, 2])
+def test_an_outbox_of_an_earlier_version_is_taken_over(tmp_path, schema):
     with contextlib.closing(opened(tmp_path)) as old:
         old.put(columns(600))
+        old.acked(ack(old.epoch, 1, n=7))
+        epoch = old.epoch
+    newest_path(tmp_path).replace(tmp_path / "outbox.db")
     with contextlib.closing(sqlite3.connect(tmp_path / "outbox.db")) as database:
-        database.executescript("ALTER TABLE batch DROP COLUMN hash; DROP TABLE gap; PRAGMA user_version = 1")
+        database.executescript(f"DELETE FROM meta; PRAGMA user_version = {schema}; PRAGMA application_id = 0")
+        single = {
+            "last_epoch": epoch,
+            "last_seq": 3,
+            "ack_generation": 1,
+            "ack_random": bytes(8),
+            "ack_n": 7,
+            "clean": 1,
+        }
+        database.executemany("INSERT INTO meta VALUES (?, ?)", single.items())
+        if schema == 1:
+            database.executescript("ALTER TABLE batch DROP COLUMN hash; DROP TABLE gap")
+        database.commit()
     with contextlib.closing(opened(tmp_path)) as found:
-        assert [row.n for row in found.pending(9)] == [0, 500, 100, 0]
+        assert [row.n for row in found.pending(9)] == [500, 100, 0]
+        assert batches(found)[-1].fields["prev_last_seq"] == 3
+        assert batches(found)[-1].fields["reason"] == "start"
+        assert found.acked(ack(epoch, 3, n=7)) == 0, "it is not above the last one"
+    assert not (tmp_path / "outbox.db").exists()

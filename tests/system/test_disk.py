@@ -6,17 +6,22 @@ fail, one after the other (`disk_faults`), as on a disk that has no room or is b
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from gateway import seal, wire
+from gateway.spooler import Spooler
 from simulators.children import tail
 from tests.conftest import server
-from tests.effort import DISK_FAULTS, FULL, KILLED_AT
+from tests.effort import DISK_FAULTS, FULL, KILLED_AT, examples
+from tests.gateway.batches import KEY
 from tests.system import disk_faults
 from tests.system.chaos import Line, line
 from tests.system.chaos_oracle import count
@@ -79,6 +84,44 @@ def test_a_full_disk_is_waited_out_by_gateway_and_collector(mosquitto: str, tmp_
         told = (tmp_path / "log" / "gateway.log").read_text()
         assert "The disk is full; measurements wait in memory" in told
         assert "The outbox takes measurements again" in told
+
+
+WRITER = """
+import sys
+from gateway.spooler import Spooler, SpoolError
+from tests.gateway.batches import KEY, columns
+spooler = Spooler(sys.argv[1], "riverside", "riverside-gw", KEY)
+for turn in range(500):
+    spooler.put(columns(20))
+    try:
+        spooler.flush()
+    except SpoolError:
+        break
+    print(spooler.epoch.hex(), spooler.pending(999)[-1].seq, flush=True)
+try:
+    spooler.close()
+except SpoolError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("when", range(9, 9 + examples(1, 60)))
+def test_after_a_failed_fsync_an_outbox_is_not_touched_again(strace: str, tmp_path: Path, when: int) -> None:
+    # One fsync fails and those after it would not, as Linux has it: whoever tries again is told a lie.
+    trace, calls = tmp_path / "trace", "fsync,fdatasync"
+    words = [strace, "-f", "--seccomp-bpf", "-y", "-qqq", "-o", str(trace), "-e", f"trace={calls},pwrite64,unlink"]
+    words += ["-e", f"inject={calls}:error=EIO:when={when}", sys.executable, "-c", WRITER, str(tmp_path / "gw")]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert "nothing is tried again" in ended.stderr
+    _, after = trace.read_text().split("INJECTED", 1)
+    assert "/outbox/" not in after
+    said = {(bytes.fromhex(epoch), int(seq)) for epoch, seq in map(str.split, ended.stdout.splitlines())}
+    with contextlib.closing(Spooler(tmp_path / "gw", "riverside", "riverside-gw", KEY)) as found:
+        rows = found.pending(999)
+        assert said <= {row.key for row in rows}
+        hello = next(row for row in rows if row.epoch == found.epoch)
+        assert wire.decode(seal.verify(hello.payload, KEY.public_key())).fields["reason"] == "crash"
 
 
 if FULL:  # minutes, and on a machine that has room: a poll that waits too long for its commit has no excuse
