@@ -113,7 +113,8 @@ def _sources(sites: list[Site], collector: Collector, alerts: Alerts, witnesses:
         inventory=inventory_of(sites), journal=collector.journal, store=collector.store, book=collector.verdicts,
         alerts=alerts, registrar=collector.registrar,
         channels={channel.id: channel.kind for channel in alerts.settings.channels.values()},
-        health=lambda: health_of(collector, alerts, witnesses), now_ns=time.time_ns,
+        health=lambda: health_of(collector, alerts, witnesses), events=collector.journal.latest_events,
+        now_ns=time.time_ns,
     )  # fmt: skip
 
 

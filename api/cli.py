@@ -67,6 +67,10 @@ COMMANDS = {
     "backup": Command("copy what the collector keeps, while it runs", "collector.backup_command:backup"),
     "witness": Command("hold collectors' checkpoints and sign them", "collector.proof.witness_command:witness"),
     "rebuild": Command("build the store anew from the journal", "collector.rebuild_command:rebuild"),
+    "journal": Command("the journal's months: list, seal, archive, attach, expire", "collector.journal_command:app"),
+    "quarantine": Command(
+        "list what is in quarantine, and take in what can be read by now", "collector.quarantine_command:quarantine"
+    ),
     "init": Command("write a first site file"),
 }
 

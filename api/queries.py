@@ -6,7 +6,7 @@ the id or the instant at which the rest begins. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,15 +14,16 @@ import numpy as np
 from api.inventory import Inventory, Place
 from api.problems import Problem
 from api.times import format_time, parse_time
-from api.views import Item, measurement_items, page_of, show_marks
+from api.views import Item, journal_event_item, measurement_items, page_of, show_marks
 from collector.marks import Filed
-from collector.store import Slice
+from collector.store import Entry, Slice
 from collector.verdicts.book import Book
 from collector.verdicts.marks import Layer, Overlay, overlay
 from gateway.measurement import SECOND_NS, Float64, Int64, Series, UInt8
 
 DAY_NS = 86_400 * SECOND_NS
 LIMIT = 10_000  # items of one answer, as the interface promises
+_LOOKS = 5  # times LIMIT events
 MAX_ID = 2**63 - 1  # what SQLite counts to
 
 
@@ -112,6 +113,29 @@ def under(marks: Sequence[Filed], parts: list[Slice]) -> Overlay:
     value = np.concatenate([one.value for one in laid])[order]
     status = np.concatenate([one.status for one in laid])[order]
     return Overlay(value, status, np.concatenate([one.mark for one in laid])[order])
+
+
+def event_page(
+    read: Callable[[int, int], list[Entry]], before: int, span: Span, wanted: Callable[[Item], bool], limit: int
+) -> Item:
+    """The newest `limit` events below a position, received in a span and wanted; `next` says where to go on.
+
+    A page may end before it is full: so many events are looked at for one answer, not more.
+    """
+    items: list[Item] = []
+    for _ in range(_LOOKS):
+        found = read(before, LIMIT)
+        for entry in found:
+            if entry.received_ns < span.from_ns:
+                return page_of(items)
+            before = entry.position
+            if entry.received_ns < span.to_ns and wanted(item := journal_event_item(entry)):
+                items.append(item)
+                if len(items) == limit:
+                    return page_of(items, str(before))
+        if len(found) < LIMIT:
+            return page_of(items)
+    return page_of(items, str(before))
 
 
 def describe(span: Span) -> str:

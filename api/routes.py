@@ -16,7 +16,19 @@ from api.answers import Json
 from api.inventory import Judged, Latest, Place, judging_span, latest_by_parameter, plant_item, point_item, states
 from api.mark_routes import mark_routes
 from api.problems import Problem
-from api.queries import DAY_NS, LIMIT, MAX_ID, describe, find_place, raw_page, read_cursor, read_span, standing
+from api.queries import (
+    DAY_NS,
+    LIMIT,
+    MAX_ID,
+    Span,
+    describe,
+    event_page,
+    find_place,
+    raw_page,
+    read_cursor,
+    read_span,
+    standing,
+)  # fmt: skip
 from api.sources import Sources
 from api.trail import trail
 from collector.verdicts.records import Average
@@ -43,6 +55,7 @@ def data_routes(sources: Sources) -> APIRouter:
     _verdict_routes(router, sources)
     _incident_routes(router, sources)
     mark_routes(router, sources)
+    _event_routes(router, sources)
     return router
 
 
@@ -252,3 +265,28 @@ def _incident_routes(router: APIRouter, sources: Sources) -> None:
         found = sources.alerts.notices(incident, after=read_cursor(cursor) or None, limit=limit)
         items = (views.notice_item(notice, sources.channels.get(notice.channel, "")) for notice in found)
         return Json(views.page_of(items, str(found[-1].id) if len(found) == limit else None))
+
+
+def _event_routes(router: APIRouter, sources: Sources) -> None:
+    @router.get("/events", response_model=schemas.Page[schemas.JournalEvent])
+    def events(
+        gateway: Text = "",
+        what: Text = "",
+        security: Annotated[
+            bool | None, Query(description="only those that may mean tampering, or only others")
+        ] = None,
+        from_: From = "",
+        to: To = "",
+        cursor: Cursor = "",
+        limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+    ) -> Json:
+        """What the collector noticed (all there is if no span is given), newest first, by time of receipt."""
+        now_ns = sources.now_ns()
+        span = read_span(from_, to, now_ns) if from_ or to else Span(0, MAX_ID)
+
+        def wanted(item: views.Item) -> bool:
+            return (
+                gateway in ("", item["gateway"]) and what in ("", item["what"]) and security in (None, item["security"])
+            )
+
+        return Json(event_page(sources.events, read_cursor(cursor) or MAX_ID, span, wanted, limit))

@@ -350,3 +350,16 @@ class Trail(Shape):
     measurements: TrailMeasurements
     marks: list[Mark]
     evidence: dict[str, Any]
+
+
+class JournalEvent(Shape):
+    """What the collector noticed: an entry of its journal. detail: figures, by `what`."""
+
+    position: int
+    received: str
+    gateway: str
+    epoch: str
+    what: str
+    security: bool
+    text: str
+    detail: dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from alerts.records import Event, Incident, Member, Notice
 from api.inventory import Inventory
 from collector.registrar import Registrar
-from collector.store import JournalReader, Store
+from collector.store import Entry, JournalReader, Store
 from collector.verdicts.book import Book
 from collector.verdicts.records import Exceedance
 
@@ -47,6 +47,7 @@ class Sources:
 
     registrar: takes marks in. channels: id -> kind, of the channels notices take.
     health: how the parts of the process are.
+    events: up to so many (second) events of the journal below a position (first), the newest first.
     now_ns: the clock. [ns since 1970 UTC]
     """
 
@@ -58,4 +59,5 @@ class Sources:
     registrar: Registrar
     channels: Mapping[str, str]
     health: Callable[[], Mapping[str, Any]]
+    events: Callable[[int, int], list[Entry]]
     now_ns: Callable[[], int]

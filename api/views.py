@@ -16,8 +16,9 @@ import numpy as np
 
 from alerts.records import Event, Incident, Member, Notice
 from api.times import format_time, format_times
+from collector.intake.events import event
 from collector.marks import Filed, Kind
-from collector.store import Slice
+from collector.store import Entry, Slice
 from collector.verdicts.book import AverageRow, Curve, ExceedanceRow
 from collector.verdicts.marks import Overlay
 from collector.verdicts.records import Average
@@ -295,3 +296,18 @@ def plain(value: object) -> Any:  # noqa: ANN401 - any JSON value
 def page_of(items: Iterable[Item], next: str | None = None) -> Item:
     """A list as every list is answered; next: the cursor of what follows, None at the end."""
     return {"items": list(items), "next": next}
+
+
+def journal_event_item(entry: Entry) -> Item:
+    """An event of the journal: what the collector noticed."""
+    found = event(entry)
+    return {
+        "position": entry.position,
+        "received": format_time(entry.received_ns),
+        "gateway": entry.gateway,
+        "epoch": entry.epoch.hex(),
+        "what": found.what,
+        "security": found.security,
+        "text": found.text,
+        "detail": found.detail,
+    }

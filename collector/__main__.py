@@ -21,6 +21,8 @@ from typing import Any
 
 import structlog
 
+from collector.intake.cellar import Cellar
+from collector.intake.custodian import Custodian
 from collector.intake.disk import days_left
 from collector.intake.gate import Gate, Trusted
 from collector.intake.journal import Journal, JournalError
@@ -34,6 +36,7 @@ from collector.proof.notary import Notary
 from collector.proof.register_file import FILE as REGISTER
 from collector.proof.register_file import Watcher
 from collector.registrar import Registrar
+from collector.restored import tell_restored
 from collector.settings import parse_collector
 from collector.sodium import with_sodium
 from collector.store import StoreError
@@ -90,6 +93,8 @@ class Collector:
         self.public_key = public_hex(key)
         self.journal = Journal(folder / "journal")
         stack.callback(self.journal.close)
+        if self.journal.restored:
+            tell_restored(self.journal, folder)
         self.store = DuckdbStore(self._settings.store_path)
         stack.callback(self.store.close)
         self.verdicts = Book(folder / "verdicts.db")
@@ -107,7 +112,9 @@ class Collector:
         self.notary = Notary(
             self.journal, leaves, folder / "checkpoints", key, register=lambda: self._watcher.register.anchor
         )
-        self._gate = Gate(with_sodium(trusted_now(self._settings.trusted, self._watcher.register)))
+        self.custodian = Custodian(Cellar(self.journal, self._followed), self._settings.keep_months)
+        trusted = with_sodium(trusted_now(self._settings.trusted, self._watcher.register))
+        self._gate = Gate(trusted, self.journal.attempts)
         deliveries: Deliveries = Queue(QUEUE_SIZE)
         self.subscriber = Subscriber(
             self._broker,
@@ -158,9 +165,15 @@ class Collector:
         self._opened.callback(self.projector.stop)
         self.notary.start()
         self._opened.callback(self.notary.stop)
+        self.custodian.start()
+        self._opened.callback(self.custodian.stop)
         self.recorder.start()
         self.subscriber.start()
         self._opened.callback(self._stop_intake)
+
+    def _followed(self) -> int:
+        """The position up to which everything has followed the journal."""
+        return min(self.store.cursor(), self.evaluator.cursor(), self.notary.position)
 
     def _trust(self, register: Register) -> None:
         """The register of identities has changed: believe whom it says from the next message on."""
@@ -190,7 +203,12 @@ class Collector:
                 "protocol": self._broker.protocol,
                 "puback_reasons": self._broker.protocol == "5",
             },
-            "journal": {"position": last, "restored": self.journal.restored, **self._disk()},
+            "journal": {
+                "position": last,
+                "restored": self.journal.restored,
+                **self._disk(),
+                "away": {m.name: m.state.value for m in self.journal.months.values() if not m.here},
+            },
             "store": {"position": self.store.cursor(), "behind": max(0, last - self.store.cursor())},
             "tree": {"position": self.notary.position, "behind": max(0, last - self.notary.position)},
             "evaluator": {
@@ -234,6 +252,7 @@ class Collector:
             self.evaluator.trouble,
             self.notary.trouble,
             self.notary.damage,
+            self.custodian.trouble,
             self._watcher.trouble,
             *_distrusted(self._gate.trusted),
             *_wrong_clocks(self.recorder.counts),
@@ -247,7 +266,8 @@ def _require_followed(journal: Journal, file: str | Path, position: int) -> None
     if position > journal.last:
         raise CollectorError(
             f"{file}: it holds what the journal had up to position {position}, but the journal ends at {journal.last}: "
-            "it follows another journal; put that one back, or move it away to have it made from this one"
+            "it follows another journal; put that one back, or move it away to have it made from this one. Was this "
+            "one put back from a backup? Then first say so: `emitwatch journal restored SITE`"
         )
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -102,7 +103,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _copy(path: Path, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if path.suffix == ".db":
+    if path.suffix == ".db" and path.stat().st_mode & stat.S_IWUSR:  # a sealed month is copied byte for byte
         to.touch(mode=0o600)
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as source, closing(sqlite3.connect(to)) as target:

@@ -2,6 +2,7 @@
 
 The new file is made beside the old one and takes its place when it is whole, so that a rebuild that
 is interrupted leaves what was there. It holds the journal's lock: while a collector runs it is refused.
+Months that are not here (`emitwatch journal`) are missed by name, or left out on demand.
 `--verdicts` derives averages and exceedances anew too, by the rules as they are now. `--check` leaves the old
 store in place and names each row of it that is not what the journal says.
 """
@@ -18,6 +19,7 @@ import typer
 
 from collector.difference import differences
 from collector.intake.journal import Journal, JournalError
+from collector.intake.months import REMEDY
 from collector.intake.projector import GROUP_ENTRIES, Projector
 from collector.settings import parse_collector
 from collector.store import Rows, StoreError
@@ -39,6 +41,9 @@ def rebuild(
         bool, typer.Option("--verdicts", help="Averages and exceedances too, by the rules as they are now.")
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; name the rows that are not so.")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Leave out the months that were archived or have expired.")
+    ] = False,
 ) -> None:
     """Build the store anew from the journal; the collector must not run."""
     sites = catalogue.load_sites(str(site))
@@ -51,6 +56,7 @@ def rebuild(
         raise typer.Exit(2)
     try:
         with closing(Journal(folder / "journal")) as journal:
+            _require_months(journal, partial=partial, verdicts=verdicts)
             if check:
                 raise typer.Exit(_check(journal, Path(settings.store_path)))
             rows = rebuild_store(journal, Path(settings.store_path))
@@ -63,8 +69,18 @@ def rebuild(
         raise typer.Exit(2) from error
 
 
+def _require_months(journal: Journal, *, partial: bool, verdicts: bool) -> None:
+    """Raise JournalError where months lack that are wanted."""
+    away = [month for month in journal.months.values() if not month.here]
+    if away and (verdicts or not partial):
+        hint = (
+            "averages are derived from all of it" if verdicts else "--partial leaves them out: the store has less then"
+        )
+        raise JournalError(f"the journal has not here: {', '.join(map(str, away))}. {REMEDY}; {hint}")
+
+
 def rebuild_store(journal: Journal, path: Path) -> int:
-    """Make the store in a file anew; the number of measurements in it."""
+    """Make the store in a file anew, of the months that are here; the number of measurements in it."""
     draft = _draft(path)
     rows = len(_project(journal, draft, END))
     _swap(draft, path)
@@ -75,7 +91,7 @@ def _project(journal: Journal, draft: Path, upto: int) -> Rows:
     """Make a store of what the journal has up to a position; what is in it."""
     with closing(DuckdbStore(draft)) as store:
         projector = Projector(journal, store)
-        while entries := journal.read(store.cursor(), min(GROUP_ENTRIES, upto - store.cursor())):
+        while entries := journal.read(journal.beyond(store.cursor()), min(GROUP_ENTRIES, upto - store.cursor())):
             projector.project(entries)
         return store.keys()
 

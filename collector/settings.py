@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -17,6 +18,7 @@ from collector.intake.gate import Trusted
 from gateway.document import Fault, Table
 from gateway.settings import Site
 
+_Value = TypeVar("_Value")
 STORES = ("duckdb", "influxdb")
 _FILE = "store.duckdb"
 
@@ -28,12 +30,14 @@ class CollectorSettings:
     folder: where key, journal, store and verdicts lie. store_path: the DuckDB file.
     trusted: gateway id -> plant and key; a gateway whose key is not known yet has None.
     authors: who may mark measurements, by plant and id.
+    keep_months: how many months of the journal stay before the newest; 0 = all.
     """
 
     folder: str
     store_path: str
     trusted: Mapping[str, Trusted]
     authors: Authors
+    keep_months: int = 0
 
 
 def parse_collector(sites: Sequence[Site]) -> tuple[CollectorSettings | None, list[Fault]]:
@@ -41,19 +45,34 @@ def parse_collector(sites: Sequence[Site]) -> tuple[CollectorSettings | None, li
     assert sites, "a collector without a plant"
     faults: list[Fault] = []
     folder = str(PurePath(sites[0].data_dir) / "collector")
-    stores = {site.document.file: path for site in sites if (path := _store(site, faults))}
-    for file, path in stores.items():
-        if path != next(iter(stores.values())):
-            hint = f"[store] is common to all plants; give it once, or as in {next(iter(stores))}"
-            document = next(site.document for site in sites if site.document.file == file)
-            faults.append(document.fault("store.path", f"{path!r} differs from the other site files", hint))
+    store_path = _agreed("store.path", [(site, _store(site, faults)) for site in sites], faults)
+    keep_months = _agreed("collector.keep_months", [(site, _keep(site, faults)) for site in sites], faults)
     trusted = _trusted(sites, faults)
     authors, wrong = parse_authors(sites)
     faults += wrong
     if faults:
         return None, faults
-    store_path = next(iter(stores.values()), str(PurePath(folder) / _FILE))
-    return CollectorSettings(folder=folder, store_path=store_path, trusted=trusted, authors=authors), []
+    return CollectorSettings(
+        folder=folder, store_path=store_path or str(PurePath(folder) / _FILE), trusted=trusted, authors=authors,
+        keep_months=keep_months or 0,
+    ), []  # fmt: skip
+
+
+def _agreed(path: str, said: Sequence[tuple[Site, _Value | None]], faults: list[Fault]) -> _Value | None:
+    """What the site files that say something have in common; None where none does."""
+    given = [(site, value) for site, value in said if value]
+    for site, value in given:
+        if value != given[0][1]:
+            hint = f"[{path.split('.')[0]}] is common to all plants; give it once, or as in {given[0][0].document.file}"
+            faults.append(site.document.fault(path, f"{value!r} differs from the other site files", hint))
+    return given[0][1] if given else None
+
+
+def _keep(site: Site, faults: list[Fault]) -> int | None:
+    """How many months of the journal a site file wants kept."""
+    table = Table.root(site.document, faults).table("collector")
+    found = table.integer("keep_months", None, low=1, high=1200, hint="leave it out to keep everything")
+    return None if found is None else int(found)
 
 
 def _store(site: Site, faults: list[Fault]) -> str | None:

@@ -58,8 +58,26 @@ class Entry:
     last_ns: int = 0
 
 
+class NotHere(Exception):
+    """Entries that the journal had are not here: the text names the months and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A month that the journal had and has not here any more. state: archived or expired.
+
+    first, last: positions of its entries. sha256: of its sealed file, in hex.
+    """
+
+    month: str
+    state: str
+    first: int
+    last: int
+    sha256: str
+
+
 class JournalReader(Protocol):
-    """The journal as its followers see it. Safe to call from any thread."""
+    """The journal as its followers see it. Safe to call from any thread. Raises NotHere."""
 
     def read(self, after: int, limit: int) -> list[Entry]:
         """Up to `limit` entries with position > after, ordered by position."""

@@ -181,6 +181,7 @@ def scan_site(text: str, file: str) -> tuple[Site, list[Fault]]:
         points = _points(root)
         sensors = _sensors(root, {p.id for p in points}, gateways)
         with root.table("collector") as table:
+            table.skip("keep_months")  # the collector's own reader takes it
             key = _public_key(table)
             access = _access(table)
         with root.table("folders") as table:

@@ -63,12 +63,22 @@ class Ledger(Memory, Protocol):
 class Desk:
     """Messages in, entries and acknowledgements out. sorter: its counts. stalled: the ledger takes nothing."""
 
-    def __init__(self, ledger: Ledger, key: seal.Signer, gateways: Collection[str]) -> None:
-        """key: signs acknowledgements. gateways: the trusted ones, each of which gets a beacon."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        key: seal.Signer,
+        gateways: Collection[str],
+        *,
+        lacking: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """key: signs acknowledgements. gateways: the trusted ones, each of which gets a beacon.
+
+        lacking: whether months of the ledger are away.
+        """
         self.stalled = False
         self._ledger, self._key = ledger, key
         self._inbox = Inbox(ledger.streams(), gateways)
-        self.sorter = Sorter(self._inbox, ledger, gateways)
+        self.sorter = Sorter(self._inbox, ledger, gateways, lacking=lacking)
         self.sorter.remember(ledger.events(0, _ALL))
         self._group: list[Entry] = []
         self._filed: list[tuple[int, Callable[[int], None]]] = []

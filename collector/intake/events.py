@@ -29,6 +29,13 @@ class What(StrEnum):
     # The collector's own clock was set.
     CLOCK_BACK = "clock_back"
     CLOCK_AHEAD = "clock_ahead"
+    # What was done with the journal.
+    RESTORED = "restored"
+    REPLAYED = "replayed"
+    MONTH_SEALED = "month_sealed"
+    MONTH_ARCHIVED = "month_archived"
+    MONTH_ATTACHED = "month_attached"
+    MONTH_EXPIRED = "month_expired"
     # Messages that are not believed, by the reason.
     OVERSIZE = "oversize"
     FLOOD = "flood"
@@ -44,6 +51,7 @@ class What(StrEnum):
 # All others are security events: they mean that somebody, or a disk, may have altered what was measured.
 _HARMLESS = frozenset({
     What.GAP, What.REPLACED, What.REBASED, What.KEYLESS, What.CLOCK_BACK, What.CLOCK_AHEAD,
+    What.REPLAYED, What.MONTH_SEALED, What.MONTH_ARCHIVED, What.MONTH_ATTACHED, What.MONTH_EXPIRED,
 })  # fmt: skip
 
 

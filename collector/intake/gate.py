@@ -9,6 +9,8 @@ Rules of this file, in the order of examination:
   number, and so never acknowledged;
 - signed by the gateway but not readable, not of its plant, or of a version unknown here: quarantined
   under its number and acknowledged, so that it is kept for later and never blocks the stream;
+- a message at which our own code failed ATTEMPTS times is not examined again: quarantined too, under its
+  number where that can be told, so that a mistake of ours never ends the collector again and again;
 - everything else is a batch.
 
 Source: protocol 2.4 (poison, bad signature).
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import msgspec
@@ -41,6 +43,8 @@ _UNKNOWN = ""
 # the examination would cost others their time.
 RATE_PER_S = 2000
 RATE_BURST = 20_000
+# More than one, since what failed may have been the memory of that moment.
+ATTEMPTS = 3
 # As long as a gateway's id may be; of a stranger's topic no more is kept.
 _NAME = 64
 
@@ -65,7 +69,7 @@ class Examined:
 
     entry: what goes into the journal, at position 0; None = nothing. digest: SHA-256 of the payload.
     hello: first of its epoch. fault: what is wrong with it, "" = nothing. said: what a good batch claims.
-    gateway, received_ns: whose topic it came on, and when. what: the kind of fault.
+    gateway, received_ns: whose topic it came on, and when. what: the kind of fault. broke: the fault is ours.
     """
 
     entry: Entry | None
@@ -76,6 +80,7 @@ class Examined:
     gateway: str = ""
     received_ns: int = 0
     what: What | None = None
+    broke: bool = False
 
 
 class _Number(msgspec.Struct):
@@ -88,7 +93,9 @@ class _Number(msgspec.Struct):
 class Gate:
     """Examines messages against the keys of the trusted gateways (gateway id -> Trusted)."""
 
-    def __init__(self, trusted: Mapping[str, Trusted]) -> None:
+    def __init__(self, trusted: Mapping[str, Trusted], attempts: Mapping[bytes, int] | None = None) -> None:
+        """attempts: how often the examination of a message failed by a mistake of ours, by SHA-256; it may grow."""
+        self._attempts = {} if attempts is None else attempts
         self._trusted = dict(trusted)
         self._quota = Quota(QUARANTINE_COUNT, QUARANTINE_PERIOD_NS)
         self._rate = Rate(RATE_PER_S, RATE_BURST)
@@ -126,6 +133,8 @@ class Gate:
             return message.refused(What.FLOOD, f"more than {RATE_PER_S} messages a second")
         if owner.key is None:
             return self._distrust(message, What.KEYLESS, "its public key is not in the site file")
+        if self._attempts and (failed := self._attempts.get(seal.digest(payload), 0)) >= ATTEMPTS:
+            return self._unexamined(message, owner, failed)
         try:
             body = _verify(payload, owner.key, owner.older, received_ns)
         except seal.UnknownVersion as error:
@@ -142,7 +151,20 @@ class Gate:
 
     def unexaminable(self, gateway: str, payload: bytes, fault: str, *, received_ns: int, now_ns: int) -> Examined:
         """A message whose examination failed by a mistake of ours: kept under no number, to be looked at."""
-        return self._distrust(_Message(gateway, payload, received_ns, now_ns), What.POISON, fault)
+        found = self._distrust(_Message(gateway, payload, received_ns, now_ns), What.POISON, fault)
+        return replace(found, digest=seal.digest(payload), broke=True)
+
+    def _unexamined(self, message: _Message, owner: Trusted, failed: int) -> Examined:
+        """Quarantine what our code failed at, looking at as little of it as can be; at its number only at first."""
+        fault = f"its examination failed {failed} times by a mistake of the collector; it is kept unexamined"
+        try:
+            assert owner.key
+            body = _verify(message.payload, owner.key, owner.older, message.received_ns)
+        except seal.SealError as error:
+            return self._distrust(message, What.BAD_SIGNATURE, str(error))
+        if failed >= 2 * ATTEMPTS:  # even so it failed
+            return self._distrust(message, What.POISON, fault)
+        return self._poison(message, body, fault)
 
     def _poison(self, message: _Message, body: bytes, fault: str) -> Examined:
         epoch, seq = _number(body)

@@ -8,40 +8,45 @@ returns, the entries are on the disk. Rules of this file:
   stream are there; `meta`) is written in the transaction that adds the entries it follows from, and
   is carried over into each new month's file, so that only the newest one is needed to go on;
 - one process writes (a lock on the folder), any number of threads read;
+- of a month that was archived or has expired (`months`) the events are here, and whoever asks for more is told
+  which month it is in;
 - a file beside the folder marks how far the journal is; a journal that is found shorter was restored from a
   backup and begins a new generation, upon which gateways send again what it lacks.
 
-Errors: JournalError, "the disk or a file refuses".
+Errors: JournalError, "the disk or a file refuses"; of it MonthMissing.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import threading
+import time
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from collector.intake import months
 from collector.intake.disk import Space
 from collector.intake.generation import Mark, decode, encode, following, went_back
 from collector.intake.inbox import Ranges, Stream
+from collector.intake.months import Month
 from collector.intake.segment import JournalError as JournalError
-from collector.intake.segment import Segment, put_meta, put_streams
+from collector.intake.segment import MonthMissing, Segment, entry_of, lock_folder, put_meta, put_streams, row_of
 from collector.store import Entry, EntryKind
 from gateway.identity import sync_folder
-from gateway.seal import digest
 
 # As many as there are.
 NO_LIMIT = 2**62
 # A follower that goes on waiting after the end does not spin.
 _FINISHED_WAIT_S = 0.02
+_ATTEMPT = "attempt/"
+# Messages whose failures are counted; there is a mistake for each, so a few would be many.
+_ATTEMPTS = 1000
 _FIELDS = "position, received_ns, kind, gateway, epoch, seq, payload, first_ns, last_ns"
 # A batch is found by its length class (span: 2**span ns > last - first) and its first instant, so that
 # one batch with a wild clock does not make every other search slow.
@@ -67,8 +72,9 @@ class Journal:
         self._folder = Path(folder)
         self._commit = threading.Condition()
         self._finished = False
+        self._replaced: list[Segment] = []
         self._writing = threading.Lock()
-        self._lock = _lock(self._folder)
+        self._lock = lock_folder(self._folder)
         try:
             self._open(restored)
             self.mark()
@@ -84,6 +90,8 @@ class Journal:
                 segment.close()
         self.last, self._received_ns = self._segments[-1].end() if self._segments else (0, 0)
         self._meta = {k: v for s in self._segments[-1:] for k, v in s.meta().items() if k != "first"}
+        noted = {k: v for k, v in self._meta.items() if k.startswith(_ATTEMPT)}
+        self._attempts = {bytes.fromhex(key.removeprefix(_ATTEMPT)): int(count) for key, count in noted.items()}
         mark = self._read_mark()
         known = (int(self._meta.get("generation", 0)), bytes(self._meta.get("generation_id", b"")))
         # A journal made anew must be above the one before it, which may be gone without a trace, else gateways
@@ -97,7 +105,7 @@ class Journal:
         if self._segments:
             # What an earlier process committed on a disk that then failed may be there, and not on the disk:
             # written anew, it is, or the disk refuses again.
-            self._segments[-1].seal()
+            self._segments[-1].settle()
             with self._segments[-1].transaction() as connection:
                 put_meta(connection, self._meta)
 
@@ -133,11 +141,26 @@ class Journal:
         """The last receive time; 0 = nothing was received yet. [ns since 1970 UTC]"""
         return self._received_ns
 
-    def append(self, entries: Sequence[Entry], streams: Mapping[Stream, Ranges] | None = None) -> int:
+    @property
+    def months(self) -> dict[str, Month]:
+        """The months that were sealed, by name, wherever they are now."""
+        return months.noted(self._meta)
+
+    @property
+    def lacking(self) -> bool:
+        """Whether a month is not here."""
+        return any(segment.thin for segment in self._segments)
+
+    def append(
+        self,
+        entries: Sequence[Entry],
+        streams: Mapping[Stream, Ranges] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> int:
         """Add entries, all or none; they are on the disk when this returns the last position.
 
         The entries' own positions are ignored; a receive time before the last one is raised to it.
-        streams: the streams that these entries change, as they are afterwards.
+        streams: the streams that these entries change, as they are afterwards. meta: notes that change with them.
         Raises JournalError; nothing is added then.
         """
         if not entries:
@@ -145,8 +168,10 @@ class Journal:
         with self._writing:
             placed = list(self._place(entries))
             with self._segment(_month(placed[0].received_ns)).transaction() as connection:
-                connection.executemany("INSERT INTO entry VALUES (?,?,?,?,?,?,?,?,?,?,?)", map(_row, placed))
+                connection.executemany("INSERT INTO entry VALUES (?,?,?,?,?,?,?,?,?,?,?)", map(row_of, placed))
                 put_streams(connection, streams or {}, placed[-1].position)
+                put_meta(connection, meta or {})
+            self._meta |= meta or {}
             with self._commit:
                 self.last, self._received_ns = placed[-1].position, placed[-1].received_ns
                 self._commit.notify_all()
@@ -171,27 +196,66 @@ class Journal:
             raise
         sync_folder(self._folder)
         if self._segments:
-            self._segments[-1].seal()
+            self._segments[-1].settle()
         self._segments.append(segment)
         return segment
 
     def read(self, after: int, limit: int) -> list[Entry]:
-        """Up to `limit` entries with position > after, ordered by position."""
+        """Up to `limit` entries with position > after, ordered by position. Raises MonthMissing."""
         found: list[Entry] = []
         segments = list(self._segments)
         start = max(0, bisect_right([segment.first for segment in segments], after + 1) - 1)
         for segment in segments[start:]:
             if len(found) >= limit:
                 break
+            if segment.thin:
+                if found:
+                    break
+                self._miss(after + 1, after + 1)
+                continue
             sql = f"SELECT {_FIELDS} FROM entry WHERE position > ? ORDER BY position LIMIT ?"  # noqa: S608 - constants
-            found += map(_entry, segment.query(sql, (after, limit - len(found))))
+            found += map(entry_of, segment.query(sql, (after, limit - len(found))))
         return found
 
+    def beyond(self, after: int) -> int:
+        """Where to read on after a position when months that are not here are left out."""
+        for month in self.months.values():
+            if not month.here and month.first <= after + 1 <= month.last:
+                after = month.last
+        return after
+
+    def _miss(self, first: int, last: int) -> None:
+        """Raise MonthMissing where entries of [first, last] are in a month that is not here."""
+        if lacking := months.missing(self.months.values(), first, last):
+            _missing(lacking, f"entries {first} to {last}" if last > first else f"entry {first}")
+
     def overlapping(self, from_ns: int, to_ns: int, upto: int) -> list[Entry]:
-        """Every batch with a measurement in [from_ns, to_ns) and position <= upto, ordered by position."""
+        """Every batch with a measurement in [from_ns, to_ns) and position <= upto, ordered by position.
+
+        Raises MonthMissing where a month that is not here may have one.
+        """
+        if lacking := [m for m in months.missing(self.months.values(), 1, upto) if m.touches(from_ns, to_ns)]:
+            _missing(lacking, "measurements of the time that is asked for")
         wanted = {"from": from_ns, "to": to_ns, "upto": upto}
         segments = [segment for segment in self._segments if segment.first <= upto]
-        return [_entry(row) for segment in segments for row in segment.query(_OVERLAPPING, wanted)]
+        return [entry_of(row) for segment in segments for row in segment.query(_OVERLAPPING, wanted)]
+
+    def closed(self) -> dict[str, Segment]:
+        """The files of the months that are over, by month."""
+        return {segment.path.stem: segment for segment in self._segments[:-1]}
+
+    def newest(self) -> str:
+        """The month that is written now, as 2026-11; "" before the first entry."""
+        return self._segments[-1].path.stem if self._segments else ""
+
+    def exchange(self, month: str, path: Path) -> None:
+        """Put another file in the place of a month that is over; those who read the old one may finish."""
+        place = next(n for n, segment in enumerate(self._segments[:-1]) if segment.path.stem == month)
+        old = self._segments[place]
+        path.replace(old.path)
+        sync_folder(self._folder)
+        self._segments[place] = Segment(old.path)
+        self._replaced.append(old)
 
     def events(self, after: int, limit: int) -> list[Entry]:
         """Up to `limit` events with position > after, ordered by position."""
@@ -206,7 +270,18 @@ class Journal:
         sql = f"SELECT {_FIELDS} FROM entry WHERE kind = '{kind}' AND position > ? ORDER BY position LIMIT ?"  # noqa: S608
         found: list[Entry] = []
         for segment in list(self._segments):
-            found += map(_entry, segment.query(sql, (after, limit - len(found))))
+            found += map(entry_of, segment.query(sql, (after, limit - len(found))))
+        return found
+
+    def latest_events(self, before: int, limit: int) -> list[Entry]:
+        """Up to `limit` events with position < before, the newest first."""
+        sql = (
+            f"SELECT {_FIELDS} FROM entry WHERE kind = 'event' AND position < ? "  # noqa: S608 - constants
+            "ORDER BY position DESC LIMIT ?"
+        )
+        found: list[Entry] = []
+        for segment in reversed(list(self._segments)):
+            found += map(entry_of, segment.query(sql, (before, limit - len(found))))
         return found
 
     def hashes_within(self, from_ns: int, to_ns: int, upto: int) -> list[tuple[int, Stream, bytes]]:
@@ -224,13 +299,34 @@ class Journal:
             "AND kind = 'batch' ORDER BY seq LIMIT ?"
         )
         wanted = (gateway, epoch, *seqs, limit)
-        found = [_entry(row) for segment in list(self._segments) for row in segment.query(sql, wanted)]
+        found = [entry_of(row) for segment in list(self._segments) for row in segment.query(sql, wanted)]
         return sorted(found, key=lambda entry: entry.seq)[:limit]
 
     def payloads(self, stream: Stream, seq: int) -> list[bytes]:
-        """Everything received under a number of a stream, as received."""
-        sql = "SELECT payload FROM entry WHERE gateway = ? AND epoch = ? AND seq = ? AND seq > 0"
+        """Everything received under a number of a stream that could be read then, as received."""
+        named = "gateway = ? AND epoch = ? AND seq = ? AND seq > 0 AND kind != 'quarantine'"
+        sql = f"SELECT payload FROM entry WHERE {named}"  # noqa: S608 - constants
         return [row[0] for segment in reversed(self._segments) for row in segment.query(sql, (*stream, seq))]
+
+    def is_batch(self, stream: Stream, seq: int, hash: bytes) -> bool:
+        """Whether a payload, given by its SHA-256, is here as a batch."""
+        named = "gateway = ? AND epoch = ? AND seq = ? AND seq > 0 AND hash = ? AND kind = 'batch'"
+        sql = f"SELECT 1 FROM entry WHERE {named}"  # noqa: S608 - constants
+        return any(segment.query(sql, (*stream, seq, hash)) for segment in self._segments)
+
+    @property
+    def attempts(self) -> dict[bytes, int]:
+        """How often the examination of a message failed by a mistake of ours, by the SHA-256 of the message."""
+        return self._attempts
+
+    def attempt(self, hash: bytes) -> None:
+        """Note one more such failure; it is on the disk when this returns."""
+        if hash in self._attempts or len(self._attempts) < _ATTEMPTS:
+            self._attempts[hash] = self._attempts.get(hash, 0) + 1
+            key = f"{_ATTEMPT}{hash.hex()}"
+            with self._writing, self._segment(self.newest() or _month(time.time_ns())).transaction() as connection:
+                put_meta(connection, {key: self._attempts[hash]})
+            self._meta[key] = self._attempts[hash]
 
     def wait(self, after: int, timeout_s: float) -> int:
         """The last committed position, as soon as it is above `after` or the time is over."""
@@ -278,48 +374,17 @@ class Journal:
         with self._writing:
             if self._lock >= 0:
                 self.mark()
-            for segment in self._segments:
+            for segment in [*self._segments, *self._replaced]:
                 segment.close()
             if self._lock >= 0:
                 os.close(self._lock)
             self._lock = -1
 
 
-def _lock(folder: Path) -> int:
-    """Keep other processes from writing here; the lock ends with the process."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise JournalError(f"{folder}: the journal cannot be opened: {error.strerror}") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise JournalError(f"{folder}: the journal cannot be locked: {error.strerror}") from error
-        raise JournalError(
-            f"{folder}: another collector writes this journal; stop it, or use another data_dir"
-        ) from error
-    return handle
+def _missing(lacking: Sequence[Month], what: str) -> NoReturn:
+    raise MonthMissing(f"{what} are not in the journal's folder: {', '.join(map(str, lacking))}. {months.REMEDY}")
 
 
 def _month(time_ns: int) -> str:
     """The UTC month of an instant, as `2026-11`."""
     return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m")
-
-
-def _row(entry: Entry) -> tuple[Any, ...]:
-    span = min(62, (entry.last_ns - entry.first_ns).bit_length()) if _searchable(entry) else None
-    return (
-        entry.position, entry.received_ns, entry.kind.value, entry.gateway, entry.epoch, entry.seq,
-        digest(entry.payload), entry.first_ns, entry.last_ns, span, entry.payload,
-    )  # fmt: skip
-
-
-def _searchable(entry: Entry) -> bool:
-    return entry.kind is EntryKind.BATCH and (entry.first_ns != 0 or entry.last_ns != 0)
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    return Entry(row[0], row[1], EntryKind(row[2]), *row[3:])

@@ -107,7 +107,7 @@ class Recorder:
         self.on_failure: Callable[[], None] = lambda: None
         self._space, self._gauge, self._looked_ns = space, Gauge(), 0
         self._journal, self._deliveries, self._link = journal, deliveries, link
-        self._desk = Desk(journal, key, gateways)
+        self._desk = Desk(journal, key, gateways, lacking=lambda: journal.lacking)
         sorter = self._desk.sorter
         self.counts, self.strangers, self.gaps, self.security = (
             sorter.counts, sorter.strangers, sorter.gaps, sorter.security,
@@ -169,7 +169,7 @@ class Recorder:
             timeout_s = None
             if isinstance(item, Delivery):
                 group.append(item)
-                _tell(self._desk.take(item.examined, time.monotonic_ns()))
+                self._take(item.examined)
             elif isinstance(item, Filing):
                 self._desk.file(replace(item.entry, received_ns=time.time_ns()), item.done.set_result)
             elif item is Signal.CONNECTED:
@@ -180,6 +180,17 @@ class Recorder:
             _tell(ticked)
             self._journal.mark()
         return group
+
+    def _take(self, examined: Examined) -> None:
+        """Have it decided what a message is. What our code fails at is counted: it comes again."""
+        try:
+            _tell(self._desk.take(examined, time.monotonic_ns()))
+        except Exception:
+            if examined.digest:
+                self._journal.attempt(examined.digest)
+            raise
+        if examined.broke:
+            self._journal.attempt(examined.digest)
 
     def _commit(self) -> bool:
         """Put the group into the journal, waiting for room on the disk; False when told to stop meanwhile."""

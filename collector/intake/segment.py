@@ -1,19 +1,25 @@
 """One file of the journal: a month's entries, and what is carried over from file to file.
 
-Its tables and triggers, the two connections to it, and how SQLite's errors become the journal's.
+Its tables and triggers, the two connections to it, and how SQLite's errors become the journal's. A file that
+was sealed is opened to read and stays the same, byte for byte.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from collector.intake.inbox import Ranges, Stream
+from collector.store import Entry, EntryKind, NotHere
+from gateway.seal import digest
 
 _SCHEMA = """
 CREATE TABLE entry (
@@ -29,25 +35,31 @@ CREATE TABLE entry (
     span INTEGER,
     payload BLOB NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX entry_key ON entry (gateway, epoch, seq, hash) WHERE seq > 0;
 CREATE INDEX entry_time ON entry (span, first_ns, last_ns) WHERE span IS NOT NULL;
 CREATE TRIGGER entry_stays BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER entry_lasts BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
--- REPLACE would delete without asking the trigger above.
-CREATE TRIGGER entry_follows BEFORE INSERT ON entry
-    WHEN NEW.position <= (SELECT max(position) FROM entry) OR EXISTS (
-        SELECT 1 FROM entry WHERE gateway = NEW.gateway AND epoch = NEW.epoch AND seq = NEW.seq AND seq > 0
-        AND hash = NEW.hash)
-    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TABLE stream (
     gateway TEXT NOT NULL, epoch BLOB NOT NULL, upto INTEGER NOT NULL, have TEXT NOT NULL, used INTEGER NOT NULL,
     PRIMARY KEY (gateway, epoch)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
 """
-_KIND_INDEXES = "\n".join(
-    f"CREATE INDEX IF NOT EXISTS entry_{kind} ON entry (position) WHERE kind = '{kind}';" for kind in ("event", "mark")
-)
+# What files of an earlier version lack, or have otherwise: bytes that were quarantined under their number may come in a
+# second time, as the batch they turned out to be.
+_LATER = """
+DROP INDEX IF EXISTS entry_key;
+CREATE UNIQUE INDEX IF NOT EXISTS entry_number ON entry (gateway, epoch, seq, hash, kind) WHERE seq > 0;
+DROP TRIGGER IF EXISTS entry_follows;
+-- REPLACE would delete without asking the triggers above.
+CREATE TRIGGER IF NOT EXISTS entry_once BEFORE INSERT ON entry
+    WHEN NEW.position <= (SELECT max(position) FROM entry) OR EXISTS (
+        SELECT 1 FROM entry WHERE gateway = NEW.gateway AND epoch = NEW.epoch AND seq = NEW.seq AND seq > 0
+        AND hash = NEW.hash AND kind = NEW.kind)
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE INDEX IF NOT EXISTS entry_event ON entry (position) WHERE kind = 'event';
+CREATE INDEX IF NOT EXISTS entry_mark ON entry (position) WHERE kind = 'mark';
+CREATE INDEX IF NOT EXISTS entry_quarantine ON entry (position) WHERE kind = 'quarantine';
+"""
 
 
 class JournalError(Exception):
@@ -58,30 +70,42 @@ class JournalError(Exception):
         self.full = full
 
 
+class MonthMissing(JournalError, NotHere):
+    """Entries that were asked for are in a month that was archived or has expired."""
+
+
 class Segment:
     """One month's file: a connection that writes and one that reads, each under its lock.
 
-    made: whether it is one already (see `make`). first: its first position.
+    made: whether it is one already (see `make`). first: its first position. sealed: it can only be read.
+    thin: of a month that is not here it has the events and marks.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._reading = threading.Lock()
         with _errors(path):
-            self._writer = _connect(path)
-            self._reader = _connect(path)
-            self._reader.execute("PRAGMA query_only = ON")
-            self.made = bool(self._writer.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
-            if self.made:
-                self._writer.executescript(_KIND_INDEXES)
-        self.first = int(self.meta()["first"]) if self.made else 0
+            self.sealed = _is_sealed(path)
+            if not self.sealed:
+                self._writer = _connect(path)
+            self._open_reader()
+            self.made = bool(self._reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+            if self.made and not self.sealed:
+                with self.transaction(_LATER):
+                    pass
+        meta = self.meta() if self.made else {}
+        self.first, self.thin = int(meta.get("first", 0)), bool(meta.get("thin", 0))
+
+    def _open_reader(self) -> None:
+        self._reader = _read_only(self.path) if self.sealed else _connect(self.path)
+        self._reader.execute("PRAGMA query_only = ON")
 
     def make(self, first: int, meta: Mapping[str, Any], streams: Mapping[Stream, Ranges]) -> None:
         """Tables and all that is carried over from the month before, in one transaction: a half-made file knows less.
 
         first: its first position. streams: the one used last stands last.
         """
-        with self.transaction(_SCHEMA + _KIND_INDEXES) as connection:
+        with self.transaction(_SCHEMA + _LATER) as connection:
             put_meta(connection, {**meta, "first": first})
             for used, (stream, ranges) in enumerate(streams.items(), -len(streams)):
                 put_streams(connection, {stream: ranges}, used)
@@ -90,6 +114,7 @@ class Segment:
     @contextmanager
     def transaction(self, schema: str = "") -> Iterator[sqlite3.Connection]:
         """Everything in it is on the disk at its end, or nothing. schema: statements it begins with."""
+        assert not self.sealed, f"{self.path} is sealed"
         with _errors(self.path):
             try:
                 self._writer.executescript(f"BEGIN IMMEDIATE; {schema}")
@@ -114,16 +139,60 @@ class Segment:
         """What is noted about the journal as a whole, and the first position of this file."""
         return dict(self.query("SELECT key, value FROM meta"))
 
-    def seal(self) -> None:
-        """Nothing more is written: leave one tidy file."""
+    def settle(self) -> None:
+        """Nothing more waits beside the file: leave one tidy file."""
         with _errors(self.path):
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def seal(self) -> None:
+        """Nothing more is written, ever: the file stays as it is. Raises JournalError while others read it."""
+        if self.sealed:
+            return
+        with self._reading, _errors(self.path):
+            self._reader.close()
+            try:
+                # Without a log of its own, so that reading it leaves no trace.
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._writer.execute("PRAGMA journal_mode = DELETE")
+                put_meta(self._writer, {"sealed": 1})
+                self._writer.close()
+                self.path.chmod(0o440)
+                self.sealed = True
+            finally:
+                self._open_reader()
 
     def close(self) -> None:
         """Close both connections."""
         with self._reading:
             self._reader.close()
-        self._writer.close()
+        if not self.sealed:
+            self._writer.close()
+
+
+def thin(whole: Segment, path: Path) -> None:
+    """Write the file that takes a sealed month's place: events and marks, at their positions. Raises JournalError."""
+    path.unlink(missing_ok=True)
+    made = Segment(path)
+    with closing(made):
+        made.make(whole.first, {"thin": 1}, {})
+        with made.transaction() as connection:
+            rows = whole.query("SELECT * FROM entry WHERE kind IN ('event', 'mark') ORDER BY position")
+            connection.executemany("INSERT INTO entry VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
+        made.seal()
+
+
+def _is_sealed(path: Path) -> bool:
+    if not path.exists() or not path.stat().st_size:
+        return False
+    with closing(_read_only(path)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchone():
+            return False
+        return bool(connection.execute("SELECT 1 FROM meta WHERE key = 'sealed'").fetchone())
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -154,3 +223,40 @@ def put_streams(connection: sqlite3.Connection, streams: Mapping[Stream, Ranges]
     """Note where streams stand; used: when last, rising."""
     rows = [(*stream, ranges.upto, json.dumps(ranges.have), used) for stream, ranges in streams.items()]
     connection.executemany("INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def row_of(entry: Entry) -> tuple[Any, ...]:
+    """An entry as its table has it."""
+    span = min(62, (entry.last_ns - entry.first_ns).bit_length()) if _searchable(entry) else None
+    return (
+        entry.position, entry.received_ns, entry.kind.value, entry.gateway, entry.epoch, entry.seq,
+        digest(entry.payload), entry.first_ns, entry.last_ns, span, entry.payload,
+    )  # fmt: skip
+
+
+def _searchable(entry: Entry) -> bool:
+    return entry.kind is EntryKind.BATCH and (entry.first_ns != 0 or entry.last_ns != 0)
+
+
+def entry_of(row: tuple[Any, ...]) -> Entry:
+    """The entry in a row of position, received_ns, kind, gateway, epoch, seq, payload, first_ns, last_ns."""
+    return Entry(row[0], row[1], EntryKind(row[2]), *row[3:])
+
+
+def lock_folder(folder: Path) -> int:
+    """Keep other processes from writing here; the lock ends with the process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise JournalError(f"{folder}: the journal cannot be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise JournalError(f"{folder}: the journal cannot be locked: {error.strerror}") from error
+        raise JournalError(
+            f"{folder}: another collector writes this journal; stop it, or use another data_dir"
+        ) from error
+    return handle

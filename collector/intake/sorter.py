@@ -10,6 +10,8 @@ a simulation with its own. Rules of this file:
 - a clock record that says by how much to move the times of batches is told as an event, by which those
   who follow the journal move them: the batches themselves stay as they are;
 - what is not believed is told with the reason: each time it is kept, and once an hour where it is not;
+- where months of the journal are away, a number that was received and was not given up is taken for a
+  duplicate: what it held can be compared no more, and taking it in again would count it twice;
 - an event is an entry among those of its cause: both are on the disk, or neither.
 
 Source: protocol 2.4, 2.5.
@@ -17,7 +19,7 @@ Source: protocol 2.4, 2.5.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +29,7 @@ from collector.intake import events
 from collector.intake.chain import Arrival, Chain, Memory
 from collector.intake.events import Event, What
 from collector.intake.gate import QUARANTINE_COUNT, QUARANTINE_PERIOD_NS, Examined
-from collector.intake.inbox import Inbox, Quota, Verdict
+from collector.intake.inbox import Inbox, Quota, Ranges, Stream, Verdict
 from collector.intake.lineage import Lineage
 from collector.intake.records import Gap, Move
 from collector.store import Entry, EntryKind
@@ -86,8 +88,15 @@ class Gaps:
 class Sorter:
     """Sorts examined messages into the journal's entries. counts, gaps: by gateway; strangers: of unknown ones."""
 
-    def __init__(self, inbox: Inbox, memory: Memory, gateways: Collection[str]) -> None:
-        """inbox: what has arrived; it is told of everything accepted. gateways: the trusted ones."""
+    def __init__(
+        self, inbox: Inbox, memory: Memory, gateways: Collection[str], *, lacking: Callable[[], bool] = lambda: False
+    ) -> None:
+        """inbox: what has arrived; it is told of everything accepted. gateways: the trusted ones.
+
+        lacking: whether there is something that the memory has forgotten.
+        """
+        self._lacking = lacking
+        self._given_up: dict[Stream, Ranges] = {}
         self.counts = {gateway: Counts() for gateway in gateways}
         self.strangers = Counts()
         self.gaps: dict[str, Gaps] = {}
@@ -104,7 +113,7 @@ class Sorter:
         for entry in entries:
             found = events.event(entry)
             if found.what == What.GAP:
-                self.gaps.setdefault(entry.gateway, Gaps()).add(found.detail)
+                self._give_up(entry.gateway, found.detail)
             self._count(entry, found)
 
     def take(self, examined: Examined, now_ns: int) -> list[Entry]:
@@ -145,6 +154,13 @@ class Sorter:
             return [entry, *fault, *self._follow(entry, arrival, now_ns)]
         return self._conflict(entry, arrival, now_ns) if verdict is Verdict.CONFLICT else []
 
+    def replay(self, examined: Examined, now_ns: int) -> list[Entry]:
+        """The entries of a good batch that is in quarantine under its number, which counts as received since."""
+        entry = examined.entry
+        assert entry, "it is no batch yet"
+        arrival = Arrival((entry.gateway, entry.epoch), entry.seq, examined.digest, examined.said)
+        return [entry, *self._follow(entry, arrival, now_ns)]
+
     def _fault(self, examined: Examined, counts: Counts, quota: Quota, now_ns: int) -> list[Entry]:
         """Tell why a message is not believed, as often as the quota allows."""
         known, what = examined.gateway in self.counts, examined.what
@@ -161,7 +177,21 @@ class Sorter:
         gap = examined.said and examined.said.gap
         if gap and not self._inbox.covers((entry.gateway, gap.ep), gap.from_seq, gap.to_seq):
             return Verdict.REFUSED
-        return self._inbox.accept((entry.gateway, entry.epoch), entry.seq, examined.digest, self._memory.hashes)
+        stream = entry.gateway, entry.epoch
+        if self._lacking() and self._forgotten(stream, entry.seq):
+            return Verdict.DUPLICATE
+        return self._inbox.accept(stream, entry.seq, examined.digest, self._memory.hashes)
+
+    def _forgotten(self, stream: Stream, seq: int) -> bool:
+        """Whether a number was received in a month that is away."""
+        if not self._inbox.holds(stream, seq) or seq in self._given_up.get(stream, Ranges()):
+            return False
+        return not self._chain.hashes(stream, seq)
+
+    def _give_up(self, gateway: str, told: dict[str, Any]) -> None:
+        self.gaps.setdefault(gateway, Gaps()).add(told)
+        stream = gateway, bytes.fromhex(told["epoch"])
+        self._given_up[stream] = self._given_up.get(stream, Ranges()).cover(told["from_seq"], told["to_seq"])
 
     def _follow(self, entry: Entry, arrival: Arrival, now_ns: int) -> list[Entry]:
         """What follows from a fresh batch."""
@@ -182,7 +212,7 @@ class Sorter:
             "epoch": gap.ep.hex(), "from_seq": gap.from_seq, "to_seq": gap.to_seq, "missing": missing, "n": gap.n,
             "t_first": gap.t_first, "t_last": gap.t_last, "reason": gap.reason, "told_in": entry.seq,
         }  # fmt: skip
-        self.gaps.setdefault(entry.gateway, Gaps()).add(told)
+        self._give_up(entry.gateway, told)
         text = f"gateway {entry.gateway} had to give up {gap.n} measurements, batches {gap.from_seq} to {gap.to_seq}"
         return events.entry(
             What.GAP, entry.gateway, entry.epoch, entry.received_ns, f"{text}: {_REASONS[gap.reason]}", told

@@ -9,6 +9,7 @@ manifest. Rules of this file:
 - entries are written as they stand in the journal, believed or not: judging them is the verifier's work;
 - leaves come from `tree.db`, where they were put when the batch came in, and from the journal only for
   what came since;
+- of months that were archived or have expired it has the places in the tree, and says so;
 - the same journal gives the same file, byte for byte.
 
 The files and their columns: docs/reference/export.md.
@@ -37,7 +38,7 @@ from collector.proof.identities import Register
 from collector.proof.leaf_file import Kept, ProofError
 from collector.proof.leaves import Planter, plant_of_mark
 from collector.proof.tree import Tree
-from collector.store import Entry, EntryKind
+from collector.store import Absent, Entry, EntryKind
 from gateway import seal, wire
 from gateway.identity import public_hex
 
@@ -48,6 +49,10 @@ END_NS = (1 << 63) - 1
 
 class Readable(Protocol):
     """Where entries come from: `collector.intake.journal_files`, or any other reader of a journal."""
+
+    @property
+    def absent(self) -> Sequence[Absent]:
+        """The months that were archived or have expired."""
 
     def read(self, after: int, limit: int) -> list[Entry]:
         """Up to `limit` entries with position > after, ordered by position."""
@@ -170,7 +175,7 @@ class _Writing:
         }))  # fmt: skip
         self._text("identities.jsonl", self.order.register[0])
         with ExitStack() as stack:
-            parts = {plant: self._part(plant, span, stack) for plant in self.order.plants}
+            parts = {plant: self._part(plant, span, journal.absent, stack) for plant in self.order.plants}
             for entry in entries(journal.read, span[0] - 1, span[1]):
                 if entry.position % READ == 0:
                     progress(entry.position)
@@ -190,7 +195,7 @@ class _Writing:
             return self.grove.places[entry.position]
         return self.order.gateways.get(entry.gateway, ("", ""))[0], None
 
-    def _part(self, plant: str, span: tuple[int, int], stack: ExitStack) -> _Part:
+    def _part(self, plant: str, span: tuple[int, int], absent: Sequence[Absent], stack: ExitStack) -> _Part:
         positions = self.grove.positions.get(plant, [])
         first, end = bisect_left(positions, span[0]), bisect_right(positions, span[1])
         tree = self.grove.trees.setdefault(plant, Tree())
@@ -200,6 +205,8 @@ class _Writing:
         }  # fmt: skip
         wanted = {"points": sorted(self.order.points), "gateways": sorted(self.order.only)}
         self.plants[plant] |= {key: names for key, names in wanted.items() if names}
+        if gone := [place for one in absent if (place := _place(one, positions, first, end))["count"]]:
+            self.plants[plant]["absent"] = gone
         names = ("batches.csv", "proofs.csv", "measurements.csv")
         tables = [stack.enter_context(self._open(f"plants/{plant}/{name}")) for name in names]
         path = self._path(f"plants/{plant}/batches.bin")
@@ -314,6 +321,14 @@ def _keys(order: Order) -> dict[str, Any]:
 
 def _bound(time_ns: int, without: int) -> str | None:
     return None if time_ns == without else verifier.instant(time_ns)
+
+
+def _place(absent: Absent, positions: Sequence[int], first: int, end: int) -> dict[str, Any]:
+    """Which of the leaves [first, end) of a plant are of a month that is not here."""
+    low = max(first, bisect_left(positions, absent.first))
+    high = min(end, bisect_right(positions, absent.last))
+    said = {"month": absent.month, "state": absent.state, "sha256": absent.sha256}
+    return {**said, "first": low, "count": max(0, high - low)}
 
 
 def _rows(batch: wire.Batch, order: Order) -> Iterator[verifier.Row]:

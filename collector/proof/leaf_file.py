@@ -130,6 +130,11 @@ class LeafFile:
             sql = "SELECT note FROM checkpoint WHERE plant = ? AND number > ? ORDER BY number"
             return [row[0] for row in self._database.execute(sql, (plant, after))]
 
+    def settle(self) -> None:
+        """Leave nothing beside the file."""
+        with self._errors():
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Release the file."""
         self._database.close()

@@ -292,7 +292,9 @@ class Plant:
         self.heads, self.older = heads, older
         self.bundle, self.names = bundle, {f"emitwatch/{key.hex()[:16]}/{id}": key for key in collectors}
         self.size, self.root, self.measurements, self.batches, self.witnessed = 0, b"", 0, 0, False
+        self.vouched = 0  # so many leaves an earlier checkpoint knows
         self.seen: dict[int, None] = {}
+        self.shown: set[str] = set()  # months in which something was received
         self.bad: set[tuple[str, str, str]] = set()
         self.streams: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
         self.gaps: set[tuple[str, str, int, int]] = set()
@@ -337,6 +339,8 @@ class Plant:
                     self.broken(source, f"{size} leaves at {tick}, but the export has {self.size}: cut off{made}")
                 elif size and not consistent(size, self.size, root, self.root, path):
                     self.broken(source, f"the tree does not begin with the {size} leaves of {tick}: it was rewritten")
+                else:
+                    self.vouched = max(self.vouched, size)
 
     def text(self, file: str) -> str:
         """A small file as text."""
@@ -359,17 +363,35 @@ class Plant:
         first, count = self.about["first"], self.about["count"]
         if self.about["complete"] and (first, count) != (0, self.size):
             self.broken(self.name("batches.csv"), f"not whole: leaves {first} to {first + count - 1} of {self.size}")
+        gone = self.absent()
         for leaf in range(first, first + count):
-            if leaf not in self.seen:
+            if leaf not in self.seen and leaf not in gone:
                 self.broken(self.name("batches.csv"), f"missing: the batch of leaf {leaf}")
         for stream in sorted(self.streams):
             self.chain(*stream, self.streams[stream])
         for place, mark, sha in self.marked:
             if low <= mark["from_ns"] and mark["to_ns"] <= high and sha.hexdigest() != mark["old"]["sha256"]:
-                self.broken(place, "what it speaks of is not what the export holds")
+                (self.note if gone else self.broken)(place, "what it speaks of is not what the export holds")
         for what, row in odd:
             if tuple(row[-4:-1]) not in self.bad:
                 self.broken(self.name("measurements.csv"), f"row {what}: {','.join(row)}")
+
+    def absent(self) -> set[int]:
+        """The leaves of months that are said to be elsewhere or expired, as far as an earlier checkpoint has them."""
+        gone: set[int] = set()
+        for said in self.about.get("absent", ()):
+            month, state, low = str(said["month"]), str(said["state"]), int(said["first"])
+            high, place = low + int(said["count"]), f"plants/{self.id}: month {month}"
+            if state not in ("archived", "expired") or not low < high <= self.vouched:
+                self.broken(place, f"said to be {state}, but no checkpoint before this export has its leaves")
+            elif month in self.shown:
+                self.broken(place, f"said to be {state}, but some of its batches are here: others were taken out")
+            else:
+                self.note(
+                    place, f"{state}: its batches, leaves {low} to {high - 1}, are in the tree and not in the export"
+                )
+                gone.update(range(low, high))
+        return gone
 
     def bodies(self) -> Iterator[dict[str, Any]]:
         """Each batch that is as it was sealed, in order, after all checks of it."""
@@ -442,6 +464,7 @@ class Plant:
         if leaf in self.seen or not 0 <= leaf - self.about["first"] < self.about["count"]:
             return "added: it has no place of its own in the tree"
         self.seen[leaf] = None
+        self.shown.add(instant(int(row["received_ns"]))[:7])
         if leaf < after[0]:
             return "reordered: it stands after a later one"
         return self.leaf(row, leaf, sha, proof)
@@ -487,9 +510,11 @@ class Plant:
         """Sequence and hashes of one stream."""
         place, numbers = f"plants/{self.id}: gateway {gateway}, epoch {epoch[:16]}", sorted(batches)
         held, whole = batches[numbers[-1]]["low"] or 0, self.about["complete"]
+        away = bool(self.about.get("absent"))
         for a, b in pairwise([0, *numbers] if whole else numbers):
             for first, last in self.unexplained(gateway, epoch, a + 1, b - 1):
-                waits = "not delivered yet" if 0 < held <= first else "" if whole else "outside the export, or missing"
+                elsewhere = "outside the export" if not whole else "in a month that is not here" if away else ""
+                waits = "not delivered yet" if 0 < held <= first else f"{elsewhere}, or missing" if elsewhere else ""
                 (self.note if waits else self.broken)(place, f"batches {first} to {last}: {waits or 'missing'}")
             before, batch = batches.get(a, {}).get("sha"), batches[b]
             if b == a + 1 and before and batch["prev"] and batch["prev"] != before:

@@ -23,7 +23,7 @@ import structlog
 from collector.catalogue import rule_packs
 from collector.marks import Filed, Kind, MarkError, filed
 from collector.shifts import Moved, moved, told_by
-from collector.store import Entry, EntryKind, JournalReader, Shift
+from collector.store import Entry, EntryKind, JournalReader, NotHere, Shift
 from collector.verdicts.agenda import Agenda, PointKey, Task
 from collector.verdicts.book import Book
 from collector.verdicts.evidence import sensor_source
@@ -88,6 +88,10 @@ class Evaluator:
                     self._line.resume()
                 again = True
                 self._follow()
+            except NotHere as error:
+                self.trouble = f"verdicts cannot go on: {error}"
+                log.error("Verdicts cannot go on.", reason=str(error))
+                self._stopping.wait(RETRY_S)
             except (sqlite3.Error, OSError) as error:
                 # Disk full, book locked: nothing is lost, the journal has it all.
                 self.trouble = f"verdicts cannot be written: {error}"
@@ -191,7 +195,7 @@ class Line:
 
     def _tick(self, tick: Entry) -> None:
         """Derive what is due at a tick, and commit."""
-        results = [self._derive(task, tick) for task in self._agenda.tick(tick.received_ns)]
+        results = [self._derived(task, tick) for task in self._agenda.tick(tick.received_ns)]
         averages = [average for derived in results for average in derived.averages]
         exceedances = [exceedance for derived in results for exceedance in derived.exceedances]
         if results or self._marks or tick.position - self._committed >= COMMIT_AFTER:
@@ -203,6 +207,17 @@ class Line:
             self._marks.clear()
         self._recent.trim()
         self.overdue = self._agenda.overdue(tick.received_ns)
+
+    def _derived(self, task: Task, tick: Entry) -> Derived:
+        """What is new in the windows of a task; nothing where the journal has not all of their measurements here.
+
+        From a part of them another value would come, and take the place of the one that was derived from all.
+        """
+        try:
+            return self._derive(task, tick)
+        except NotHere as error:
+            log.error("Windows that got late measurements are not judged again.", point=task.point, reason=str(error))
+            return Derived([], [])
 
     def _derive(self, task: Task, tick: Entry) -> Derived:
         """What is new in the windows of a task."""

@@ -151,7 +151,7 @@ class Line:
         sources = Sources(
             inventory=inventory_of([self.site]), journal=self.journal, store=self.store, book=self.book,
             alerts=self.alerts, registrar=self.registrar, channels={"console": "console"}, now_ns=time.time_ns,
-            health=self._health,
+            health=self._health, events=self.journal.latest_events,
         )  # fmt: skip
         self.live = Live(self.journal, lambda: changes(self.book, self.alerts))
         app = create_app(sources, self.live, version="test", token=self.token)

@@ -11,6 +11,8 @@ import pytest
 
 from api import schemas
 from api.times import format_time, parse_time
+from collector.intake.events import What
+from collector.intake.events import entry as event_entry
 from gateway.measurement import SECOND_NS
 from tests.api.line import HOURS, Line, wait_until
 
@@ -251,11 +253,31 @@ def test_health_and_metrics_tell_the_same(client: httpx.Client, line: Line) -> N
     assert "emitwatch_ok 1.0" in lines
 
 
+def test_events_are_told_newest_first_page_by_page(client: httpx.Client, line: Line) -> None:
+    kinds = [(What.GAP, "riverside-gw"), (What.STRANGER, "nobody"), (What.CLOCK_BACK, "")] * 3
+    detail = {"epoch": "00" * 16, "from_seq": 1, "to_seq": 2, "n": 9}
+    line.journal.append([event_entry(what, id, b"", line.now_ns, f"about {id}", detail) for what, id in kinds])
+    told = items(client, "events")
+    assert [one["what"] for one in told] == ["clock_back", "stranger", "gap"] * 3
+    schemas.Page[schemas.JournalEvent].model_validate({"items": told, "next": None}, strict=True)
+    assert [one["position"] for one in told] == sorted((one["position"] for one in told), reverse=True)
+    assert {one["gateway"] for one in items(client, "events", security="true")} == {"nobody"}
+    assert len(items(client, "events", gateway="riverside-gw", what="gap", limit=1)) == 1
+    assert items(client, "events", to="2020-01-01T00:00:00Z") == []
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = client.get("events", params={"what": "gap", "limit": 1, "cursor": cursor}).json()
+        pages += page["items"]
+        cursor = page["next"]
+    assert [one["detail"]["n"] for one in pages] == [9, 9, 9]
+    assert client.get("events", params={"security": "maybe"}).status_code == 422
+
+
 def test_openapi_describes_every_path(line: Line) -> None:
     described = httpx.get(line.url + "openapi.json").json()["paths"]
     expected = {
         "health", "plants", "points", "parameters", "measurements", "averages", "exceedances", "incidents", "periods",
-        "incidents/{id}", "incidents/{id}/acknowledge", "evidence/{exceedance}", "notices", "live",
+        "incidents/{id}", "incidents/{id}/acknowledge", "evidence/{exceedance}", "notices", "live", "events",
     }  # fmt: skip
     assert {f"/api/v1/{path}" for path in expected} <= set(described)
 

@@ -110,3 +110,14 @@ def test_a_gateway_belongs_to_one_plant() -> None:
 def test_all_faults_are_found_at_once() -> None:
     bad = '[store]\nkind = "influxdb"\nextra = 1'
     assert len(faults_of(site(bad), site(bad, plant="harbour"))) == 5
+
+
+def test_how_long_the_journal_stays_is_common_to_all_plants() -> None:
+    for given, months in (("", 0), ("keep_months = 36", 36)):
+        settings, _ = parse_collector([site(f"[collector]\n{given}"), second("")])
+        assert settings is not None
+        assert settings.keep_months == months
+    (fault,) = faults_of(site("[collector]\nkeep_months = 36"), second("[collector]\nkeep_months = 12"))
+    assert (fault.file, fault.path) == ("sites/harbour.toml", "collector.keep_months")
+    (fault,) = faults_of(site("[collector]\nkeep_months = 0"))
+    assert (fault.path, "to keep everything" in fault.hint) == ("collector.keep_months", True)

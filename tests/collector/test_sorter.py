@@ -362,3 +362,16 @@ def test_the_newest_batch_says_whether_the_clock_is_wrong() -> None:
     assert counts.clock_wrong, "an older batch that comes later says nothing"
     desk.take(payloads[3])
     assert not counts.clock_wrong
+
+
+def test_what_was_received_in_a_month_that_is_away_is_not_taken_in_again() -> None:
+    gateway, desk = FakeGateway(key=KEY), Desk()
+    payloads = [gateway.sealed() for _ in range(5)]
+    gap = gateway.gap(4, 4)
+    desk.events(*payloads[:3], payloads[4], gap)
+    forgetful = Desk(entries=[entry for entry in desk.entries if entry.kind is EntryKind.EVENT], held=desk.held)
+    forgetful.sorter = Sorter(forgetful.inbox, forgetful, ["riverside-gw"], lacking=lambda: True)
+    forgetful.sorter.remember(forgetful.entries)
+    added = forgetful.take(*payloads, gateway.sealed())
+    assert [entry.seq for entry in added] == [4, 7], "what was given up and comes after all, and what is new"
+    assert forgetful.sorter.counts["riverside-gw"].duplicate == 4
