@@ -141,18 +141,21 @@ class Collector:
         self._turn_at = _NEVER
         desk, now_ns = self.desk, self._timeline.now
         assert desk
+        ticked = False
         if not self._dealt:
             for _ in range(min(len(self._queue), GROUP_BATCHES)):
                 examined, session, number = self._queue.popleft()
                 desk.take(examined, now_ns)
                 self._dealt.append((session, number))
-            if desk.tick(now_ns, self._wall_ns):
+            ticked = bool(desk.tick(now_ns, self._wall_ns))
+            if ticked:
                 self.ledger.mark()
         if self.trap == "before commit" and self._dealt:
             self.die()
             return
         try:
-            desk.commit(now_ns)
+            if self._dealt or ticked or desk.stalled:
+                desk.commit(now_ns)
         except Refused as refused:
             self._refused(desk, refused)
             return

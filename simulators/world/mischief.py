@@ -83,18 +83,10 @@ def _lie(aim: Aim) -> Mend:
 
     def mend() -> None:
         if gateway.card is card and aim.dice.chance(0.85):
-            license_lost(aim.scene.oracle, gateway.name)
             gateway.cut_power(aim.dice.between(SECOND_NS, 5 * SECOND_NS))
         card.lie(False)
 
     return mend
-
-
-def license_lost(oracle: Oracle, gateway: str) -> None:
-    """A gateway's card has forgotten what it had written: the collector may find out."""
-    oracle.licences.add((What.DISK_LOST, gateway, _ANY))
-    # Two epochs may then name the same one as the last, and come in turn while connections break.
-    oracle.licences.add((What.DUPLICATE_IDENTITY, gateway, _ANY))
 
 
 def _full(aim: Aim) -> Mend:
@@ -126,7 +118,6 @@ def _damage(aim: Aim) -> Mend:
         if ruin and card.aside is None and len(card.state.rows) > 3:
             gateway.die(SECOND_NS)
             card.ruin(aim.dice.pick((0.05, 0.3, 0.6)))
-            license_lost(aim.scene.oracle, gateway.name)
         else:
             waiting = [key for key in card.state.unacked[:-1] if aim.dice.chance(0.3)]
             card.flip(aim.dice.some(waiting or sorted(card.state.acked), 1 + aim.dice.below(6)))
@@ -204,7 +195,7 @@ def _restore(aim: Aim) -> Mend:
 
 def _clone(aim: Aim) -> Mend:
     gateway = aim.gateway
-    license_lost(aim.scene.oracle, gateway.name)
+    aim.scene.oracle.license_lost(gateway.name)
     copy = aim.scene.copy(gateway)
     aim.scene.gateways.append(copy)
     copy.start()
@@ -230,18 +221,12 @@ def _swap(aim: Aim) -> Mend:
 
 def _clock(aim: Aim) -> Mend:
     gateway = aim.gateway
-    clocks = gateway.clocks
     if aim.dice.chance(0.3):
         gateway.cut_power(2 * SECOND_NS, clock=False)
-        clocks = gateway.clocks
     else:
-        clocks.offset_ns += aim.dice.pick((-1, 1)) * aim.dice.between(SECOND_NS, 3600 * SECOND_NS)
-        clocks.synced = aim.dice.chance(0.5)
-
-    def mend() -> None:
-        clocks.offset_ns, clocks.synced = 0, True
-
-    return mend
+        by_ns = aim.dice.pick((-1, 1)) * aim.dice.between(SECOND_NS, 3600 * SECOND_NS)
+        gateway.set_clock(gateway.clocks.offset_ns + by_ns, synced=aim.dice.chance(0.5))
+    return lambda: gateway.set_clock(0, synced=True)
 
 
 def _weather(aim: Aim) -> Mend:

@@ -9,9 +9,9 @@ module watches while the world runs; `simulators.world.reckoning` reckons at its
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from collector.intake.events import event
+from collector.intake.events import What, event
 from collector.store import Entry, EntryKind
 from gateway import wire
 from gateway.lanes import Key
@@ -36,13 +36,17 @@ class Violation:
 
 @dataclass(slots=True)
 class Produced:
-    """The polls of one machine, by counter. lost: those that ended with a process, before they were committed."""
+    """The polls of one machine, by counter. died: those that ended with a process, before they were committed.
+
+    time_ns: what its clock said, true_ns: when it was. clocks: since when (true) its wall clock was how far off. [ns]
+    """
 
     gateway: str
     time_ns: list[int] = field(default_factory=list)
     true_ns: list[int] = field(default_factory=list)
     committed: set[int] = field(default_factory=set)
     died: set[int] = field(default_factory=set)
+    clocks: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class Oracle:
         self._timeline, self._stop_first = timeline, stop_first
         self._named: dict[tuple[str, bytes], Named] = {}
         self._limits: dict[Card, tuple[int, int]] = {}
+        self._ruined: dict[Card, dict[Key, Left]] = {}
         self._marked: dict[Card, dict[Key, int]] = {}
 
     def violate(self, clause: str, detail: str) -> None:
@@ -127,11 +132,27 @@ class Oracle:
 
     def left(self, card: Card, rows: Iterable[Sealed], why: str) -> None:
         """Rows are no longer on a card."""
-        self.left_rows[card].update({(row[0], row[1]): Left(card.gateway, row, why) for row in rows})
+        found = {(row[0], row[1]): Left(card.gateway, row, why) for row in rows}
+        self.left_rows[card].update(found)
+        if found and why in ("cut", "ruined"):
+            self.license_lost(card.gateway)
+            if not card.state.meta.last_epoch:  # nothing at all is left: it begins as if it had never sent anything
+                self.licences.add((What.CHAIN_BREAK, card.gateway, b""))
+        if why == "cut" and any(_tells_of_damage(one.row) for one in found.values()):
+            # What told of the damage was cut off in its turn: all that went with it is the lying card's doing.
+            again = {key: replace(one, why="cut") for key, one in self._ruined.get(card, {}).items()}
+            self.left_rows[card].update(again)
+        if why == "ruined":
+            self._ruined[card] = found
         if why == "ruined" and card.aside is not None:
             for epoch, seq in card.aside:
                 stream = card.gateway, epoch
                 self.salvaged[stream] = max(self.salvaged.get(stream, 0), seq)
+
+    def license_lost(self, gateway: str) -> None:
+        """A card has forgotten what it had written, or there are two of it: the collector may find out."""
+        # Two epochs may then name the same one as the last, and come in turn while connections break.
+        self.licences |= {(What.DISK_LOST, gateway, b""), (What.DUPLICATE_IDENTITY, gateway, b"")}
 
     def back(self, card: Card) -> None:
         """A card went back in time: what had left it may be there again."""
@@ -213,3 +234,8 @@ class Oracle:
         """A fault began (+1) or ended (-1)."""
         self.trouble += change
         self.troubled_ns = self._timeline.now
+
+
+def _tells_of_damage(row: Sealed) -> bool:
+    """Whether a row is the hello of a process that found its outbox damaged."""
+    return row[1] == 1 and wire.decode(row[5][1 + SIGNATURE_BYTES :]).fields.get("reason") == "corrupt"

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gateway import wire
-from gateway.clock import Discipline
+from gateway.clock import RELEASED_NS, Discipline
 from gateway.exchange import Exchange
 from gateway.keeper import Instant, Keeper, Start
 from gateway.lanes import Key, Row
@@ -38,6 +38,7 @@ AGAIN_NS = SECOND_NS  # until a full card is tried again
 WAKE_NS = 30 * SECOND_NS  # the longest that the process sleeps
 RESTART_NS = 2 * SECOND_NS
 _NEVER = 1 << 62
+_HELD, _FREE = Discipline(synced=True, err_ms=5), Discipline(synced=False, err_ms=5)
 
 
 @dataclass(slots=True)
@@ -61,14 +62,14 @@ class Clocks:
 
     def instant(self) -> Instant:
         """Both, as the process reads them."""
-        return Instant(self.wall_ns, self.mono_ns, Discipline(synced=self.synced, err_ms=5))
+        return Instant(self.wall_ns, self.mono_ns, _HELD if self.synced else _FREE)
 
 
 class Spool:
     """Keeper and outbox as the exchange knows them."""
 
-    def __init__(self, keeper: Keeper, outbox: Outbox) -> None:
-        self._keeper, self._outbox = keeper, outbox
+    def __init__(self, keeper: Keeper, outbox: Outbox, clocks: Clocks) -> None:
+        self._keeper, self._outbox, self._clocks = keeper, outbox, clocks
         self.pending, self.row, self.tail = keeper.pending, keeper.row, keeper.tail
         self.accepts, self.acked = keeper.accepts, keeper.acked
 
@@ -87,6 +88,7 @@ class Spool:
 
     def told(self, now_ns: int, rtt_ns: int | None) -> None:
         """The collector's clock in an acknowledgement that counted."""
+        self._keeper.clock.heard(now_ns, self._clocks.mono_ns, rtt_ns)
 
 
 @dataclass(slots=True)
@@ -138,7 +140,14 @@ class Gateway:
         card, outbox = self.card, Outbox()
         try:
             keeper = Keeper(
-                card, self.plant, self.name, self.key, now=self.clocks.instant, limits=self.limits, found=card.aside
+                card,
+                self.plant,
+                self.name,
+                self.key,
+                now=self.clocks.instant,
+                limits=self.limits,
+                found=card.aside,
+                earliest_ns=RELEASED_NS,
             )
             card.state.counter = max(card.state.counter, keeper.last_counter) + 1
             boot = f"boot-{self.number}-{self._boot}"
@@ -148,7 +157,7 @@ class Gateway:
             self._timeline.after(RESTART_NS, self.start)
             return
         card.settle()
-        spool = Spool(keeper, outbox)
+        spool = Spool(keeper, outbox, self.clocks)
         self._life += 1
         self.process = Process(outbox, keeper, spool, Exchange(self.name, spool, self._collector_key), [])
         self._flush_at = self._wake_at = _NEVER
@@ -173,11 +182,15 @@ class Gateway:
         self.card.cut_power()
         self._boot += 1
         self.clocks = Clocks(self._timeline, self._timeline.now)
-        if not clock:
-            self.clocks.offset_ns = SECOND_NS - START_NS - self._timeline.now
-            self.clocks.synced = False
+        self.set_clock(0 if clock else -START_NS - self._timeline.now, synced=clock)
         if restart_ns is not None:
             self._timeline.after(restart_ns, self.start)
+
+    def set_clock(self, offset_ns: int, *, synced: bool) -> None:
+        """The wall clock is so far off from now on. [ns] synced: a time server holds it."""
+        offset_ns = max(offset_ns, SECOND_NS - START_NS - self._timeline.now)  # no system shows a time before 1970
+        self.clocks.offset_ns, self.clocks.synced = offset_ns, synced
+        self._oracle.produced[self.number].clocks.append((self._timeline.now, offset_ns))
 
     def poll(self) -> None:
         """All sensors are read, again and again."""
@@ -272,10 +285,15 @@ class Gateway:
         if not process or not line:
             return
         try:
-            while rows := process.exchange.turn(self._room - len(self._unanswered), now_ns):
+            # Where nothing waits, or all that waits has just been sent, there is no need to ask again.
+            while process.keeper.unacked and (
+                rows := process.exchange.turn(self._room - len(self._unanswered), now_ns)
+            ):
                 for row in rows:
                     self._unanswered.add(row.key)
                     self._broker.publish(line, row.key, row.payload)
+                if len(rows) >= process.keeper.unacked:
+                    break
             silent, _ = process.exchange.silent(now_ns)
         except SpoolFull:
             silent = False
