@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from collector.fingerprint import fingerprint
 from collector.intake.journal import Journal
+from collector.intake.journal_files import JournalFiles
 from collector.intake.projector import Projector
 from collector.proof import verifier
 from collector.proof.exporter import END_NS, Order, export
@@ -101,7 +102,7 @@ def proved(found: Rebuilt, folder: Path, journal: Journal, key: Ed25519PrivateKe
             notary.take(entries)
     order = Order(plants=["plant"], gateways={"gw": ("plant", public_hex(key))})
     started = time.perf_counter()
-    export(journal, read_kept(folder / "tree.db"), order, key=collector, out=out)
+    export(JournalFiles(folder / "journal"), read_kept(folder / "tree.db"), order, key=collector, out=out)
     exported, cpu_s = time.perf_counter(), time.process_time()
     valid = verifier.main([str(out), "--key", public_hex(collector)]) == 0
     return dataclasses.replace(
