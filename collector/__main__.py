@@ -28,10 +28,12 @@ from collector.intake.gate import Gate, Trusted
 from collector.intake.journal import Journal, JournalError
 from collector.intake.projector import Projector
 from collector.intake.recorder import QUEUE_SIZE, Deliveries, Recorder
-from collector.intake.sorter import Counts, Gaps
+from collector.intake.sorter import Counts, Gaps, Measuring
 from collector.intake.subscriber import Subscriber
+from collector.proof.collector_key import current_key
 from collector.proof.identities import Register, RegisterBroken
 from collector.proof.leaf_file import LeafFile, ProofError
+from collector.proof.mandates import authority
 from collector.proof.notary import Notary
 from collector.proof.register_file import FILE as REGISTER
 from collector.proof.register_file import Watcher
@@ -46,7 +48,7 @@ from collector.verdicts.book import Book, BookError
 from collector.verdicts.evaluator import Evaluator
 from gateway.connection import BrokerError
 from gateway.document import FaultyFiles
-from gateway.identity import IdentityError, load_or_create_key, public_hex
+from gateway.identity import IdentityError, public_hex
 from gateway.settings import Broker, Site
 
 log = structlog.get_logger(__name__)
@@ -89,7 +91,7 @@ class Collector:
 
     def _open(self, sites: Sequence[Site], stack: ExitStack) -> None:
         folder = Path(self._settings.folder)
-        key, created = load_or_create_key(folder / "key")
+        key, created = current_key(folder)
         self.public_key = public_hex(key)
         self.journal = Journal(folder / "journal")
         stack.callback(self.journal.close)
@@ -109,12 +111,14 @@ class Collector:
         self.evaluator = Evaluator(self.journal, self.verdicts, sites)
         self.projector = Projector(self.journal, self.store)
         self._watcher = Watcher(folder / REGISTER, self._trust)
+        register = self._watcher.register
         self.notary = Notary(
             self.journal, leaves, folder / "checkpoints", key, register=lambda: self._watcher.register.anchor
         )
         self.custodian = Custodian(Cellar(self.journal, self._followed), self._settings.keep_months)
-        trusted = with_sodium(trusted_now(self._settings.trusted, self._watcher.register))
-        self._gate = Gate(trusted, self.journal.attempts)
+        self._authority = authority(register, key.public_key())
+        believed = with_sodium(trusted_now(self._settings.trusted, register, self._authority))
+        self._gate = Gate(believed, self.journal.attempts, approvers=self._authority)
         deliveries: Deliveries = Queue(QUEUE_SIZE)
         self.subscriber = Subscriber(
             self._broker,
@@ -129,6 +133,7 @@ class Collector:
             link=self.subscriber,
             key=key,
             gateways=list(self._settings.trusted),
+            handovers=register.handovers,
             space=self.journal.space,
         )
         self.registrar = Registrar(
@@ -177,7 +182,7 @@ class Collector:
 
     def _trust(self, register: Register) -> None:
         """The register of identities has changed: believe whom it says from the next message on."""
-        self._gate.trust(with_sodium(trusted_now(self._settings.trusted, register)))
+        self._gate.trust(with_sodium(trusted_now(self._settings.trusted, register, self._authority)))
 
     def _stop_intake(self) -> None:
         """First the inflow, then what is on its way, then the connection that acknowledged it."""
@@ -222,6 +227,7 @@ class Collector:
                     "trusted": trusted.key is not None,
                     **asdict(counts.get(id, Counts())),
                     "gaps": asdict(gaps.get(id, Gaps())),
+                    "configuration": asdict(self.recorder.configurations.get(id, Measuring("", "it was not told", 0))),
                 }
                 for id, trusted in self._gate.trusted.items()
             },
@@ -254,11 +260,19 @@ class Collector:
             self.notary.damage,
             self.custodian.trouble,
             self._watcher.trouble,
+            self._outdated(),
             *_distrusted(self._gate.trusted),
             *_wrong_clocks(self.recorder.counts),
             *self._keys,
         ]
         return [problem for problem in problems if problem]
+
+    def _outdated(self) -> str:
+        """Whether the register has another key for this collector by now, "" = it has not."""
+        keys = self._watcher.register.collector_keys
+        return (
+            "" if not keys or keys[-1] == self.public_key else "the collector has a new key; start it again to use it"
+        )
 
 
 def _require_followed(journal: Journal, file: str | Path, position: int) -> None:

@@ -28,7 +28,9 @@ from collector.intake.inbox import Inbox
 from collector.intake.journal import Journal, JournalError
 from collector.intake.journal_files import JournalFiles
 from collector.intake.sorter import Sorter
+from collector.proof.collector_key import current_key
 from collector.proof.identities import RegisterBroken
+from collector.proof.mandates import authority
 from collector.proof.register_file import FILE, load_register
 from collector.proof.verifier import instant
 from collector.settings import CollectorSettings, parse_collector
@@ -36,6 +38,7 @@ from collector.store import Entry
 from collector.trust import trusted_now
 from gateway import catalogue
 from gateway.document import FaultyFiles
+from gateway.identity import IdentityError
 from gateway.measurement import SECOND_NS
 
 
@@ -73,7 +76,7 @@ def quarantine(
     try:
         kept = examined(settings)
         taken = _replay(settings, kept) if replay else None
-    except (JournalError, RegisterBroken) as error:
+    except (JournalError, RegisterBroken, IdentityError) as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(2) from error
     if as_json:
@@ -91,9 +94,11 @@ def quarantine(
 
 
 def examined(settings: CollectorSettings) -> list[Kept]:
-    """Everything in quarantine, examined again. Raises JournalError or RegisterBroken."""
+    """Everything in quarantine, examined again. Raises JournalError, RegisterBroken, IdentityError."""
     folder = Path(settings.folder)
-    gate = Gate(trusted_now(settings.trusted, load_register(folder / FILE)))
+    register = load_register(folder / FILE)
+    approvers = authority(register, current_key(folder)[0].public_key()) if (folder / "key").exists() else ()
+    gate = Gate(trusted_now(settings.trusted, register, approvers), approvers=approvers)
     found = []
     for number, (entry, told) in enumerate(JournalFiles(folder / "journal").quarantined()):
         # An hour of the gate's clock between two, so that no quota of messages is ever used up.

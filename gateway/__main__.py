@@ -27,8 +27,9 @@ from typing import Any
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway import catalogue
+from gateway import catalogue, papers
 from gateway.clock import RELEASED_NS, UNKNOWN, Discipline
+from gateway.configuration import canonical
 from gateway.connection import BrokerError
 from gateway.document import FaultyFiles
 from gateway.identity import IdentityError, load_or_create_key, public_hex, public_key
@@ -76,11 +77,16 @@ def run(
     try:
         plan = _plan(site_path, id, demo=demo)
         key = _key(plan)
+        folder = outbox_folder(plan.site.data_dir, plan.gateway)
+        trust = papers.load_trust(folder, plan.site.collector_key)
+        configuration = papers.load_configuration(
+            folder, plan.gateway, canonical(plan.site, plan.gateway, plan.sensors), trust
+        )
         spooler = Spooler(
-            outbox_folder(plan.site.data_dir, plan.gateway), plan.site.plant.id, plan.gateway, key,
-            limits=plan.site.outbox, discipline=kernel_discipline, version=importlib.metadata.version("emitwatch"),
-            earliest_ns=RELEASED_NS,
+            folder, plan.site.plant.id, plan.gateway, key, limits=plan.site.outbox, discipline=kernel_discipline,
+            version=importlib.metadata.version("emitwatch"), earliest_ns=RELEASED_NS, configuration=configuration,
         )  # fmt: skip
+        papers.keep_configuration(folder, configuration)
     except (FaultyFiles, CannotStart, IdentityError, SpoolError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -88,8 +94,11 @@ def run(
     try:
         collector = public_key(plan.site.collector_key) if plan.site.collector_key else None
         publisher = Publisher(
-            plan.broker, plan.password, plan.gateway, spooler, collector,
-            state=lambda: {**poller.state(), "storage": spooler.storage()},
+            plan.broker, plan.password, plan.gateway, spooler, collector, handovers=trust.handovers if trust else (),
+            state=lambda: {
+                **poller.state(), "storage": spooler.storage(), "configuration": papers.state_of(configuration)
+            },
+            on_handover=lambda handovers: papers.keep_handovers(folder, handovers),
         )  # fmt: skip
     except BrokerError as error:
         spooler.close()

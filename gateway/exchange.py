@@ -1,16 +1,17 @@
 """One gateway's conversation with the broker and the collector: what goes out, what an answer does.
 
-An acknowledgement counts when the collector's key signed it and it is above the last one; then it
-frees rows of the outbox, opens the window, and tells how delivery stands. Everything else that
-comes down is ignored, and says why. The broker's answers only tell how delivery stands.
+An acknowledgement counts when the collector's key signed it (`gateway.succession` knows the keys that
+followed the one given) and it is above the last one; then it frees rows of the outbox, opens the window,
+and tells how delivery stands. Everything else that comes down is ignored, and says why. The broker's
+answers only tell how delivery stands.
 
 Pure: the outbox is a `Spool`, the connection and the logs are the publisher's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gateway import lanes, seal, wire
@@ -18,6 +19,7 @@ from gateway.delivery import Delivery, Obstacle
 from gateway.lanes import Key, Row
 from gateway.outbox import Sender
 from gateway.shelves import SpoolFull
+from gateway.succession import Trust
 
 
 class Spool(lanes.Spool, Protocol):
@@ -50,6 +52,7 @@ class Heard:
     ignored, hint: why it does not count, and what to look at; "" = it counts, or it is merely old.
     counted: it was accepted. refilled: batches to be sent again, since the journal was restored.
     unnoted: the disk has no room to note it. changed: how delivery stands, if that has changed.
+    handovers: the collector has another key now; to be kept on disk, for the next start. () = it has not.
     """
 
     ignored: str = ""
@@ -58,19 +61,29 @@ class Heard:
     refilled: int = 0
     unnoted: bool = False
     changed: Obstacle | None = None
+    handovers: tuple[bytes, ...] = ()
 
 
 class Exchange:
     """The conversation of one gateway, over all its connections.
 
     collector_key: whose acknowledgements count; None = none do, everything stays in the outbox.
-    live: False for a back-fill, which goes out in the order of the stream. mute: see `Delivery`.
+    handovers: of that key, as they were kept. live: False for a back-fill, which goes out in the order of the stream.
+    mute: see `Delivery`.
     """
 
     def __init__(
-        self, gateway: str, spool: Spool, collector_key: seal.Verifier | None, *, live: bool = True, mute: bool = False
+        self,
+        gateway: str,
+        spool: Spool,
+        collector_key: seal.Verifier | None,
+        *,
+        handovers: Sequence[bytes] = (),
+        live: bool = True,
+        mute: bool = False,
     ) -> None:
-        self._gateway, self._spool, self._key = gateway, spool, collector_key
+        self._gateway, self._spool = gateway, spool
+        self._trust = Trust(collector_key).learn(handovers) if collector_key else None
         self._sender = Sender(acknowledged=collector_key is not None, live=live)
         self.delivery = Delivery(mute=mute)
 
@@ -108,16 +121,22 @@ class Exchange:
             self._sender.puback(key)
         return self.delivery.answered(code, now_ns)
 
-    def heard(self, payload: bytes, now_ns: int) -> Heard:
-        """What came on the gateway's down topic."""
-        if self._key is None:
+    def heard(self, payload: bytes, now_ns: int, wall_ns: int = 0) -> Heard:
+        """What came on the gateway's down topic.
+
+        wall_ns: time of day, at which a key that was handed over may be good no more; 0 = all are. [ns since 1970 UTC]
+        """
+        if self._trust is None:
             return Heard()
         try:
-            ack = wire.decode_ack(seal.verify_ack(payload, self._key))
+            rest, trust = self._trust.open(payload, wall_ns)
+            ack = wire.decode_ack(rest)
         except (seal.SealError, wire.WireError) as error:
             return Heard(str(error), "It is not the collector's; check [collector] public_key")
+        learned = () if trust is self._trust else trust.handovers
+        self._trust = trust
         if not self._spool.accepts(ack):
-            return self._refused(ack)
+            return replace(self._refused(ack), handovers=learned)
         before = self._spool.counts().get("refilled_batches", 0)
         marked, unnoted = 0, False
         try:
@@ -127,7 +146,7 @@ class Exchange:
         changed = self.delivery.heard(now_ns, progress=marked > 0)
         refilled = self._spool.counts().get("refilled_batches", 0) - before
         self._spool.told(ack.now, self._sender.acked(ack, now_ns, lacking=refilled > 0))
-        return Heard(counted=True, refilled=refilled, unnoted=unnoted, changed=changed)
+        return Heard(counted=True, refilled=refilled, unnoted=unnoted, changed=changed, handovers=learned)
 
     def _refused(self, ack: wire.Ack) -> Heard:
         if ack.gw != self._gateway or ack.gen == self._spool.generation:

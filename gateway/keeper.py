@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 
 from gateway import retention, wire
 from gateway.clock import UNKNOWN, Clock, Discipline
+from gateway.configuration import Configuration
 from gateway.lanes import START, Key, Row
 from gateway.measurement import SECOND_NS, Columns, empty_columns
 from gateway.outbox import Dropped, grown, newer
@@ -78,6 +79,7 @@ class Keeper:
     found: what was salvaged from damaged storage and is to be stored again; salvaged: what storage has in place again
     already. Both None = nothing was damaged. earliest_ns: no right clock shows less;
     None = the clock is not judged. clock: what the wall clock is worth.
+    configuration: what is measured by; None = it is not told.
     """
 
     def __init__(
@@ -92,10 +94,12 @@ class Keeper:
         found: Mapping[Key, Found] | None = None,
         salvaged: Salvaged | None = None,
         earliest_ns: int | None = None,
+        configuration: Configuration | None = None,
     ) -> None:
         self._shelves, self.plant, self.gateway, self._key = shelves, plant, gateway, key
         self._now, self._limits, self._found = now, limits, found
         self._salvaged = salvaged
+        self._configuration, self._cfg = configuration, configuration.hash if configuration else wire.NO_HASH
         self._meta, self._unacked = shelves.meta(), shelves.count()
         if found:
             last = found[max(found)]
@@ -114,7 +118,7 @@ class Keeper:
         return int.from_bytes(self._meta.last_epoch[:8])
 
     def begin(self, start: Start) -> None:
-        """A new epoch, chained to the last one, with its hello as first batch."""
+        """A new epoch, chained to the last one, with its hello as first batch, and what is measured by as the next."""
         meta, found, place = self._meta, self._found or {}, self._salvaged
         hello = {
             "prev_ep": meta.last_epoch,
@@ -127,7 +131,10 @@ class Keeper:
         self._meta = replace(meta, clean=False, boot_id=start.boot_id)
         self._chain = Chain(start.epoch, 0, meta.last_hash)
         rows, lost = [one.row for _, one in sorted(found.items())], [*missing(found), *(place.lost if place else ())]
-        self._commit([("hello", empty_columns(), hello), *_gap_parts(lost)], salvaged=rows)
+        parts: list[Part] = [("hello", empty_columns(), hello)]
+        if self._configuration:
+            parts.append(("config", empty_columns(), self._configuration.fields()))
+        self._commit([*parts, *_gap_parts(lost)], salvaged=rows)
         self._unacked += len(rows)
         self.counts["salvaged_batches"] = len(rows) + (place.rows if place else 0)
 
@@ -183,7 +190,7 @@ class Keeper:
         for kind, columns, fields in parts:
             header = wire.Header(
                 plant=self.plant, gw=self.gateway, ep=chain.epoch, seq=chain.seq + 1, prev=chain.hash, low=low,
-                n=len(columns), cfg=wire.NO_HASH, mono_ns=now.mono_ns, wall_ns=now.wall_ns, clk=clk, kind=kind,
+                n=len(columns), cfg=self._cfg, mono_ns=now.mono_ns, wall_ns=now.wall_ns, clk=clk, kind=kind,
             )  # fmt: skip
             payload = seal(wire.encode(header, columns, fields), self._key)
             first, last = (int(columns.time_ns.min()), int(columns.time_ns.max())) if header.n else (0, 0)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -53,6 +53,7 @@ class Publisher:
     """Publishes one gateway's outbox; `start` and `stop` once each.
 
     collector_key: whose acknowledgements count; None = none do, everything stays in the outbox.
+    handovers: of that key, as `on_handover` was told to keep them.
     state: what else to say on the state topic (links, clock); called from the publisher's thread.
     live: False for a back-fill, which goes out in the order of the stream.
     """
@@ -65,13 +66,18 @@ class Publisher:
         spooler: Spool,
         collector_key: Ed25519PublicKey | None,
         *,
+        handovers: Sequence[bytes] = (),
         state: Callable[[], Mapping[str, Any]] = dict,
         live: bool = True,
+        on_handover: Callable[[Sequence[bytes]], None] = lambda _: None,
     ) -> None:
         self._route, self._password, self._gateway = Route(broker), password, gateway
         self._spooler, self._collector_key, self._state = spooler, collector_key, state
         self._tls = tls_context(broker)  # the same for all alternates
-        self._exchange = Exchange(gateway, spooler, collector_key, live=live, mute=broker.protocol != "5")
+        self._exchange = Exchange(
+            gateway, spooler, collector_key, handovers=handovers, live=live, mute=broker.protocol != "5"
+        )
+        self._on_handover = on_handover
         self._changed = threading.Condition()
         self._events: deque[Event] = deque()
         self._poked = self._stopping = False
@@ -236,7 +242,12 @@ class Publisher:
             self._say(self._exchange.delivery.deaf(time.monotonic_ns()), event.reason)
 
     def _acknowledged(self, payload: bytes) -> None:
-        heard = self._exchange.heard(payload, time.monotonic_ns())
+        heard = self._exchange.heard(payload, time.monotonic_ns(), time.time_ns())
+        if heard.handovers:
+            _log.warning(
+                "The collector has another key, appointed by the one before it", gateway=self._gateway,
+            )  # fmt: skip
+            self._on_handover(heard.handovers)
         if heard.ignored:
             self._say_bad_ack(heard.hint, heard.ignored)
         if not heard.counted:

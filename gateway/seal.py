@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -24,6 +25,14 @@ SIGNATURE_BYTES = 64
 _BATCH = b"em/batch"
 _ACK = b"em/ack"
 _MARK = b"em/mark"
+
+
+class Statement(Enum):
+    """What else the collector signs: which key follows its own, what a gateway measures by, which machine it is."""
+
+    HANDOVER = b"em/handover"
+    CONFIG = b"em/config"
+    REPLACEMENT = b"em/replacement"
 
 
 class Signer(Protocol):
@@ -79,6 +88,16 @@ def seal_mark(body: bytes, key: Signer) -> bytes:
 def verify_mark(payload: bytes, key: Verifier) -> bytes:
     """The body of a mark; raises SealError when the author did not seal it."""
     return _verify(_MARK, payload, key)
+
+
+def seal_statement(what: Statement, rest: bytes, key: Signer) -> bytes:
+    """The payload of a statement."""
+    return _seal(what.value, rest, key)
+
+
+def verify_statement(what: Statement, payload: bytes, key: Verifier) -> bytes:
+    """The bytes of a statement; raises SealError when the key's owner did not make it."""
+    return _verify(what.value, payload, key)
 
 
 def digest(payload: bytes) -> bytes:

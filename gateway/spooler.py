@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import wire
 from gateway.clock import UNKNOWN, Discipline
+from gateway.configuration import Configuration
 from gateway.keeper import Instant, Keeper, Start
 from gateway.lanes import START, Key, Row
 from gateway.measurement import SECOND_NS, Columns
@@ -44,7 +45,8 @@ class Spooler:
     folder: see `outbox_folder`; made when missing. key: what the batches are signed with.
     now_ns, mono_ns: wall and monotonic clock; a back-fill gives a wall clock of its own. [ns]
     limits: how long and how much it keeps. discipline: what the system says of the wall clock.
-    earliest_ns: no right clock shows less; None = the clock is not judged. on_commit: called after rows were committed.
+    earliest_ns: no right clock shows less; None = the clock is not judged.
+    configuration: what is measured by; None = it is not told. on_commit: called after rows were committed.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Spooler:
         discipline: Callable[[], Discipline] = lambda: UNKNOWN,
         version: str = "",
         earliest_ns: int | None = None,
+        configuration: Configuration | None = None,
     ) -> None:
         self.folder, self.plant, self.gateway = Path(folder), plant, gateway
         self._mono_ns = mono_ns
@@ -74,7 +77,7 @@ class Spooler:
             self._store = OutboxStore(self.folder, lambda payload: verify(payload, public), limits.bytes, mono_ns)
             self._keeper = Keeper(
                 self._store, plant, gateway, key, limits=limits, salvaged=self._store.found, earliest_ns=earliest_ns,
-                now=lambda: Instant(now_ns(), mono_ns(), discipline()),
+                configuration=configuration, now=lambda: Instant(now_ns(), mono_ns(), discipline()),
             )  # fmt: skip
             counter = self._count()
             self._keeper.begin(Start(counter, os.urandom(8), boot_id(), version))

@@ -37,6 +37,7 @@ MAX_BODY = 65536  # bytes before compression, as sent
 MAX_INFLATED = 1 << 20  # bytes a reader inflates at most: a small payload must not fill its memory
 MAX_EPOCHS = 32  # epochs an acknowledgement names
 MAX_RANGES = 32  # ranges above `upto` it names for each
+MAX_HANDOVERS = 16  # hand-overs of the collector's key that it carries; a key a year lasts longer than the gateway
 NO_HASH = bytes(32)  # `prev` of the first payload of all, and `cfg` where no configuration is signed
 HEADER_BYTES = 1024  # more than header and keys take, names of 64 characters included
 VALUE_BYTES = 19  # of a measurement in the four columns: u16 + i64 + f64 + u8
@@ -237,11 +238,15 @@ class EpochAck(msgspec.Struct, frozen=True):
     have: Annotated[tuple[tuple[Number, Number], ...], Meta(max_length=MAX_RANGES)] = ()
 
 
-class Ack(msgspec.Struct, frozen=True, kw_only=True):
+Handovers = Annotated[tuple[Annotated[bytes, Meta(max_length=512)], ...], Meta(max_length=MAX_HANDOVERS)]
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the collector's journal holds of a gateway; the only thing that frees an outbox row.
 
     gen: (journal generation, 8 random bytes). n: counts the acknowledgements of the generation.
     win: credit in batches, 0 = stop. now: the collector's clock. [ns since 1970 UTC]
+    keys: the latest hand-overs of the collector's key, oldest first (`gateway.succession`).
     """
 
     gw: Name
@@ -250,6 +255,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     epochs: Annotated[tuple[EpochAck, ...], Meta(max_length=MAX_EPOCHS)]
     win: Number
     now: Number
+    keys: Handovers = ()
 
 
 def encode_ack(ack: Ack) -> bytes:
@@ -269,6 +275,18 @@ def decode_ack(rest: bytes) -> Ack:
         if any(first > last for first, last in epoch.have):
             raise WireError("a range that ends before it starts")
     return ack
+
+
+class _Keys(msgspec.Struct):
+    keys: Handovers = ()
+
+
+def handovers_in(rest: bytes) -> tuple[bytes, ...]:
+    """The hand-overs in the bytes of an acknowledgement whose seal is not known yet; none where it has none."""
+    try:
+        return msgspec.msgpack.decode(rest, type=_Keys).keys
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return ()
 
 
 def up_topic(gateway: str) -> str:

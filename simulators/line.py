@@ -12,6 +12,7 @@ import json
 import random
 import signal
 import socket
+import time
 import tomllib
 import urllib.error
 import urllib.request
@@ -23,7 +24,11 @@ from typing import Any
 
 import tomli_w
 
-from gateway.identity import load_or_create_key, public_hex
+from gateway import catalogue
+from gateway.configuration import approve, canonical, hash_of
+from gateway.identity import load_or_create_key, public_hex, write_durably
+from gateway.papers import APPROVAL
+from gateway.sensors import resolve
 from gateway.spooler import outbox_folder
 from simulators import broker, stage
 from simulators.children import Child, Children, tail
@@ -171,7 +176,19 @@ class Line:
         self.site.mkdir(parents=True)
         for name, tree in zip(given, staged, strict=True):
             (self.site / name).write_text(tomli_w.dumps(tree), "utf-8")
+        self._approve()
         return doors
+
+    def _approve(self) -> None:
+        """The collector's word on what each gateway measures by, as `emitwatch enroll --sign` gives it."""
+        key, _ = load_or_create_key(self.data / "collector" / "key")
+        for site in catalogue.load_sites(str(self.site)):
+            profiles = catalogue.profiles([site.path(folder) for folder in site.folders.profiles])
+            sensors, _ = resolve(site, profiles, catalogue.parameters())
+            for gateway in {sensor.settings.gateway for sensor in sensors}:
+                hash = hash_of(canonical(site, gateway, sensors))
+                approval = outbox_folder(self.data, gateway) / APPROVAL
+                write_durably(approval, approve(gateway, hash, time.time_ns(), key).hex())
 
     def _gateways(self) -> Iterable[tuple[Path, str]]:
         for file in sorted(self.site.glob("*.toml")):

@@ -68,15 +68,18 @@ class Desk:
         ledger: Ledger,
         key: seal.Signer,
         gateways: Collection[str],
+        handovers: Sequence[bytes] = (),
         *,
         lacking: Callable[[], bool] = lambda: False,
     ) -> None:
         """key: signs acknowledgements. gateways: the trusted ones, each of which gets a beacon.
 
-        lacking: whether months of the ledger are away.
+        handovers: of keys before this one; every acknowledgement carries the latest, since only the last one sent is
+        retained, and a gateway that was away may know any of the keys. lacking: whether months of the ledger are away.
         """
         self.stalled = False
         self._ledger, self._key = ledger, key
+        self._handovers = tuple(handovers[-wire.MAX_HANDOVERS :])
         self._inbox = Inbox(ledger.streams(), gateways)
         self.sorter = Sorter(self._inbox, ledger, gateways, lacking=lacking)
         self.sorter.remember(ledger.events(0, _ALL))
@@ -146,6 +149,7 @@ class Desk:
             epochs=tuple(wire.EpochAck(epoch, r.upto, r.have) for epoch, r in self._inbox.holding(gateway).epochs),
             win=self._inbox.credit(healthy=not self.stalled),
             now=time_ns,
+            keys=self._handovers,
         )
         self._inbox.sent(gateway, now_ns)
         return wire.down_topic(gateway), seal.seal_ack(wire.encode_ack(ack), self._key)

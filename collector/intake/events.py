@@ -26,6 +26,8 @@ class What(StrEnum):
     DUPLICATE_IDENTITY = "duplicate_identity"
     REPLACED = "replaced"
     REBASED = REBASED
+    CONFIG_CHANGED = "config_changed"
+    CONFIG_UNSIGNED = "config_unsigned"
     # The collector's own clock was set.
     CLOCK_BACK = "clock_back"
     CLOCK_AHEAD = "clock_ahead"
@@ -50,7 +52,7 @@ class What(StrEnum):
 
 # All others are security events: they mean that somebody, or a disk, may have altered what was measured.
 _HARMLESS = frozenset({
-    What.GAP, What.REPLACED, What.REBASED, What.KEYLESS, What.CLOCK_BACK, What.CLOCK_AHEAD,
+    What.GAP, What.REPLACED, What.REBASED, What.KEYLESS, What.CONFIG_CHANGED, What.CLOCK_BACK, What.CLOCK_AHEAD,
     What.REPLAYED, What.MONTH_SEALED, What.MONTH_ARCHIVED, What.MONTH_ATTACHED, What.MONTH_EXPIRED,
 })  # fmt: skip
 

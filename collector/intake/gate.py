@@ -28,9 +28,9 @@ from msgspec import Meta
 
 from collector.intake.events import What
 from collector.intake.inbox import MAX_SEQ, Quota, Rate
-from collector.intake.records import Said, said
+from collector.intake.records import Config, Said, said
 from collector.store import Entry, EntryKind
-from gateway import seal, wire
+from gateway import configuration, seal, wire
 
 # Version, signature and a body that does not compress at all.
 MAX_PAYLOAD = 1 + seal.SIGNATURE_BYTES + wire.MAX_BODY + 1024
@@ -55,12 +55,14 @@ class Trusted:
 
     older: keys before it, each with the time of receipt until which it is good. [ns since 1970 UTC]
     refused: why nothing of it is believed although it is known, "" = it may deliver.
+    replacements: those of its keys (hex) that were given to a new machine, by the authority's signed word.
     """
 
     plant: str
     key: seal.Verifier | None
     older: tuple[tuple[seal.Verifier, int], ...] = ()
     refused: str = ""
+    replacements: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,19 @@ class _Number(msgspec.Struct):
 class Gate:
     """Examines messages against the keys of the trusted gateways (gateway id -> Trusted)."""
 
-    def __init__(self, trusted: Mapping[str, Trusted], attempts: Mapping[bytes, int] | None = None) -> None:
-        """attempts: how often the examination of a message failed by a mistake of ours, by SHA-256; it may grow."""
+    def __init__(
+        self,
+        trusted: Mapping[str, Trusted],
+        attempts: Mapping[bytes, int] | None = None,
+        *,
+        approvers: Sequence[tuple[seal.Verifier, int]] = (),
+    ) -> None:
+        """attempts: how often the examination of a message failed by a mistake of ours, by SHA-256; it may grow.
+
+        approvers: the collector's keys, each with the time until which its word on a configuration counts.
+        """
         self._attempts = {} if attempts is None else attempts
-        self._trusted = dict(trusted)
+        self._trusted, self._approvers = dict(trusted), approvers
         self._quota = Quota(QUARANTINE_COUNT, QUARANTINE_PERIOD_NS)
         self._rate = Rate(RATE_PER_S, RATE_BURST)
 
@@ -136,7 +147,7 @@ class Gate:
         if self._attempts and (failed := self._attempts.get(seal.digest(payload), 0)) >= ATTEMPTS:
             return self._unexamined(message, owner, failed)
         try:
-            body = _verify(payload, owner.key, owner.older, received_ns)
+            body, key = _verify(payload, owner.key, owner.older, received_ns)
         except seal.UnknownVersion as error:
             return self._poison(message, payload[1 + seal.SIGNATURE_BYTES :], str(error))
         except seal.SealError as error:
@@ -147,7 +158,19 @@ class Gate:
             claims = said(batch)
         except wire.WireError as error:
             return self._poison(message, body, str(error))
+        sealer = key.public_bytes_raw().hex() if owner.replacements else ""
+        claims = replace(
+            claims, replacement=sealer if sealer in owner.replacements else "",
+            unapproved=self._unapproved(claims.config, message) if claims.config else "",
+        )  # fmt: skip
         return _accept(batch, claims, message)
+
+    def _unapproved(self, config: Config, message: _Message) -> str:
+        """Why the collector has not approved a configuration, "" = it has."""
+        if config.text and configuration.hash_of(config.text) != config.hash:
+            return "its text is not what its hash says"
+        good = [key for key, until_ns in self._approvers if message.received_ns < until_ns]
+        return configuration.fault(config.approval, message.gateway, config.hash, good)
 
     def unexaminable(self, gateway: str, payload: bytes, fault: str, *, received_ns: int, now_ns: int) -> Examined:
         """A message whose examination failed by a mistake of ours: kept under no number, to be looked at."""
@@ -159,7 +182,7 @@ class Gate:
         fault = f"its examination failed {failed} times by a mistake of the collector; it is kept unexamined"
         try:
             assert owner.key
-            body = _verify(message.payload, owner.key, owner.older, message.received_ns)
+            body, _ = _verify(message.payload, owner.key, owner.older, message.received_ns)
         except seal.SealError as error:
             return self._distrust(message, What.BAD_SIGNATURE, str(error))
         if failed >= 2 * ATTEMPTS:  # even so it failed
@@ -200,17 +223,19 @@ class _Message:
         return Examined(entry, digest, False, fault, None, self.gateway[:_NAME], self.received_ns, what)
 
 
-def _verify(payload: bytes, key: seal.Verifier, older: Sequence[tuple[seal.Verifier, int]], received_ns: int) -> bytes:
-    """The body, when the key or one before it that is still good sealed it; else raise SealError."""
+def _verify(
+    payload: bytes, key: seal.Verifier, older: Sequence[tuple[seal.Verifier, int]], received_ns: int
+) -> tuple[bytes, seal.Verifier]:
+    """The body and who sealed it, when the key or one before it that is still good did; else raise SealError."""
     *candidates, last = [key, *(candidate for candidate, until_ns in older if received_ns < until_ns)]
     for candidate in candidates:
         try:
-            return seal.verify(payload, candidate)
+            return seal.verify(payload, candidate), candidate
         except seal.UnknownVersion:
             raise
         except seal.SealError:
             continue
-    return seal.verify(payload, last)
+    return seal.verify(payload, last), last
 
 
 def _belongs(batch: wire.Batch, gateway: str, plant: str) -> None:

@@ -32,9 +32,10 @@ _EPOCHS = 64
 class Lineage:
     """The epochs of one gateway."""
 
-    def __init__(self, gateway: str, inbox: Inbox, chain: Chain) -> None:
-        """Starts from the hellos that the journal holds."""
+    def __init__(self, gateway: str, inbox: Inbox, chain: Chain, begun: Iterable[str] = ()) -> None:
+        """Starts from the hellos that the journal holds. begun: keys of replacements that have begun (hex)."""
         self._gateway, self._inbox, self._chain = gateway, inbox, chain
+        self._begun = set(begun)
         self._hellos: dict[bytes, Hello] = {}
         for epoch in inbox.epochs(gateway)[-_EPOCHS:]:
             for payload in chain.payloads((gateway, epoch), 1):
@@ -58,7 +59,7 @@ class Lineage:
         twins = [other for other, its in self._hellos.items() if hello.prev_ep and its.prev_ep == hello.prev_ep]
         self._remember(epoch, hello)
         if not hello.prev_ep:
-            return self._unchained(epoch, hello)
+            return self._unchained(epoch, hello, arrival.said.replacement if arrival.said else "")
         found = []
         if arrival.said and arrival.said.prev != hello.prev_last_hash:
             found.append(self._break("its hello names two different batches as the last one of the epoch before"))
@@ -69,14 +70,19 @@ class Lineage:
         found += [self._lost(twin, self._held(twin).top) for twin in twins]
         return found
 
-    def _unchained(self, epoch: bytes, hello: Hello) -> list[Finding]:
+    def _unchained(self, epoch: bytes, hello: Hello, replacement: str) -> list[Finding]:
         # A second beginning, or one after others: epochs begin with a counter. In any order of arrival an honest
         # gateway has one beginning, before all others.
         earlier = any(other[:8] < epoch[:8] for other in self._inbox.epochs(self._gateway))
         if not earlier and all(its.prev_ep for other, its in self._hellos.items() if other != epoch):
             return []
+        # One new machine explains one beginning, and the register has to know of it: the gateway's own word is none.
+        if replacement and replacement not in self._begun:
+            self._begun.add(replacement)
+            text = f"gateway {self._gateway} was replaced; its chain of batches starts anew"
+            return [Finding(What.REPLACED, text, {"key": replacement})]
         if hello.reason == "replaced":
-            return [Finding(What.REPLACED, f"gateway {self._gateway} was replaced; its chain of batches starts anew")]
+            return [self._break("it says that it was replaced, and the register of identities knows nothing of that")]
         return [self._break("it starts as if it had never sent anything; was its outbox removed?")]
 
     def _compare(self, hello: Hello, hashes: Iterable[bytes]) -> list[Finding]:

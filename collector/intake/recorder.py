@@ -17,7 +17,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -85,7 +85,7 @@ class Link(Protocol):
 class Recorder:
     """Commits deliveries to the journal and acknowledges them.
 
-    counts, gaps, strangers, security: by the sorter. trouble: what is wrong for now, failed: for good;
+    counts, gaps, strangers, security, configurations: by the sorter. trouble: what is wrong for now, failed: for good;
     "" = nothing.
     """
 
@@ -97,21 +97,24 @@ class Recorder:
         link: Link,
         key: Ed25519PrivateKey,
         gateways: Collection[str],
+        handovers: Sequence[bytes] = (),
         space: Callable[[], Space] | None = None,
     ) -> None:
         """gateways: the trusted ones; each gets an acknowledgement at least every 30 s.
 
+        handovers: of keys before this one, for gateways that do not know it yet.
         space: asks the journal's disk; None = it is not watched.
         """
         self.trouble = self.failed = ""
         self.on_failure: Callable[[], None] = lambda: None
         self._space, self._gauge, self._looked_ns = space, Gauge(), 0
         self._journal, self._deliveries, self._link = journal, deliveries, link
-        self._desk = Desk(journal, key, gateways, lacking=lambda: journal.lacking)
+        self._desk = Desk(journal, key, gateways, handovers, lacking=lambda: journal.lacking)
         sorter = self._desk.sorter
         self.counts, self.strangers, self.gaps, self.security = (
             sorter.counts, sorter.strangers, sorter.gaps, sorter.security,
         )  # fmt: skip
+        self.configurations = sorter.configurations
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name="recorder", daemon=True)
 

@@ -69,11 +69,29 @@ class _Clock(msgspec.Struct, frozen=True):
     moved: Annotated[tuple[Move, ...], Meta(max_length=100)] = ()
 
 
+class Config(msgspec.Struct, frozen=True):
+    """What the gateway measures by from here on. hash, before: of this text and the one before, zeros = none.
+
+    approval: the collector's word on it as the gateway has it, b"" = none. text: "" = too long to be told.
+    added, removed: lines that changed.
+    """
+
+    hash: wire.Hash
+    before: wire.Hash = wire.NO_HASH
+    approval: Annotated[bytes, Meta(max_length=512)] = b""
+    text: str = ""
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a batch claims. prev: hash of the payload before it. wall_ns: the gateway's clock at sealing. [ns]
+    """What a batch claims, and what the gate found of it.
 
+    prev: hash of the payload before it. wall_ns: the gateway's clock at sealing. [ns]
     moved: of a clock record. unsynced: whether a clock has dated it that is known or presumed to be wrong.
+    unapproved: why the collector has not approved the configuration, "" = it has, or there is none.
+    replacement: the key that sealed it, where the register gives it to a new machine in place of an old one, else "".
     """
 
     prev: bytes
@@ -82,6 +100,9 @@ class Said:
     gap: Gap | None = None
     moved: tuple[Move, ...] = ()
     unsynced: bool = False
+    config: Config | None = None
+    unapproved: str = ""
+    replacement: str = ""
 
 
 def said(batch: wire.Batch) -> Said:
@@ -91,7 +112,8 @@ def said(batch: wire.Batch) -> Said:
     gap = _gap(batch) if header.kind == "gap" else None
     moved = _moved(batch) if header.kind == "clock" else ()
     unsynced = bool((batch.columns.status == Status.UNSYNCED).any())
-    return Said(header.prev, header.wall_ns, hello, gap, moved, unsynced)
+    config = _convert(_fields(batch, "config"), Config) if header.kind == "config" else None
+    return Said(header.prev, header.wall_ns, hello, gap, moved, unsynced, config)
 
 
 def said_in(payload: bytes) -> Said | None:
@@ -103,9 +125,7 @@ def said_in(payload: bytes) -> Said | None:
 
 
 def _gap(batch: wire.Batch) -> Gap:
-    # A map of its own, since `ep` and `n` are names of the header too.
-    found = batch.fields.get("gap")
-    gap = _convert(found if isinstance(found, dict) else {}, Gap)
+    gap = _convert(_fields(batch, "gap"), Gap)
     if gap.from_seq > gap.to_seq:
         raise wire.WireError(f"a gap from {gap.from_seq} to {gap.to_seq}")
     if gap.ep == batch.header.ep and gap.to_seq >= batch.header.seq:
@@ -114,12 +134,17 @@ def _gap(batch: wire.Batch) -> Gap:
 
 
 def _moved(batch: wire.Batch) -> tuple[Move, ...]:
-    found = batch.fields.get("clock")
-    moved = _convert(found if isinstance(found, dict) else {}, _Clock).moved
+    moved = _convert(_fields(batch, "clock"), _Clock).moved
     for move in moved:
         if not move.from_seq <= move.to_seq < batch.header.seq:
             raise wire.WireError(f"batch {batch.header.seq} cannot move the times of {move.from_seq} to {move.to_seq}")
     return moved
+
+
+def _fields(batch: wire.Batch, name: str) -> Mapping[str, Any]:
+    """What a kind adds, in a map of its own, since `ep` and `n` are names of the header too."""
+    found = batch.fields.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _convert(fields: Mapping[str, Any], type: type[_Record]) -> _Record:

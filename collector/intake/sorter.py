@@ -19,7 +19,7 @@ Source: protocol 2.4, 2.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,7 @@ from collector.intake.events import Event, What
 from collector.intake.gate import QUARANTINE_COUNT, QUARANTINE_PERIOD_NS, Examined
 from collector.intake.inbox import Inbox, Quota, Ranges, Stream, Verdict
 from collector.intake.lineage import Lineage
-from collector.intake.records import Gap, Move
+from collector.intake.records import Config, Gap, Move
 from collector.store import Entry, EntryKind
 
 
@@ -85,8 +85,24 @@ class Gaps:
         self.reasons[told["reason"]] = self.reasons.get(told["reason"], 0) + 1
 
 
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """By which configuration a gateway measures. hash: hex.
+
+    problem: why the collector has not approved it, "" = it has.
+    since_ns: when that was told. [ns since 1970 UTC]
+    """
+
+    hash: str
+    problem: str
+    since_ns: int
+
+
 class Sorter:
-    """Sorts examined messages into the journal's entries. counts, gaps: by gateway; strangers: of unknown ones."""
+    """Sorts examined messages into the journal's entries.
+
+    counts, gaps, configurations: by gateway; strangers: counts of unknown ones.
+    """
 
     def __init__(
         self, inbox: Inbox, memory: Memory, gateways: Collection[str], *, lacking: Callable[[], bool] = lambda: False
@@ -101,10 +117,12 @@ class Sorter:
         self.strangers = Counts()
         self.gaps: dict[str, Gaps] = {}
         self.security = Security()
+        self.configurations: dict[str, Measuring] = {}
         self._inbox, self._memory = inbox, memory
         self._chain = Chain(memory)
         self._lineages: dict[str, Lineage] = {}
         self._newest: dict[str, tuple[bytes, int]] = {}  # epoch and seq of the newest batch with values
+        self._begun: dict[str, set[str]] = {}
         self._told = Quota(QUARANTINE_COUNT, QUARANTINE_PERIOD_NS)
         self._refused = Quota(1, QUARANTINE_PERIOD_NS)
 
@@ -114,6 +132,10 @@ class Sorter:
             found = events.event(entry)
             if found.what == What.GAP:
                 self._give_up(entry.gateway, found.detail)
+            elif found.what == What.REPLACED:
+                self._begun.setdefault(entry.gateway, set()).add(str(found.detail.get("key", "")))
+            elif found.what in (What.CONFIG_CHANGED, What.CONFIG_UNSIGNED):
+                self._measures(entry, found.detail)
             self._count(entry, found)
 
     def take(self, examined: Examined, now_ns: int) -> list[Entry]:
@@ -196,15 +218,38 @@ class Sorter:
     def _follow(self, entry: Entry, arrival: Arrival, now_ns: int) -> list[Entry]:
         """What follows from a fresh batch."""
         if entry.gateway not in self._lineages:
-            self._lineages[entry.gateway] = Lineage(entry.gateway, self._inbox, self._chain)
+            begun = self._begun.get(entry.gateway, ())
+            self._lineages[entry.gateway] = Lineage(entry.gateway, self._inbox, self._chain, begun)
         self._chain.note(arrival)
         found = self._chain.check(arrival, self._inbox)
         found += self._lineages[entry.gateway].check(arrival)
         told = [event for one in found for event in self._tell(one.what, entry, one.text, now_ns, **one.detail)]
-        if arrival.said:
-            told += [_rebased(entry, move) for move in arrival.said.moved]
-        gap = arrival.said and arrival.said.gap
-        return [*told, self._gap(entry, gap)] if gap else told
+        said = arrival.said
+        if said:
+            told += [_rebased(entry, move) for move in said.moved]
+        if said and said.config:
+            told += self._config(entry, said.config, said.unapproved, now_ns)
+        return [*told, self._gap(entry, said.gap)] if said and said.gap else told
+
+    def _config(self, entry: Entry, config: Config, problem: str, now_ns: int) -> list[Entry]:
+        """Tell what a gateway measures by, where that is another configuration than the last one told."""
+        last, hash = self.configurations.get(entry.gateway), config.hash.hex()
+        if last and (last.hash, last.problem) == (hash, problem):
+            return []
+        what = What.CONFIG_UNSIGNED if problem else What.CONFIG_CHANGED
+        if not self._told.take(f"{entry.gateway}/{what}", now_ns):
+            return []
+        told = {
+            "epoch": entry.epoch.hex(), "seq": entry.seq, "hash": hash, "before": config.before.hex(),
+            "problem": problem, "added": list(config.added), "removed": list(config.removed),
+        }  # fmt: skip
+        self._measures(entry, told)
+        word = f"which the collector has not approved: {problem}" if problem else "which the collector has approved"
+        text = f"gateway {entry.gateway} measures by configuration {hash[:16]}, {word}"
+        return [events.entry(what, entry.gateway, entry.epoch, entry.received_ns, text, told)]
+
+    def _measures(self, entry: Entry, told: Mapping[str, Any]) -> None:
+        self.configurations[entry.gateway] = Measuring(told["hash"], told["problem"], entry.received_ns)
 
     def _gap(self, entry: Entry, gap: Gap) -> Entry:
         missing = self._inbox.cover((entry.gateway, gap.ep), gap.from_seq, gap.to_seq)

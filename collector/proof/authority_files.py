@@ -35,12 +35,12 @@ from gateway.identity import IdentityError, sync_folder, write_durably
 # Of the broker's and the collector's own certificates: made anew by whatever `enroll` runs in the last year.
 OWN_DAYS, RENEW_DAYS = 3650, 365
 OWNER, GROUP = 0o600, 0o640
-BUNDLE = {"ca.pem", "cert.pem", "key.pem", "signing.key", "site-tables.toml"}
+BUNDLE = {"ca.pem", "cert.pem", "key.pem", "signing.key", "config.sig", "site-tables.toml"}
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A certificate and the private key to it, both PEM. serial: hex."""
+    """A certificate and the private key to it, both PEM. key: "" = its owner has it. serial: hex."""
 
     certificate: str
     key: str
@@ -81,12 +81,22 @@ class AuthorityFiles:
         """The authority's own certificate, PEM: whom everybody trusts."""
         return _pem(self._authority.certificate)
 
-    def client(self, name: str, *, days: int, plant: str = "", signing_key: str = "") -> Credentials:
-        """A new client certificate with a new key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        request = Request(public=key.public_key(), serial=_serial(), now_ns=self._now_ns, days=days)
+    def client(
+        self,
+        name: str,
+        *,
+        days: int,
+        plant: str = "",
+        signing_key: str = "",
+        public: ec.EllipticCurvePublicKey | None = None,
+    ) -> Credentials:
+        """A new client certificate. public: the key it is for; None = one made here."""
+        key = None if public else ec.generate_private_key(ec.SECP256R1())
+        certified = public or (key and key.public_key())
+        assert certified, "one of both"
+        request = Request(public=certified, serial=_serial(), now_ns=self._now_ns, days=days)
         issued = issue_client(self._authority, request, name=name, plant=plant, signing_key=signing_key)
-        return Credentials(_pem(issued), _key_pem(key), f"{request.serial:x}")
+        return Credentials(_pem(issued), _key_pem(key) if key else "", f"{request.serial:x}")
 
     def provide_own(self) -> None:
         """The certificates of the collector and of `tap`, where they are missing or end soon."""

@@ -6,7 +6,11 @@ A register is a text of JSON lines, one record each; lines are added and never c
 - a key that was revoked is never trusted again, whoever enrols it;
 - a revoked gateway stays refused until it is enrolled anew, with another key;
 - after a rotation the keys before are good until the record's `until`, by the time of receipt: what a
-  gateway sealed before it got its new key is still on its way.
+  gateway sealed before it got its new key is still on its way;
+- a gateway that was replaced by another machine has a record with the collector's signed word on it
+  (`mandates`): only then may its stream of batches begin anew;
+- the collector's own keys are here too, each appointed by the one before, so that what an old one signed can
+  be proven for ever.
 
 Pure: texts and `now` in, records and lines out; `register_file` reads and writes them.
 """
@@ -37,11 +41,14 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """One line of the register.
 
     kind: what happened. at: when, and until: how long older keys are good after a rotation [ns since 1970 UTC].
-    key: the public key given, hex. serial: of the certificate given, hex. keys: those revoked.
+    key: the public key given, hex. serial: of the certificate given, hex.
+    keys: those revoked, or the collector's old one.
+    config: hash of the configuration approved with it, hex. signed: the collector's statement, hex: of a
+    replacement, or its own hand-over, which has neither gateway nor plant.
     by, reason: who did it and why. prev: SHA-256 of the line before, hex.
     """
 
-    kind: Literal["enrolled", "rotated", "revoked"]
+    kind: Literal["enrolled", "rotated", "replaced", "approved", "revoked", "handed_over"]
     at: int
     gateway: str
     plant: str
@@ -49,6 +56,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     serial: str = ""
     until: int = 0
     keys: tuple[str, ...] = ()
+    config: str = ""
+    signed: str = ""
     by: str = ""
     reason: str = ""
     prev: str = ""
@@ -116,6 +125,17 @@ class Register:
             if 0 < since_ns <= now_ns
         }
 
+    @property
+    def handovers(self) -> tuple[bytes, ...]:
+        """The hand-overs of the collector's key as signed, oldest first."""
+        return tuple(bytes.fromhex(record.signed) for record in self.records if record.kind == "handed_over")
+
+    @property
+    def collector_keys(self) -> tuple[str, ...]:
+        """Every key the collector has had, the present one last; empty where it never had another one. [hex]"""
+        found = [record for record in self.records if record.kind == "handed_over"]
+        return (*(key for record in found for key in record.keys), *(record.key for record in found[-1:]))
+
     def refused(self) -> list[str]:
         """The gateways that are refused now, by name."""
         return sorted(gateway for gateway, identity in self.identities.items() if identity.revoked_ns)
@@ -139,7 +159,8 @@ def read_register(text: str, file: str) -> Register:
             )
         head = hashlib.sha256(f"{line}\n".encode()).hexdigest()
         records.append(record)
-        identities[record.gateway] = _advance(identities.get(record.gateway), record)
+        if record.kind not in ("approved", "handed_over"):
+            identities[record.gateway] = _advance(identities.get(record.gateway), record)
     return Register(tuple(records), MappingProxyType(identities), head)
 
 
@@ -152,11 +173,11 @@ def enrol(register: Register, record: Record) -> Record:
 
 
 def rotate(register: Register, record: Record) -> Record:
-    """The record that gives an enrolled gateway another key or certificate, checked; raises Refused."""
+    """The record that gives an enrolled gateway another key, certificate or machine, checked; raises Refused."""
     identity = register.identities.get(record.gateway)
     if identity is None or identity.revoked_ns:
         state = "revoked" if identity else "not enrolled"
-        raise Refused(f"gateway {record.gateway} is {state}; enrol it without --rotate")
+        raise Refused(f"gateway {record.gateway} is {state}; enrol it without --{_OPTIONS[record.kind]}")
     return _given(register, record)
 
 
@@ -168,6 +189,9 @@ def revoke(register: Register, record: Record, known_keys: Sequence[str]) -> Rec
     keys = {key for key in known_keys if key}
     keys |= {identity.key, *(key for key, _ in identity.older)} if identity else set()
     return msgspec.structs.replace(record, keys=tuple(sorted(keys)))
+
+
+_OPTIONS = {"rotated": "rotate", "replaced": "replace"}
 
 
 def _given(register: Register, record: Record) -> Record:
@@ -190,8 +214,10 @@ def _advance(identity: Identity | None, record: Record) -> Identity:
         )  # fmt: skip
     older: dict[str, int] = {}
     serials = dict(before.serials)
-    if record.kind == "rotated":
-        serials = {serial: min(since_ns or record.until, record.until) for serial, since_ns in serials.items()}
+    if record.kind in ("rotated", "replaced"):
+        # The machine that was replaced has nothing to seek at the broker; what it sealed may still be read in.
+        end_ns = record.until if record.kind == "rotated" else record.at
+        serials = {serial: min(since_ns or end_ns, end_ns) for serial, since_ns in serials.items()}
         older = {key: min(until_ns, record.until) for key, until_ns in before.older}
         older[before.key] = record.until
         older.pop(record.key, None)

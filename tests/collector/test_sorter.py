@@ -18,11 +18,15 @@ from collector.intake.sorter import Sorter
 from collector.shifts import told_in
 from collector.store import Entry, EntryKind, Shift
 from gateway import seal
+from gateway.configuration import Configuration, approve, hash_of
+from gateway.identity import public_hex
 from gateway.measurement import Status, empty_columns
 from tests.collector.batches import START_NS, FakeGateway, columns
 from tests.effort import examples
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+KEY_HEX = public_hex(KEY)
+COLLECTOR = Ed25519PrivateKey.from_private_bytes(bytes(31) + b"1")
 
 
 @dataclass
@@ -36,7 +40,10 @@ class Desk:
     inbox: Inbox = field(init=False)
 
     def __post_init__(self) -> None:
-        self.gate = Gate({"riverside-gw": Trusted("riverside", KEY.public_key())})
+        self.gate = Gate(
+            {"riverside-gw": Trusted("riverside", KEY.public_key())},
+            approvers=[(COLLECTOR.public_key(), START_NS + 1)],
+        )
         self.inbox = Inbox(self.held, ["riverside-gw"])
         self.sorter = Sorter(self.inbox, self, ["riverside-gw"])
         self.sorter.remember(entry for entry in self.entries if entry.kind is EntryKind.EVENT)
@@ -283,9 +290,54 @@ def test_a_gateway_that_starts_as_if_nothing_was_before_has_to_say_why() -> None
     desk = Desk()
     assert desk.events(gateway(1).sealed()) == []
     assert whats(desk.events(gateway(2).sealed())) == ["chain_break"]
-    replaced = gateway(3, claims={"reason": "replaced"})
-    (told,) = desk.events(replaced.sealed())
-    assert (told.what, told.security) == ("replaced", False)
+    (told,) = desk.events(gateway(3, claims={"reason": "replaced"}).sealed())
+    assert (told.what, told.security) == ("chain_break", True), "its own word is none"
+    desk.gate.trust({"riverside-gw": replace(desk.gate.trusted["riverside-gw"], replacements=frozenset({KEY_HEX}))})
+    (told,) = desk.events(gateway(4).sealed())
+    assert (told.what, told.security, told.detail["key"]) == ("replaced", False, KEY_HEX)
+    assert whats(desk.events(gateway(5).sealed())) == ["chain_break"], "one new machine explains one beginning"
+    after = desk.restarted()
+    after.gate.trust(desk.gate.trusted)
+    assert whats(after.events(gateway(6).sealed())) == ["chain_break"]
+
+
+def config(sender: FakeGateway, text: str, *, before: str = "", signer: Ed25519PrivateKey | None = None) -> bytes:
+    approval = approve("riverside-gw", hash_of(text), START_NS, signer) if signer else b""
+    return sender.sealed(empty_columns(), Configuration(text, approval, before=before).fields(), kind="config")
+
+
+def test_each_configuration_is_told_once_and_only_the_collectors_own_word_approves_it() -> None:
+    sender, desk = gateway(), Desk()
+    desk.events(sender.sealed())
+    (told,) = desk.events(config(sender, "scale 1.0\n", signer=COLLECTOR))
+    assert (told.what, told.security, told.detail["problem"]) == ("config_changed", False, "")
+    assert desk.events(config(sender, "scale 1.0\n", signer=COLLECTOR)) == []
+    (told,) = desk.events(config(sender, "scale 0.9\n", before="scale 1.0\n"))
+    assert (told.what, told.security, told.detail["problem"]) == ("config_unsigned", True, "it is not signed")
+    assert (told.detail["added"], told.detail["removed"]) == (["scale 0.9"], ["scale 1.0"])
+    after = desk.restarted()
+    assert after.events(config(sender, "scale 0.9\n")) == []
+    (told,) = after.events(config(sender, "scale 0.9\n", signer=KEY))
+    assert told.detail["problem"] == "no key of the collector signed it"
+    assert after.sorter.configurations["riverside-gw"].problem == told.detail["problem"]
+
+
+def test_an_approval_covers_its_own_text_and_gateway_and_ends_with_its_key() -> None:
+    good = Configuration("scale 1.0\n", approve("riverside-gw", hash_of("scale 1.0\n"), START_NS, COLLECTOR))
+    twisted = good.fields()
+    twisted["config"]["text"] = "scale 2.0\n"
+    for fields, received_ns, problem in (
+        (good.fields(), START_NS, ""),
+        (twisted, START_NS, "its text is not what its hash says"),
+        (Configuration("scale 2.0\n", good.approval).fields(), START_NS, "it was changed after it was signed"),
+        (good.fields(), START_NS + 1, "no key of the collector signed it"),
+    ):
+        sender, desk = gateway(), Desk()
+        sender.sealed()
+        payload = sender.sealed(empty_columns(), fields, kind="config")
+        said = desk.gate.examine("riverside-gw", payload, received_ns=received_ns, now_ns=0).said
+        assert said
+        assert said.unapproved == problem
 
 
 def test_a_hello_that_contradicts_itself_or_what_was_received_is_a_break() -> None:

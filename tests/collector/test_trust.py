@@ -6,8 +6,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from collector.intake.gate import Gate, Trusted
 from collector.proof.identities import Record, Register, read_register
+from collector.proof.mandates import FOREVER_NS
 from collector.store import EntryKind
-from collector.trust import FOREVER_NS, trusted_now
+from collector.trust import trusted_now
 from gateway.identity import public_hex
 from gateway.measurement import SECOND_NS
 from tests.collector.batches import START_NS, FakeGateway

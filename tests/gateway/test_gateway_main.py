@@ -153,7 +153,7 @@ def test_it_runs_without_broker_and_instruments_and_keeps_what_is_missing(tmp_pa
             target=lambda: codes.append(gateway_main.run(file, demo=True, stop=stop, drain_s=0.1))
         )
         thread.start()
-        wait_until(lambda: sum(line["log_level"] == "warning" for line in logs) == 2)
+        wait_until(lambda: sum(line["log_level"] == "warning" for line in logs) == 3)
         stop.set()
         thread.join(PATIENCE_S)
     assert codes == [0]
@@ -161,6 +161,7 @@ def test_it_runs_without_broker_and_instruments_and_keeps_what_is_missing(tmp_pa
     assert {line["event"].split(";")[0] for line in logs if line["log_level"] == "warning"} == {
         "The broker cannot be reached",
         "An instrument gives no values",
+        "The configuration is not the collector's",
     }
 
 

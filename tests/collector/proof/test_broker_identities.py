@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -17,12 +18,14 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from api.cli import main
 from collector.__main__ import Collector
+from collector.intake.events import event
 from collector.intake.gate import QUARANTINE_COUNT
 from collector.proof.authority_files import AuthorityFiles
 from collector.store import EntryKind
-from gateway import wire
+from gateway import papers, wire
+from gateway.configuration import Configuration, approve, hash_of
 from gateway.connection import tls_context
-from gateway.identity import public_key
+from gateway.identity import load_or_create_key, public_key
 from gateway.measurement import SECOND_NS, Columns, Series
 from gateway.publisher import Publisher
 from gateway.settings import Broker
@@ -101,6 +104,11 @@ class Line:
         entries = self.collector.journal.read(0, 10_000)
         return [(e.kind, e.seq) for e in entries if e.gateway == gateway and e.kind is not EntryKind.EVENT]
 
+    def told(self, gateway: str) -> Counter[str]:
+        """The security events about a gateway that the journal has."""
+        found = [event(e) for e in self.collector.journal.events(0, 10_000) if e.gateway == gateway]
+        return Counter(one.what for one in found if one.security)
+
 
 @contextmanager
 def line_at(program: str, folder: Path) -> Iterator[Line]:
@@ -133,6 +141,83 @@ def test_an_enrolled_gateway_delivers(line: Line, tmp_path: Path) -> None:
         assert publisher.wait_drained(10)
         publisher.stop()
     assert line.collector.health()["gateways"]["gw-a"]["trusted"]
+
+
+def _measure(spooler: Spooler) -> None:
+    time_ns = time.time_ns() + np.arange(60, dtype=np.int64) * SECOND_NS
+    spooler.put(Columns(NOISE, np.zeros(60, np.uint16), time_ns, np.full(60, 51.5), np.zeros(60, np.uint8)))
+    spooler.flush()
+
+
+def test_gateways_learn_the_collectors_new_key_from_its_acknowledgements(mosquitto: str, tmp_path: Path) -> None:
+    place, folder = Place(tmp_path, free_port()), tmp_path / "gw"
+    assert place.enroll("gw-a") == 0
+    with mosquitto_of(mosquitto, place), ExitStack() as stack:
+        with _collecting(place) as first:
+            known = first.public_key
+            text = "scale 1.0\n"
+            key = load_or_create_key(place.collector / "key")[0]
+            config = Configuration(text, approve("gw-a", hash_of(text), time.time_ns(), key))
+            spooler = stack.enter_context(
+                closing(Spooler(folder, "riverside", "gw-a", place.signing_key("gw-a"), configuration=config))
+            )
+            publisher = Publisher(
+                place.door("gw-a"), None, "gw-a", spooler, public_key(known),
+                on_handover=lambda handovers: papers.keep_handovers(folder, handovers),
+            )  # fmt: skip
+            publisher.start()
+            _measure(spooler)
+            assert publisher.wait_drained(10)
+            assert first.health()["gateways"]["gw-a"]["configuration"]["problem"] == ""
+            assert main(["enroll", str(place.file), "--rotate-collector"]) == 0
+            eventually(lambda: "new key" in "".join(first.health()["problems"]))
+        with _collecting(place) as second:
+            assert second.public_key != known
+            _measure(spooler)
+            assert publisher.wait_drained(10)
+            publisher.stop()
+        assert main(["enroll", str(place.file), "--rotate-collector", "--keep-days", "0"]) == 0
+        trust = papers.load_trust(folder, known)
+        assert trust
+        assert trust.newest.public_bytes_raw().hex() == second.public_key
+        with _collecting(place):
+            later = Publisher(
+                place.door("gw-a"), None, "gw-a", spooler, public_key(known), handovers=trust.handovers
+            )  # fmt: skip
+            later.start()
+            _measure(spooler)
+            assert later.wait_drained(10)
+            later.stop()
+
+
+@contextmanager
+def _collecting(place: Place) -> Iterator[Collector]:
+    collector = Collector([place.site()])
+    with ExitStack() as stack:
+        stack.callback(collector.stop)
+        collector.start()
+        eventually(lambda: collector.subscriber.connected)
+        yield collector
+
+
+def test_a_machine_that_takes_the_place_of_another_is_explained_by_the_register(mosquitto: str, tmp_path: Path) -> None:
+    with line_at(mosquitto, tmp_path) as line:
+        events = lambda: [event(e).what for e in line.collector.journal.events(0, 1000) if e.gateway == "gw-a"]  # noqa: E731
+        old, door = line.fake("gw-a"), replace(line.place.door("gw-a"), **_copy(line.place, "gw-a", tmp_path / "old"))
+        with closing(Peer(door)) as peer:
+            assert peer.publish(wire.up_topic("gw-a"), old.sealed()) == "Success"
+            eventually(lambda: (EntryKind.BATCH, 1) in line.kept("gw-a"))
+        assert line.place.enroll("gw-a", "--replace", "--reason", "lightning") == 0
+        eventually(lambda: len(line.collector._gate.trusted["gw-a"].older) == 1)
+        eventually(lambda: Peer(door).answer.startswith("ended"))  # the old machine's certificate is revoked
+        with closing(Peer(line.place.door("gw-a"))) as peer:
+            # What the old card still held is read in and counts.
+            assert peer.publish(wire.up_topic("gw-a"), old.sealed()) == "Success"
+            assert peer.publish(wire.up_topic("gw-a"), line.fake("gw-a").sealed()) == "Success"
+            eventually(lambda: "replaced" in events())
+            assert peer.publish(wire.up_topic("gw-a"), line.fake("gw-a").sealed()) == "Success"
+            eventually(lambda: "chain_break" in events())
+        assert [kind for kind, _ in line.kept("gw-a")] == [EntryKind.BATCH] * 4
 
 
 def test_a_gateway_writes_and_reads_its_own_topics_alone(line: Line) -> None:
@@ -204,7 +289,12 @@ def test_who_has_no_certificate_of_this_authority_stays_out(line: Line, tmp_path
     stranger = AuthorityFiles(tmp_path, time.time_ns()).client("gw-a", days=1)
     for name, text in (("cert", stranger.certificate), ("key", stranger.key)):
         (tmp_path / name).write_text(text)
+    year_ns = 366 * 86400 * SECOND_NS
+    expired = AuthorityFiles(line.place.collector, time.time_ns() - year_ns).client("gw-a", days=1)
+    for name, text in (("old-cert", expired.certificate), ("old-key", expired.key)):
+        (tmp_path / name).write_text(text)
     for wrong in (
+        replace(door, cert=str(tmp_path / "old-cert"), key=str(tmp_path / "old-key")),
         replace(door, cert="", key=""),
         replace(door, url=f"mqtt://127.0.0.1:{door.port}"),
         replace(door, cert=str(tmp_path / "cert"), key=str(tmp_path / "key")),
@@ -224,6 +314,7 @@ def test_a_certificate_alone_seals_nothing(line: Line) -> None:
         assert peer.publish("em/v1/gw-b/up", forged.sealed()) == "Success"
     eventually(lambda: len(line.kept("gw-b")) > before)
     assert line.kept("gw-b")[-1] == (EntryKind.QUARANTINE, 0)
+    assert line.told("gw-b")["bad_signature"]
 
 
 def test_too_much_from_one_gateway_harms_no_other(line: Line) -> None:
