@@ -8,6 +8,7 @@ folder that goes again. `emitwatch run all` asks the same before it starts anyth
 
 from __future__ import annotations
 
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -47,6 +48,8 @@ def check(site: Annotated[Path, typer.Argument(help="A site file, or a folder of
     faults = [fault for fault in found if fault.path not in SECRETS]
     for fault in found:
         sys.stdout.write(f"{fault}\n" if fault.path not in SECRETS else f"note, for this machine: {fault}\n")
+    for fault in open_secrets(sites):
+        sys.stdout.write(f"note, for this machine: {fault}\n")
     if faults:
         files = len({fault.file for fault in faults})
         sys.stdout.write(f"{_count(len(faults), 'fault')} in {_count(files, 'file')}\n")
@@ -214,6 +217,32 @@ def _channels(site: Site) -> Iterator[Fault]:
             file = table.get(key) if isinstance(table, dict) else None
             if isinstance(file, str) and file:
                 yield from _readable(site, f"channel[{number}].{key}", file, "a text file with the secret alone")
+
+
+def open_secrets(sites: Sequence[Site]) -> Iterator[Fault]:
+    """The files with secrets that others on this machine may read. What runs does not refuse them, but for keys."""
+    for site in sites:
+        tables = site.document.tree.get("channel")
+        channels = tables if isinstance(tables, list) else []
+        named = {
+            "broker.password_file": site.broker.password_file, "broker.key": site.broker.key,
+            "collector.password_file": site.collector_access.password_file, "collector.key": site.collector_access.key,
+            **{f"channel[{number}].{key}": table.get(key)
+               for number, table in enumerate(channels) if isinstance(table, dict)
+               for key in ("password_file", "secret_file")},
+        }  # fmt: skip
+        for path, file in named.items():
+            if isinstance(file, str) and file and (mode := _mode(site.path(file))) & 0o077:
+                message = f"others may read {site.path(file)} (mode {mode:04o})"
+                yield site.document.fault(path, message, f"run: chmod 600 {site.path(file)}")
+
+
+def _mode(path: str) -> int:
+    """The permissions of a file; 0 where there is none."""
+    try:
+        return stat.S_IMODE(Path(path).stat().st_mode)
+    except (OSError, ValueError):
+        return 0
 
 
 def _text(site: Site, table: str, key: str) -> str:

@@ -49,6 +49,15 @@ def test_a_secret_that_is_not_on_this_machine_is_noted(capsys: pytest.CaptureFix
     assert (ROOT / "broker.password").exists() or "note, for this machine" in out
 
 
+def test_a_secret_that_others_may_read_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = site(tmp_path)
+    secret = tmp_path / "broker.password"
+    for mode, noted in ((0o644, True), (0o640, True), (0o600, False), (0o400, False)):
+        secret.chmod(mode)
+        assert main(["check", str(file)]) == 0, "it is no fault"
+        assert (f"chmod 600 {secret}" in capsys.readouterr().out) == noted
+
+
 def test_the_sites_of_the_product_are_without_fault() -> None:
     found, wrong = examine(str(ROOT / "simulators" / "sites"))
     assert {fault.path for fault in wrong} <= {"broker.password_file"}, "the password is not in the repository"
