@@ -9,6 +9,9 @@ recorder, which calls `puback` after the commit. Rules of this file:
   ask): nobody knows when it was sent;
 - losing the broker is no event for the rest: the library reconnects, acknowledgements wait for the
   next beacon or connection;
+- who floods is not listened to for a while (`exclusion`): the session ends with all that the broker holds for
+  it, since the others' batches are behind the flood, and the new one asks for the others' topics alone. What was
+  lost with it gateways send again;
 - nothing that arrives can end this thread.
 """
 
@@ -18,16 +21,21 @@ import contextlib
 import queue
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 import structlog
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from collector.intake.gate import Gate
+from collector.intake.events import What
+from collector.intake.exclusion import Exclusion
+from collector.intake.gate import Examined, Gate
 from collector.intake.inbox import CREDIT, Quota
 from collector.intake.recorder import Deliveries, Delivery, Signal
 from gateway.connection import tls_context
@@ -70,21 +78,26 @@ class Subscriber:
         self._logged = Quota(_FAULTS_LOGGED, _FAULTS_PERIOD_NS)
         self._stopping = threading.Event()
         self._five = broker.protocol == "5"
-        self._client = self._make(client_id, password)
+        self._id, self._password, self._tls = client_id, password, tls_context(broker)
+        self._client = self._make()
+        self._exclusion, self._anew = Exclusion(), threading.Event()
+        self._topics: list[str] = []
+        self._changing = threading.Lock()
+        self._warden = threading.Thread(target=self._watch, name="exclusion", daemon=True)
 
-    def _make(self, client_id: str, password: str | None) -> Client:
+    def _make(self) -> Client:
         client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=client_id,
+            client_id=self._id,
             protocol=MQTTProtocolVersion.MQTTv5 if self._five else MQTTProtocolVersion.MQTTv311,
             # MQTT 3.1.1 sessions never expire: a collector that stays away would fill the broker.
             clean_session=None if self._five else True,
             manual_ack=True,
         )
         if self._broker.user:
-            client.username_pw_set(self._broker.user, password)
-        if tls := tls_context(self._broker):
-            client.tls_set_context(tls)
+            client.username_pw_set(self._broker.user, self._password)
+        if self._tls:
+            client.tls_set_context(self._tls)
         client.reconnect_delay_set(*RECONNECT_S)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
@@ -96,13 +109,17 @@ class Subscriber:
 
     def start(self) -> None:
         """Connect, in the background and again and again, until `stop`."""
+        self._connect(clean=False)
+        self._warden.start()
+
+    def _connect(self, *, clean: bool | Literal[3]) -> None:
         if self._five:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
             properties.ReceiveMaximum = RECEIVE_MAXIMUM
             properties.MaximumPacketSize = MAX_PACKET
             self._client.connect_async(
-                self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=False, properties=properties
+                self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=clean, properties=properties
             )
         else:
             self._client.connect_async(self._broker.host, self._broker.port, KEEPALIVE_S)
@@ -111,13 +128,17 @@ class Subscriber:
     def stop_receiving(self) -> None:
         """Take nothing more in; what the recorder still sends goes out."""
         self._stopping.set()
-        self._client.unsubscribe(up_topic("+"))
+        self._anew.set()
+        with self._changing:
+            self._client.unsubscribe(self._topics or [up_topic("+")])
 
     def stop(self) -> None:
         """Disconnect."""
         self._stopping.set()
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._anew.set()
+        with self._changing:
+            self._client.disconnect()
+            self._client.loop_stop()
 
     def puback(self, delivery: Delivery) -> None:
         """Tell the broker that a message is dealt with."""
@@ -130,7 +151,7 @@ class Subscriber:
             self._client.publish(topic, payload, QOS, retain=True)
 
     def _on_connect(
-        self, client: Client, _: object, flags: ConnectFlags, reason: ReasonCode, __: Properties | None
+        self, _: Client, __: object, flags: ConnectFlags, reason: ReasonCode, ___: Properties | None
     ) -> None:
         if reason.is_failure:
             self._note(f"the broker refuses the collector: {reason}")
@@ -138,12 +159,8 @@ class Subscriber:
         # Numbers of the last connection mean nothing on this one.
         self._session += 1
         self.connected, self.refusal, self._away = True, "", False
-        if self._five:
-            # A message that was to be retained still says so, also when it comes at once: no gateway asks for that.
-            options = SubscribeOptions(QOS, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
-            client.subscribe(up_topic("+"), options=options)
-        else:
-            client.subscribe(up_topic("+"), QOS)
+        self._topics = self._wanted()
+        self._subscribe(self._topics)
         log.info(
             "The broker is connected.", host=self._broker.host, port=self._broker.port, resumed=flags.session_present
         )
@@ -191,7 +208,56 @@ class Subscriber:
             if self._logged.take("", time.monotonic_ns()):
                 log.exception("A message could not be examined; it is kept aside.", size=len(payload))
             examined = self._gate.unexaminable(gateway, payload, f"{type(error).__name__}: {error}", **clocks)
-        self._put(Delivery(examined, self._session, message.mid))
+        self._put(Delivery(self._limited(examined), self._session, message.mid))
+
+    # --- who floods -----------------------------------------------------------------------------------
+
+    def _wanted(self) -> list[str]:
+        """The topics to listen to: of all gateways, or of those known that are not excluded."""
+        excluded = self._exclusion.excluded(time.monotonic_ns())
+        return [up_topic(id) for id in self._gate.trusted if id not in excluded] if excluded else [up_topic("+")]
+
+    def _subscribe(self, topics: Sequence[str]) -> None:
+        if topics and self._five:
+            # A message that was to be retained still says so, also when it comes at once: no gateway asks for that.
+            options = SubscribeOptions(QOS, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+            self._client.subscribe([(topic, options) for topic in topics])
+        elif topics:
+            self._client.subscribe([(topic, QOS) for topic in topics])
+
+    def _limited(self, examined: Examined) -> Examined:
+        """A message as examined, or the word that nobody listens to its gateway from now on."""
+        now_ns = time.monotonic_ns()
+        if not (seconds := self._exclusion.note(examined.gateway, examined.what, self._gate.trusted, now_ns)):
+            return examined
+        self._anew.set()
+        fault = f"a flood of messages that are not believed; nobody listens to it for {seconds:.0f} s"
+        return replace(examined, entry=None, what=What.FLOOD, fault=fault)
+
+    def _watch(self) -> None:
+        """Begin another session when somebody is to be excluded, and listen again when that is over."""
+        while not self._stopping.is_set():
+            excluded = self._exclusion.excluded(time.monotonic_ns())
+            end_ns = min(excluded.values(), default=0)
+            self._anew.wait((end_ns - time.monotonic_ns()) / 1e9 + 0.1 if end_ns else None)
+            with self._changing:
+                if self._stopping.is_set():
+                    return
+                if self._anew.is_set():
+                    self._anew.clear()
+                    self._begin_anew()
+                elif self.connected:
+                    before, self._topics = self._topics, self._wanted()
+                    self._subscribe(self._topics)
+                    self._client.unsubscribe([topic for topic in before if topic not in self._topics])
+
+    def _begin_anew(self) -> None:
+        """Another session, without what the broker holds for this one."""
+        self.connected = False
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._client = self._make()
+        self._connect(clean=MQTT_CLEAN_START_FIRST_ONLY)
 
     def _put(self, item: Delivery | Signal) -> None:
         """Queue for the recorder; while it is full the broker's connection waits."""

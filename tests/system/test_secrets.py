@@ -37,7 +37,9 @@ def prepared(folder: Path, broker: int) -> Path:
         {"id": "hook", "kind": "webhook", "url": f"http://127.0.0.1:{free_port()}/", "allow_private": True,
          "secret_file": "webhook.secret"},
     ]  # fmt: skip
-    tree["recipient"] = [{"id": "duty", "name": "Duty", "role": "duty officer", "channels": ["mail", "hook"], "address": "c@d.example"}]
+    tree["recipient"] = [
+        {"id": "duty", "name": "Duty", "role": "duty officer", "channels": ["mail", "hook"], "address": "c@d.example"}
+    ]
     for name, secret in SECRETS.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(secret)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import base64
 from pathlib import Path
 
 import pytest
@@ -138,10 +138,15 @@ def test_a_request_of_another_or_an_altered_one_is_refused(
     file = tmp_path / "gw-a.csr"
     assert main(["request", str(place.file), "gw-a", "--out", str(file)]) == 0
     good = file.read_text()
+    raw = bytearray(base64.b64decode("".join(good.splitlines()[1:-1])))
+    raw[-1] ^= 1  # the last byte of its signature
+    altered = (
+        f"-----BEGIN CERTIFICATE REQUEST-----\n{base64.b64encode(raw).decode()}\n-----END CERTIFICATE REQUEST-----\n"
+    )
     for gateway, text, said in (
         ("gw-b", good, "a request of gateway gw-a"),
         ("gw-a", "nonsense", "not a request"),
-        ("gw-a", re.sub(r"[A-Za-z](?=[^\n]{20}\n-----END)", "Q", good), "not a request"),
+        ("gw-a", altered, "not a request"),
     ):
         file.write_text(text)
         assert place.enroll(gateway, "--request", str(file)) == 1
