@@ -61,7 +61,7 @@ COMMANDS = {
     "probe": Command("commissioning: read an instrument and name its faults"),
     "world": Command("simulate the whole line from seeds, under every fault", "simulators.world_command:world"),
     "hj212": Command("decode and encode HJ 212 frames"),
-    "request": Command("make a gateway's keys on it, and the request to sign", "gateway.request_command:request"),
+    "request": Command("give a gateway keys that stay on it, and a request to sign", "gateway.request_command:request"),
     "enroll": Command("give a gateway its identity, or take it away", "collector.proof.enroller:enroll"),
     "export": Command("write measurements with their proof, or hash them", "collector.export_command:export"),
     "verify": Command("prove that an export was not altered", "collector.proof.verifier:main", plain=True),

@@ -19,6 +19,7 @@ from collector.fingerprint import fingerprint
 from collector.intake.journal import JournalError
 from collector.intake.journal_files import JournalFiles
 from collector.proof import exporter
+from collector.proof.collector_key import current_key
 from collector.proof.exporter import END_NS, Order
 from collector.proof.identities import Register, RegisterBroken, read_register
 from collector.proof.leaf_file import ProofError, read_kept
@@ -29,7 +30,7 @@ from collector.stores.duckdb import DuckdbStore
 from collector.verdicts.book import BookError
 from gateway import catalogue
 from gateway.document import FaultyFiles
-from gateway.identity import IdentityError, load_or_create_key, public_hex
+from gateway.identity import IdentityError, public_hex
 from gateway.settings import Site
 
 
@@ -100,7 +101,7 @@ def _export(sites: Sequence[Site], settings: CollectorSettings, order: Order, ou
     folder = Path(settings.folder)
     out = out or Path(f"emitwatch-{sites[0].plant.id if len(sites) == 1 else 'export'}.zip")
     journal = JournalFiles(folder / "journal")
-    key, _ = load_or_create_key(folder / "key")
+    key, _ = current_key(folder)
     manifest = exporter.export(
         journal,
         read_kept(folder / "tree.db"),

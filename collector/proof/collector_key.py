@@ -26,11 +26,14 @@ def current_key(folder: Path) -> tuple[Ed25519PrivateKey, bool]:
     """The collector's key, and whether it was made just now; raises IdentityError, RegisterBroken, OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        return _settled(folder, load_register(folder / FILE))
+        return settled(folder, load_register(folder / FILE))
 
 
-def _settled(folder: Path, register: Register) -> tuple[Ed25519PrivateKey, bool]:
-    """The key, after an interrupted rotation was finished, or taken back where the register does not have it."""
+def settled(folder: Path, register: Register) -> tuple[Ed25519PrivateKey, bool]:
+    """The key, after a rotation that was cut off was finished, or taken back where the register does not have it.
+
+    `folder` is locked.
+    """
     path, new = folder / "key", folder / "key.new"
     wanted = register.collector_keys[-1] if register.collector_keys else ""
     if new.exists():
@@ -48,14 +51,14 @@ def _settled(folder: Path, register: Register) -> tuple[Ed25519PrivateKey, bool]
 def rotate(folder: Path, now_ns: int, until_ns: int, reason: str) -> tuple[str, str]:
     """Give the collector a new key, signed by its old one; both public keys, old and new. `folder` is locked."""
     register = load_register(folder / FILE)
-    old, _ = _settled(folder, register)
+    old, _ = settled(folder, register)
     new, _ = load_or_create_key(folder / "key.new")
     handover = Handover(old.public_key().public_bytes_raw(), new.public_key().public_bytes_raw(), now_ns, until_ns)
     record = Record(
         kind="handed_over", at=now_ns, gateway="", plant="", key=public_hex(new), keys=(public_hex(old),),
         until=until_ns, signed=seal_handover(handover, old).hex(), by=getpass.getuser(), reason=reason,
     )  # fmt: skip
-    _settled(folder, append(folder / FILE, register, record))
+    settled(folder, append(folder / FILE, register, record))
     return public_hex(old), public_hex(new)
 
 

@@ -33,7 +33,7 @@ from collector.proof.register_file import FILE, append, load_register, locked
 from gateway import catalogue
 from gateway.configuration import approve, canonical, hash_of
 from gateway.document import Fault, FaultyFiles
-from gateway.identity import IdentityError, load_or_create_key, public_hex
+from gateway.identity import IdentityError, public_hex
 from gateway.request_command import KEY_URI
 from gateway.sensors import resolve
 from gateway.settings import KEY_HINT, PUBLIC_KEY, GatewaySettings, Site
@@ -293,7 +293,7 @@ class Office:
         return broker_files.site_tables(bundle)
 
     def _own_key(self) -> Ed25519PrivateKey:
-        return load_or_create_key(self.folder / "key")[0]
+        return collector_key.settled(self.folder, load_register(self.folder / FILE))[0]
 
     def _collector_key(self) -> str:
         return public_hex(self._own_key())

@@ -171,6 +171,7 @@ class _Writing:
         span = (1, END_NS) if self.order.whole else journal.span(self.from_ns, self.to_ns) or (1, 0)
         self._text("keys.json", _json({
             "collector": public_hex(self.key), "gateways": _keys(self.order),
+            "collector_before": list(self.order.register[1].collector_keys[:-1]),
             "authors": {plant: self.order.authors.get(plant, {}) for plant in self.order.plants},
         }))  # fmt: skip
         self._text("identities.jsonl", self.order.register[0])

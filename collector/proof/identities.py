@@ -104,6 +104,8 @@ class Register:
         """Every key that each gateway has had, with the time from and until which it is good. [ns since 1970 UTC]"""
         found: dict[str, dict[str, tuple[int, int]]] = {}
         for record in self.records:
+            if not record.gateway:
+                continue  # of the collector's own keys
             keys = found.setdefault(record.gateway, {})
             end_ns = record.at if record.kind == "revoked" else record.until or FOREVER_NS
             keys |= {key: (0, FOREVER_NS) for key in record.keys if key not in keys}

@@ -565,6 +565,8 @@ class Bundle:
         ever, heads, collectors = self.register(collector)
         if self.key and self.key not in [key.hex() for key in collectors]:
             self.fault("keys.json", f"signed by {collector.hex()}, which is not the collector's key {self.key}")
+        for unproved in set(keys.get("collector_before", ())) - {key.hex() for key in collectors}:
+            self.fault("keys.json", f"no hand-over in identities.jsonl leads from {unproved} to the collector's key")
         witnessed = False
         for id, about in manifest["plants"].items():
             known = {g: {bytes.fromhex(k["key"]): ever.get(g, {}).get(k["key"], _FOREVER) for k in v["keys"]}

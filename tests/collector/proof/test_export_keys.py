@@ -13,8 +13,10 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from api.cli import main
 from collector.intake.journal import Journal
 from collector.proof.checkpoint import origin, read_note, sign
+from collector.proof.collector_key import current_key
 from collector.proof.identities import Record
 from gateway.identity import public_hex
 from gateway.measurement import SECOND_NS
@@ -165,3 +167,34 @@ def test_a_collectors_key_before_the_present_one_still_proves(house: House, caps
     assert (code, "checkpoint 1 is not of" in said, "which is not the collector's key" in said) == (
         (0, False, False) if good else (1, True, True)
     ), said
+
+
+def test_a_collector_that_was_given_new_keys_proves_what_it_signed_with_each(house: House, capsys: Capture) -> None:
+    had = [public_hex(house.key)]
+    for hour in (6, 7):
+        assert main(["enroll", str(house.sites), "--rotate-collector", "--reason", "yearly"]) == 0
+        house.key, created = current_key(house.collector)
+        assert not created
+        had.append(public_hex(house.key))
+        go_on(house, hour)
+    file = house.export()
+    keys = json.loads(Opened(file).files["keys.json"])
+    assert [*keys["collector_before"], keys["collector"]] == had
+    witness = str(house.collector / "checkpoints" / "harbour.txt")
+    for key in had:  # whoever knows any of them need not have heard of the later ones
+        code, said = verify(file, capsys, "--key", key, "--witness", witness)
+        assert (code, "BROKEN" in said) == (0, False), said
+    opened = Opened(file)
+    stranger = public_hex(THIRD)
+    opened.files["keys.json"] = json.dumps(keys | {"collector_before": [stranger]}).encode()
+    code, said = verify(opened.write(house.key), capsys)
+    assert (code, f"keys.json: no hand-over in identities.jsonl leads from {stranger}" in said) == (1, True), said
+
+
+def test_an_export_finishes_a_rotation_that_was_cut_off(house: House, capsys: Capture) -> None:
+    old = public_hex(house.key)
+    assert main(["enroll", str(house.sites), "--rotate-collector"]) == 0
+    (house.collector / "key").rename(house.collector / "key.new")  # as before the last step
+    file = house.export()
+    assert json.loads(Opened(file).files["keys.json"])["collector"] != old
+    assert verify(file, capsys, "--key", old)[0] == 0
