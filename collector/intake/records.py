@@ -112,7 +112,8 @@ def said(batch: wire.Batch) -> Said:
     gap = _gap(batch) if header.kind == "gap" else None
     moved = _moved(batch) if header.kind == "clock" else ()
     unsynced = bool((batch.columns.status == Status.UNSYNCED).any())
-    config = _convert(_fields(batch, "config"), Config) if header.kind == "config" else None
+    told = _fields(batch, "config") if header.kind == "config" else {}  # the first versions told nothing in it
+    config = _convert(told, Config) if told else None
     return Said(header.prev, header.wall_ns, hello, gap, moved, unsynced, config)
 
 
