@@ -176,7 +176,10 @@ class _Gateway:
             return
         say = _log.warning if found["alarm"] > self.alarm else _log.info
         self.alarm = found["alarm"]
-        say("The outbox fills up" if self.alarm else "The outbox has room again", **found)
+        text = f"The outbox is {self.alarm} % full" if self.alarm else "The outbox has room again"
+        say(text, **found)
+        with contextlib.suppress(SpoolError):  # the next flush says what is wrong with the disk
+            self.spooler.tell("storage", text, found)
 
     def _end(self, drain_s: float) -> None:
         """Commit, drain, close; a signal in between cuts the waiting short."""

@@ -150,6 +150,10 @@ class Keeper:
         """Seal and commit batches that were cut (`outbox.Outbox.take`), all or none."""
         self._commit([("data", part, {}) for part in parts])
 
+    def tell(self, what: str, text: str, detail: Mapping[str, Any]) -> None:
+        """Seal and commit what the gateway noticed of itself. what: a word for machines, text: a sentence."""
+        self._commit([("event", empty_columns(), {"event": {"what": what, "text": text, "detail": dict(detail)}})])
+
     def give_up(self, dropped: Dropped) -> None:
         """Declare measurements that were never sealed: a gap record names a number that is left unused."""
         before, number = self._chain, self._chain.seq + 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,11 @@ class Spooler:
             self._pace.note(self._mono_ns(), self._store.stored_bytes)
             self._store.check()
         return len(parts)
+
+    def tell(self, what: str, text: str, detail: Mapping[str, Any]) -> None:
+        """Record what the gateway noticed of itself: it travels, and is kept, like measurements."""
+        with self._using:
+            self._keeper.tell(what, text, detail)
 
     def _declare_dropped(self) -> None:
         """What memory had no room for is said as soon as a record can be written; the reserve is there for that."""

@@ -26,6 +26,7 @@ class What(StrEnum):
     DUPLICATE_IDENTITY = "duplicate_identity"
     REPLACED = "replaced"
     REBASED = REBASED
+    GATEWAY = "gateway"  # what a gateway noticed of itself
     CONFIG_CHANGED = "config_changed"
     CONFIG_UNSIGNED = "config_unsigned"
     # The collector's own clock was set.
@@ -52,8 +53,9 @@ class What(StrEnum):
 
 # All others are security events: they mean that somebody, or a disk, may have altered what was measured.
 _HARMLESS = frozenset({
-    What.GAP, What.REPLACED, What.REBASED, What.KEYLESS, What.CONFIG_CHANGED, What.CLOCK_BACK, What.CLOCK_AHEAD,
-    What.REPLAYED, What.MONTH_SEALED, What.MONTH_ARCHIVED, What.MONTH_ATTACHED, What.MONTH_EXPIRED,
+    What.GAP, What.REPLACED, What.REBASED, What.GATEWAY, What.KEYLESS, What.CONFIG_CHANGED,
+    What.CLOCK_BACK, What.CLOCK_AHEAD, What.REPLAYED,
+    What.MONTH_SEALED, What.MONTH_ARCHIVED, What.MONTH_ATTACHED, What.MONTH_EXPIRED,
 })  # fmt: skip
 
 

@@ -84,6 +84,14 @@ class Config(msgspec.Struct, frozen=True):
     removed: tuple[str, ...] = ()
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What a gateway noticed of itself: its outbox fills up, or has room again. detail: figures, by kind."""
+
+    what: wire.Name
+    text: Annotated[str, Meta(max_length=500)] = ""
+    detail: Annotated[dict[str, Any], Meta(max_length=16)] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What a batch claims, and what the gate found of it.
@@ -101,6 +109,7 @@ class Said:
     moved: tuple[Move, ...] = ()
     unsynced: bool = False
     config: Config | None = None
+    told: Told | None = None
     unapproved: str = ""
     replacement: str = ""
 
@@ -112,9 +121,10 @@ def said(batch: wire.Batch) -> Said:
     gap = _gap(batch) if header.kind == "gap" else None
     moved = _moved(batch) if header.kind == "clock" else ()
     unsynced = bool((batch.columns.status == Status.UNSYNCED).any())
-    told = _fields(batch, "config") if header.kind == "config" else {}  # the first versions told nothing in it
-    config = _convert(told, Config) if told else None
-    return Said(header.prev, header.wall_ns, hello, gap, moved, unsynced, config)
+    # The first versions told nothing in these two.
+    config = _convert(found, Config) if (found := _added(batch, "config")) else None
+    told = _convert(found, Told) if (found := _added(batch, "event")) else None
+    return Said(header.prev, header.wall_ns, hello, gap, moved, unsynced, config, told)
 
 
 def said_in(payload: bytes) -> Said | None:
@@ -140,6 +150,10 @@ def _moved(batch: wire.Batch) -> tuple[Move, ...]:
         if not move.from_seq <= move.to_seq < batch.header.seq:
             raise wire.WireError(f"batch {batch.header.seq} cannot move the times of {move.from_seq} to {move.to_seq}")
     return moved
+
+
+def _added(batch: wire.Batch, kind: wire.Kind) -> Mapping[str, Any]:
+    return _fields(batch, kind) if batch.header.kind == kind else {}
 
 
 def _fields(batch: wire.Batch, name: str) -> Mapping[str, Any]:

@@ -227,6 +227,9 @@ class Sorter:
         said = arrival.said
         if said:
             told += [_rebased(entry, move) for move in said.moved]
+        if said and said.told:
+            text = f"gateway {entry.gateway}: {said.told.text or said.told.what}"
+            told += self._tell(What.GATEWAY, entry, text, now_ns, noticed=said.told.what, **_plain(said.told.detail))
         if said and said.config:
             told += self._config(entry, said.config, said.unapproved, now_ns)
         return [*told, self._gap(entry, said.gap)] if said and said.gap else told
@@ -288,6 +291,12 @@ def _rebased(entry: Entry, move: Move) -> Entry:
     )
     told = {**msgspec.structs.asdict(move), "epoch": entry.epoch.hex(), "told_in": entry.seq}
     return events.entry(What.REBASED, entry.gateway, entry.epoch, entry.received_ns, text, told)
+
+
+def _plain(detail: Mapping[str, Any]) -> dict[str, int | str]:
+    """What a gateway says, as far as events hold it, under names of its own."""
+    kept = {f"its_{key}"[:64]: value for key, value in detail.items() if isinstance(value, int | float | str | None)}
+    return {key: value if isinstance(value, int) else str(value)[:200] for key, value in kept.items()}
 
 
 _REASONS = {

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.intake.events import Event, event
+from collector.intake.events import Event, What, event
 from collector.intake.gate import Gate, Trusted
 from collector.intake.inbox import Inbox, Ranges, Stream
 from collector.intake.sorter import Sorter
@@ -427,3 +427,15 @@ def test_what_was_received_in_a_month_that_is_away_is_not_taken_in_again() -> No
     added = forgetful.take(*payloads, gateway.sealed())
     assert [entry.seq for entry in added] == [4, 7], "what was given up and comes after all, and what is new"
     assert forgetful.sorter.counts["riverside-gw"].duplicate == 4
+
+
+def test_what_a_gateway_notices_of_itself_is_told() -> None:
+    gateway, desk = FakeGateway(key=KEY), Desk()
+    desk.take(gateway.sealed())
+    noticed = {"what": "storage", "text": "The outbox is 80 % full", "detail": {"share": 0.81, "alarm": 80, "x": [1]}}
+    (told,) = desk.events(gateway.sealed(empty_columns(), {"event": noticed}, kind="event"))
+    assert (told.what, told.security) == (What.GATEWAY, False)
+    assert told.text == "gateway riverside-gw: The outbox is 80 % full"
+    assert told.detail | {"noticed": "storage", "its_share": "0.81", "its_alarm": 80} == told.detail
+    assert "its_x" not in told.detail
+    assert desk.events(gateway.sealed(empty_columns(), {"what": "of the first versions"}, kind="event")) == []

@@ -18,6 +18,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway import __main__ as gateway_main
+from gateway import seal, wire
 from gateway.identity import load_or_create_key, public_hex
 from gateway.measurement import concatenate
 from gateway.spooler import Spooler, read_batches
@@ -272,6 +273,20 @@ def test_a_full_disk_is_said_once_and_waited_for(tmp_path, monkeypatch):
     assert codes == [0]
     assert sum("disk is full" in line["event"] for line in logs) == 1
     assert sum(n for _, _, n in kept(tmp_path)) == 5000
+
+
+def test_an_outbox_that_fills_up_is_logged_and_sealed_once(tmp_path, monkeypatch):
+    with capture_logs() as logs, idle(tmp_path) as (found, _, _):
+        monkeypatch.setattr(found.spooler, "storage", lambda: {"alarm": 80, "share": 0.8, "hours_left": 7.5})
+        for _ in range(2):
+            found.spooler.put(columns(5))
+            wait_until(lambda: found.spooler.kept(found.spooler.counts()["put"]))
+        wait_until(lambda: found.alarm == 80)
+        payloads = [row.payload for row in found.spooler.pending(100)]
+    assert [line["hours_left"] for line in logs if "80 % full" in line["event"]] == [7.5]
+    batches = [wire.decode(seal.verify(payload, KEY.public_key())) for payload in payloads]
+    (told,) = [batch.fields["event"] for batch in batches if batch.header.kind == "event"]
+    assert (told["what"], told["detail"]["share"]) == ("storage", 0.8)
 
 
 def test_a_broken_outbox_ends_the_gateway(tmp_path):
