@@ -40,7 +40,7 @@ def world(
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=as_json or not console.is_terminal) as progress:
         task = progress.add_task("seeds", total=seeds)
-        for result in _results(range(seed, seed + seeds), days):
+        for result in results(range(seed, seed + seeds), days):
             faults.update(result.faults)
             simulated_s += result.simulated_s
             violations += [
@@ -56,7 +56,7 @@ def world(
     raise typer.Exit(1 if violations else 0)
 
 
-def _results(seeds: range, days: float | None) -> Iterator[Result]:
+def results(seeds: range, days: float | None = None) -> Iterator[Result]:
     """The results in the order of the seeds; one process for each core, where there is more than one seed."""
     simulate = partial(run_seed, days=days)
     cores = min(len(seeds), os.cpu_count() or 1)

@@ -17,6 +17,8 @@ def examples(default: int, full: int | None = None) -> int:
     return (full or default * 10) if FULL else default
 
 
+SEEDS = examples(4, 5000)  # of the simulated world, on all cores
+
 # --- real processes: how many at default, and in full what docs/reliability.md reports ---------------
 
 KILLS = examples(3, 100)  # kill -9 of gateway, broker, collector or store

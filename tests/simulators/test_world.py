@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from gateway.measurement import SECOND_NS
-from simulators.world import run_seed
 from simulators.world.run import World
 from simulators.world.schedule import DAY_NS, REAL_EVERY, ROWS, SPAN_NS, Fault, plan
-from tests.effort import FULL, examples
+from simulators.world_command import results
+from tests.effort import FULL, SEEDS
 
 ROOT = Path(__file__).parent.parent.parent
 HALF_NS = 120 * SECOND_NS
@@ -36,10 +36,8 @@ def test_every_plan_is_long_and_troubled_enough_and_no_row_starves():
 @pytest.mark.timeout(7200)
 def test_seeds_have_no_violations():
     faults: Counter[int] = Counter()
-    count = examples(3, 5000)
-    for seed in range(count):
-        result = run_seed(seed)
-        assert not result.violations, f"emitwatch world --seed {seed}: {result.violations[:3]}"
+    for result in results(range(SEEDS)):
+        assert not result.violations, f"emitwatch world --seed {result.seed}: {result.violations[:3]}"
         faults.update(result.faults)
     if FULL:
         assert min(faults[row] for row in ROWS) >= 50, faults

@@ -42,6 +42,6 @@ def test_a_violation_says_how_to_see_it_again(monkeypatch, capsys):
 
 
 def test_seeds_are_shared_among_the_cores_and_told_in_order():
-    results = list(world_command._results(range(1, 3), 0.001))
+    results = list(world_command.results(range(1, 3), 0.001))
     assert [one.seed for one in results] == [1, 2]
     assert not any(one.violations for one in results)
