@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from gateway import wire
+from gateway import shelves, wire
 from gateway.lanes import START, Key, Row
 from gateway.retention import Gap, Held
 from gateway.salvage import Found
@@ -41,8 +41,8 @@ class Witness(Protocol):
     def expired(self, card: Card, keys: Sequence[Key]) -> None:
         """Rows were deleted because they were acknowledged long ago."""
 
-    def marked(self, card: Card, keys: Sequence[Key]) -> None:
-        """Rows were marked as acknowledged."""
+    def marked(self, card: Card, keys: Sequence[Key], before: tuple[int, bytes, int] | None) -> None:
+        """Rows were marked as acknowledged. before: the acknowledgement that counted last until then."""
 
 
 @dataclass(slots=True)
@@ -102,7 +102,7 @@ class Card:
         gone = [row for key, row in before.rows.items() if key not in self.state.rows]
         self.damaged &= self.state.rows.keys()
         self._witness.back(self)
-        self._witness.left(self, gone, "cut")
+        self._witness.left(self, gone, "cut" if self._lying else "never asked to be kept")
 
     def flip(self, keys: Iterable[Key]) -> None:
         """Bits of some rows have changed."""
@@ -141,7 +141,7 @@ class Card:
             raise SpoolError("the card fails")
         if self.full:
             raise SpoolFull("the card is full")
-        if self._lying:
+        if self._lying or shelves.SYNCHRONOUS != "FULL":  # a card keeps what it is asked to keep
             self.lied.append(self.state.copy())
 
     def commit(self, change: Change) -> None:
@@ -225,8 +225,8 @@ class Card:
                 del state.unacked[start:end]
         for key in marked:
             state.acked[key] = now_ns
-        state.ack = *ack.gen, ack.n
-        self._witness.marked(self, marked)
+        before, state.ack = state.ack, (*ack.gen, ack.n)
+        self._witness.marked(self, marked, before)
         return len(marked), undone
 
     def _unmark(self, ack: wire.Ack) -> int:

@@ -57,6 +57,7 @@ class Collector:
         self._key, self._broker, self._timeline, self._dice, self._oracle = key, broker, timeline, dice, oracle
         self._queue: deque[tuple[Examined, int, int]] = deque()
         self._dealt: list[tuple[int, int]] = []
+        self._doubted: list[Entry] = []  # what somebody with a gateway's key made up, until it is committed
         self._life = 0
         self._turn_at = _NEVER
         self._connected = self._restored = False
@@ -84,6 +85,7 @@ class Collector:
         self.up_since_ns = self.connected_ns = _NEVER
         self._queue.clear()
         self._dealt.clear()
+        self._doubted.clear()
         if self._connected:
             self._connected = False
             self._broker.drop_collector()
@@ -147,6 +149,8 @@ class Collector:
                 examined, session, number = self._queue.popleft()
                 desk.take(examined, now_ns)
                 self._dealt.append((session, number))
+                if examined.entry and examined.entry.payload in self._oracle.forgeries:
+                    self._doubted.append(examined.entry)
             ticked = bool(desk.tick(now_ns, self._wall_ns))
             if ticked:
                 self.ledger.mark()
@@ -165,6 +169,8 @@ class Collector:
         for session, number in self._dealt:
             self._broker.collector_puback(session, number)
         self._dealt.clear()
+        self._oracle.dealt(self._doubted, self.ledger)
+        self._doubted.clear()
         self._acknowledge(desk)
         self._plan(now_ns + MILLISECOND_NS + self.slow_ns if self._queue else desk.next_ns())
 

@@ -157,8 +157,16 @@ def _queue(aim: Aim) -> Mend:
 
 def _deaden(aim: Aim) -> Mend:
     name = aim.gateway.name
-    lines = aim.scene.broker.deaden(name, noticed=aim.dice.chance(0.5))
-    return lambda: aim.scene.broker.revive(lines)
+    scene, began_ns = aim.scene, aim.scene.timeline.now
+    lines = scene.broker.deaden(name, noticed=aim.dice.chance(0.5))
+
+    def mend() -> None:
+        for one in scene.gateways:
+            if one.line in lines and one.deaf(scene.timeline.now - began_ns):
+                scene.oracle.violate("deaf", f"{one.name} still trusts a line that died at {began_ns / 1e9:.3f} s")
+        scene.broker.revive(lines)
+
+    return mend
 
 
 def _journal(aim: Aim) -> Mend:

@@ -86,6 +86,7 @@ class Oracle:
         self.forgeries: set[bytes] = set()
         self.acks: dict[str, list[bytes]] = {}
         self.replaced: set[str] = set()
+        self.ends: dict[tuple[str, bytes], str] = {}
         self.troubled_ns = 0
         self.trouble = 0
         self._timeline, self._stop_first = timeline, stop_first
@@ -122,6 +123,10 @@ class Oracle:
         if len(polls) > 1 and not strained:
             self.violate("unexplained", f"machine {number} lost {len(polls)} polls with its process, not one")
 
+    def began(self, gateway: str, epoch: bytes, reason: str) -> None:
+        """A process started. reason: how the one before it on its card ended, as its hello has to say."""
+        self.ends[gateway, epoch] = reason
+
     # --- cards -----------------------------------------------------------------------------------------
 
     def card(self, card: Card, limit_bytes: int, ring_ns: int) -> None:
@@ -134,6 +139,8 @@ class Oracle:
         """Rows are no longer on a card."""
         found = {(row[0], row[1]): Left(card.gateway, row, why) for row in rows}
         self.left_rows[card].update(found)
+        if found and why == "never asked to be kept":
+            self.violate("lost", f"{card.gateway}: power took {len(found)} batches that were committed")
         if found and why in ("cut", "ruined"):
             self.license_lost(card.gateway)
             if not card.state.meta.last_epoch:  # nothing at all is left: it begins as if it had never sent anything
@@ -177,6 +184,8 @@ class Oracle:
             else:
                 self.violate("lost", f"{card.gateway}: batch {key[1]} is dropped without a word")
         for _, gap in change.told:
+            if gap.reason == "outbox_full" and card.state.acked and any(not acked for _, acked in gone):
+                self.violate("lost", f"{card.gateway}: given up, with {len(card.state.acked)} acknowledged ones there")
             held = [seq for seq in range(gap.from_seq, gap.to_seq + 1) if (gap.ep, seq) in card.state.rows]
             if held:
                 self.violate("gap_wrong", f"{card.gateway}: batches {held[:3]} are declared lost and are on the card")
@@ -193,13 +202,16 @@ class Oracle:
                 self.violate("ring", f"{card.gateway}: batch {key[1]} is dropped as evidence before its time")
             self.left(card, [card.state.rows[key]], "expired")
 
-    def marked(self, card: Card, keys: Sequence[Key]) -> None:
-        """Rows were marked as acknowledged: the collector must have said so."""
+    def marked(self, card: Card, keys: Sequence[Key], before: tuple[int, bytes, int] | None) -> None:
+        """Rows were marked as acknowledged: the collector must have said so, and nothing newer before."""
         for key in keys:
             self._marked[card][key] = self._timeline.now
             named = self._named.get((card.gateway, key[0]))
             if named is None or key[1] not in named:
                 self.violate("acked_undurable", f"{card.gateway}: batch {key[1]} is freed, and never was acknowledged")
+        ack = card.state.ack
+        if before and ack and (ack[0], ack[2]) <= (before[0], before[2]):
+            self.violate("replayed", f"{card.gateway}: an acknowledgement that is not above the last one counts")
 
     # --- the collector -----------------------------------------------------------------------------------
 
@@ -217,6 +229,12 @@ class Oracle:
             named.upto = max(named.upto, epoch.upto)
             if not good:
                 self.violate("acked_undurable", f"{gateway}: {epoch} is acknowledged; the journal holds {truth}")
+
+    def dealt(self, made_up: Sequence[Entry], ledger: Ledger) -> None:
+        """The collector has dealt with batches that somebody with the key made up: they are kept as evidence."""
+        for entry in made_up:
+            if entry.seq and entry.payload not in ledger.payloads((entry.gateway, entry.epoch), entry.seq):
+                self.violate("alarm_missing", f"{entry.gateway}: another batch {entry.seq} is thrown away")
 
     def restored(self, gone: Sequence[Entry]) -> None:
         """The journal was put back from a backup. gone: what it no longer holds."""

@@ -19,7 +19,7 @@ from gateway.exchange import Exchange
 from gateway.keeper import Instant, Keeper, Start
 from gateway.lanes import Key, Row
 from gateway.measurement import SECOND_NS, Columns, Series, Status
-from gateway.outbox import Outbox
+from gateway.outbox import SILENCE_NS, Outbox
 from gateway.retention import Limits
 from gateway.seal import Verifier
 from gateway.shelves import SpoolError, SpoolFull
@@ -37,6 +37,7 @@ RETRY_NS = (SECOND_NS // 2, 30 * SECOND_NS)  # wait after a failed connection, f
 AGAIN_NS = SECOND_NS  # until a full card is tried again
 WAKE_NS = 30 * SECOND_NS  # the longest that the process sleeps
 RESTART_NS = 2 * SECOND_NS
+DOUBT_NS = 5 * SECOND_NS  # by which a dead line may be left later than it could be
 _NEVER = 1 << 62
 _HELD, _FREE = Discipline(synced=True, err_ms=5), Discipline(synced=False, err_ms=5)
 
@@ -123,6 +124,7 @@ class Gateway:
         self._dice, self._oracle, self._room, self._interval_ns = dice, oracle, room, interval_ns
         self._on_connect = on_connect
         self._unanswered: set[Key] = set()
+        self._begun = -1  # the machine's start in which a process began last
         self._boot = self._polls = self._life = 0
         self._flush_at = self._wake_at = _NEVER
         self._retry_ns = RETRY_NS[0]
@@ -137,7 +139,7 @@ class Gateway:
         """The process starts, if the machine lets it."""
         if self.process:
             return
-        card, outbox = self.card, Outbox()
+        card, outbox, reason = self.card, Outbox(), self._reason()
         try:
             keeper = Keeper(
                 card,
@@ -157,12 +159,22 @@ class Gateway:
             self._timeline.after(RESTART_NS, self.start)
             return
         card.settle()
+        self._begun = self._boot
+        self._oracle.began(self.name, keeper.epoch, reason)
         spool = Spool(keeper, outbox, self.clocks)
         self._life += 1
         self.process = Process(outbox, keeper, spool, Exchange(self.name, spool, self._collector_key), [])
         self._flush_at = self._wake_at = _NEVER
         self._retry_ns = RETRY_NS[0]
         self._connect(self._life)
+
+    def _reason(self) -> str:
+        """How the last process on this card ended; none ever ends as meant here."""
+        if self.card.aside is not None:
+            return "corrupt"
+        if not self.card.state.meta.last_epoch:
+            return "start"
+        return "crash" if self._begun == self._boot else "power"
 
     def die(self, restart_ns: int | None = RESTART_NS) -> None:
         """The process is killed; it starts again after a while. None: it does not by itself."""
@@ -357,6 +369,13 @@ class Gateway:
     def quiet(self) -> bool:
         """Whether everything it has is acknowledged."""
         return self.process is not None and self.process.spool.drained()
+
+    def deaf(self, dead_ns: int) -> bool:
+        """Whether it should have left its line, which has been dead for so long while batches waited."""
+        process = self.process
+        if not process or process.strained or not self.measuring or self._interval_ns > SECOND_NS:
+            return False
+        return dead_ns > max(3 * process.exchange.rto_ns, SILENCE_NS) + DOUBT_NS
 
     def unsent(self) -> list[Row]:
         """What waits on the card, as the process would send it."""

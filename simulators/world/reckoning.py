@@ -53,6 +53,8 @@ def reckon(oracle: Oracle, ledger: Ledger, pieces: Sequence[Rows]) -> None:
     _declared(oracle, ledger)
     _chain(oracle, read)
     _alarms(oracle, ledger, read)
+    _unlinked(oracle, read)
+    _ends(oracle, read)
 
 
 # --- the store --------------------------------------------------------------------------------------
@@ -259,7 +261,7 @@ def _alarms(oracle: Oracle, ledger: Ledger, read: Sequence[Record]) -> None:
         if not {(what, gateway, b""), (what, gateway, epoch)} & oracle.licences:
             oracle.violate("alarm_false", f"{gateway}: {what}, and nobody has done anything")
     told = {(what, gateway) for what, gateway, _ in oracle.told}
-    for gateway, epoch in sorted(_forgotten(ledger, read)):
+    for gateway, epoch in sorted(_forgotten(oracle, ledger, read)):
         if not {(What.DISK_LOST, gateway), (What.DUPLICATE_IDENTITY, gateway)} & told:
             oracle.violate("alarm_missing", f"{gateway}: its card has forgotten batches of {epoch[:8].hex()}")
     for gateway in sorted(oracle.replaced):
@@ -268,6 +270,27 @@ def _alarms(oracle: Oracle, ledger: Ledger, read: Sequence[Record]) -> None:
     for gateway in sorted(_returned(read)):
         if not oracle.rolled_back and (What.DUPLICATE_IDENTITY, gateway) not in told:
             oracle.violate("alarm_missing", f"{gateway}: two machines send under its name")
+
+
+def _unlinked(oracle: Oracle, read: Sequence[Record]) -> None:
+    """A batch that was made up names none before it: that is told."""
+    held = {(one.entry.gateway, one.entry.epoch, one.entry.seq) for one in read}
+    told = {(gateway, epoch) for what, gateway, epoch in oracle.told if what == What.CHAIN_BREAK}
+    for entry in (one.entry for one in read if one.entry.payload in oracle.forgeries):
+        stream = entry.gateway, entry.epoch
+        if (*stream, entry.seq - 1) in held and stream not in told:
+            oracle.violate("alarm_missing", f"{entry.gateway}: batch {entry.seq} was made up, and no break is told")
+
+
+def _ends(oracle: Oracle, read: Sequence[Record]) -> None:
+    """A hello says how the process before it ended."""
+    for one in read:
+        known = oracle.ends.get((one.entry.gateway, one.entry.epoch))
+        if one.batch.header.kind == "hello" and known and one.batch.fields["reason"] != known:
+            said = one.batch.fields["reason"]
+            oracle.violate(
+                "end_wrong", f"{one.entry.gateway}: the process before ended by {known}, the hello says {said}"
+            )
 
 
 def _heirs(read: Sequence[Record]) -> dict[tuple[str, bytes], int]:
@@ -280,13 +303,15 @@ def _heirs(read: Sequence[Record]) -> dict[tuple[str, bytes], int]:
     return heirs
 
 
-def _forgotten(ledger: Ledger, read: Sequence[Record]) -> set[tuple[str, bytes]]:
-    """Epochs of which the journal holds more than the hello after them knows of."""
+def _forgotten(oracle: Oracle, ledger: Ledger, read: Sequence[Record]) -> set[tuple[str, bytes]]:
+    """Epochs of which the journal holds more than the hello after them knows of, forged ones aside."""
     heirs = _heirs(read)
     return {
         (entry.gateway, entry.epoch)
         for entry in ledger.entries
-        if entry.kind is EntryKind.BATCH and entry.seq > heirs.get((entry.gateway, entry.epoch), entry.seq)
+        if entry.kind is EntryKind.BATCH
+        and entry.payload not in oracle.forgeries
+        and entry.seq > heirs.get((entry.gateway, entry.epoch), entry.seq)
     }
 
 

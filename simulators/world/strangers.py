@@ -7,12 +7,13 @@ soon: kept it, told it, or ignored it, as the failure table says.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from collector.intake.events import What, event
 from collector.store import EntryKind
 from gateway import seal, wire
+from gateway.lanes import Key
 from gateway.measurement import SECOND_NS
 from gateway.seal import SIGNATURE_BYTES
 from simulators.world import keys
@@ -92,8 +93,10 @@ def babble(stage: Stage, gateway: Gateway, dice: Dice) -> None:
 
 
 def contradict(stage: Stage, gateway: Gateway, dice: Dice) -> None:
-    """Somebody with the gateway's key sends another batch under a number that is taken."""
+    """Somebody with the gateway's key sends another batch under a taken number, or goes on with an old epoch."""
     rows = sorted(gateway.card.state.rows)
+    if dice.chance(0.4) and prolong(stage, gateway, rows, dice):
+        return
     taken = [
         key for key in rows[-40:] if key[1] > 1 and stage.collector.ledger.payloads((gateway.name, key[0]), key[1])
     ]
@@ -115,6 +118,24 @@ def contradict(stage: Stage, gateway: Gateway, dice: Dice) -> None:
         )
 
     stage.expect(kept)
+
+
+def prolong(stage: Stage, gateway: Gateway, rows: Sequence[Key], dice: Dice) -> bool:
+    """Somebody with the gateway's key adds a batch to an epoch that has ended; False where there is none."""
+    name, held = gateway.name, stage.collector.ledger.payloads
+    last = {epoch: seq for epoch, seq in rows if gateway.process and epoch < gateway.process.keeper.epoch}
+    ended = [key for key in last.items() if held((name, key[0]), key[1]) and not held((name, key[0]), key[1] + 1)]
+    if not ended:
+        return False
+    epoch, seq = dice.pick(ended)
+    body = forged(gateway, epoch=epoch, seq=seq + 1, wall_ns=START_NS + stage.timeline.now)
+    payload = seal.seal(body, gateway.key)
+    stage.oracle.forgeries.add(payload)
+    stage.oracle.licences |= {(What.CONFLICT, name, epoch), (What.CHAIN_BREAK, name, epoch)}
+    # The next epoch does not know of it: the collector takes it for one that the card has forgotten.
+    stage.oracle.license_lost(name)
+    stage.broker.offer(name, payload)
+    return True
 
 
 def acknowledge(stage: Stage, gateway: Gateway, dice: Dice) -> None:

@@ -10,13 +10,15 @@ import pytest
 
 from collector.intake.events import What
 from collector.intake.gate import Gate
-from collector.store import EntryKind
-from gateway import wire
+from collector.store import Entry, EntryKind
+from gateway import keeper, wire
 from gateway.lanes import Key
 from gateway.measurement import SECOND_NS
+from gateway.outbox import Sender
 from gateway.retention import Gap
 from gateway.shelves import Change
 from simulators.world import ledger, run
+from simulators.world.broker import Broker
 from simulators.world.card import Card, State, _held
 from simulators.world.collector import Store
 from simulators.world.dice import Dice
@@ -159,6 +161,32 @@ def test_a_card_that_forgets_without_an_alarm_is_told(monkeypatch):
     assert at_the_end(monkeypatch, forget, world(2)) == {"alarm_missing"}
 
 
+def make_up(found: World) -> None:
+    """The journal holds a batch that was made up, and nothing tells that it follows no other."""
+    found.oracle.forgeries.add(last_batch_of(found, "gw-0").payload)
+
+
+def test_a_batch_that_was_made_up_without_an_alarm_is_told(monkeypatch):
+    assert "alarm_missing" in at_the_end(monkeypatch, make_up, world())
+
+
+def test_another_batch_that_is_thrown_away_is_told(oracle):
+    entry = Entry(0, 1, EntryKind.CONFLICT, "gw-0", EPOCH, 7, b"another")
+    journal = ledger.Ledger(Dice("test"), 0)
+    oracle.dealt([entry], journal)
+    assert [one.clause for one in oracle.violations] == ["alarm_missing"]
+    journal.append([entry], {})
+    oracle.dealt([entry], journal)
+    assert len(oracle.violations) == 1
+
+
+def test_a_hello_that_tells_another_end_than_there_was_is_told(monkeypatch):
+    monkeypatch.setattr(keeper, "end_reason", lambda meta, boot_id: "power")
+    assert clauses(world(2)) == {"end_wrong"}
+    monkeypatch.setattr(keeper, "end_reason", lambda meta, boot_id: "crash")
+    assert clauses(world(3)) == {"end_wrong"}
+
+
 # --- while it runs -------------------------------------------------------------------------------------
 
 
@@ -180,6 +208,14 @@ def test_values_that_are_not_fresh_after_a_connection_came_back_are_told():
     found.timeline.at(8 * SECOND_NS, spoil)
     found.timeline.at(18 * SECOND_NS, found.broker.weather.forbidden.clear)
     assert clauses(found) == {"starved"}
+
+
+def test_a_dead_line_that_is_trusted_for_too_long_is_told(monkeypatch):
+    found, dead_s = world(), 70
+    found.plan = replace(found.plan, span_ns=80 * SECOND_NS, faults=(Fault(0, 11, SECOND_NS, dead_s * SECOND_NS, 0),))
+    monkeypatch.setattr(Broker, "_notice", lambda self, line: None)
+    monkeypatch.setattr(Sender, "silent", lambda self, now_ns, *, waiting: False)
+    assert clauses(found) == {"deaf"}
 
 
 def test_whatever_the_product_raises_is_told(monkeypatch):
@@ -221,16 +257,16 @@ def card(oracle: Oracle) -> Card:
     return card
 
 
-def said(upto: int) -> wire.Ack:
-    return wire.Ack(gw="gw-0", gen=(1, bytes(8)), n=1, epochs=(wire.EpochAck(EPOCH, upto),), win=64, now=0)
+def said(upto: int, n: int = 1) -> wire.Ack:
+    return wire.Ack(gw="gw-0", gen=(1, bytes(8)), n=n, epochs=(wire.EpochAck(EPOCH, upto),), win=64, now=0)
 
 
 def gone(card: Card, *seqs: int, told: tuple[tuple[Key, Gap], ...] = ()) -> Change:
     return Change(0, card.meta(), (), [_held(card.state.rows[EPOCH, seq]) for seq in seqs], told)
 
 
-def gap(first: int, last: int, n: int) -> tuple[tuple[Key, Gap], ...]:
-    return (((EPOCH, 9), Gap(EPOCH, first, last, n, 0, 0, "outbox_full")),)
+def gap(first: int, last: int, n: int, reason: str = "corrupt") -> tuple[tuple[Key, Gap], ...]:
+    return (((EPOCH, 9), Gap(EPOCH, first, last, n, 0, 0, reason)),)
 
 
 def found(oracle: Oracle) -> list[str]:
@@ -251,6 +287,15 @@ def test_what_is_declared_has_to_be_gone_and_counted(oracle, card):
     assert found(oracle) == ["gap_wrong"] * 2
 
 
+def test_nothing_is_given_up_while_there_is_something_that_the_collector_has(oracle, card):
+    card.commit(gone(card, 3, told=gap(3, 3, 3, "outbox_full")))
+    assert found(oracle) == ["lost"]
+    oracle.violations.clear()
+    card.state.acked.clear()
+    card.commit(gone(card, 4, told=gap(4, 4, 3, "outbox_full")))
+    assert found(oracle) == []
+
+
 def test_evidence_stays_its_time_and_longer_while_there_is_room(oracle, card):
     card.expire(0, 500)
     assert found(oracle) == []
@@ -261,8 +306,16 @@ def test_evidence_stays_its_time_and_longer_while_there_is_room(oracle, card):
 
 
 def test_nothing_is_freed_that_was_never_acknowledged(oracle, card):
-    card.mark(said(4), 0, undo=False)
+    card.mark(said(4, n=2), 0, undo=False)
     assert found(oracle) == ["acked_undurable"] * 2
+
+
+def test_no_acknowledgement_counts_after_a_newer_one(oracle, card):
+    card.mark(said(2, n=3), 0, undo=False)
+    assert found(oracle) == []
+    card.mark(said(2, n=3), 0, undo=False)
+    card.mark(said(2, n=2), 0, undo=False)
+    assert found(oracle) == ["replayed"] * 2
 
 
 def test_nothing_is_acknowledged_that_the_journal_does_not_hold(oracle):
