@@ -162,7 +162,7 @@ def _deaden(aim: Aim) -> Mend:
 
     def mend() -> None:
         for one in scene.gateways:
-            if one.line in lines and one.deaf(scene.timeline.now - began_ns):
+            if one.line in lines and one.line.dead and one.deaf(scene.timeline.now - began_ns):
                 scene.oracle.violate("deaf", f"{one.name} still trusts a line that died at {began_ns / 1e9:.3f} s")
         scene.broker.revive(lines)
 
