@@ -180,7 +180,7 @@ def unlawful(oracle: Oracle, ledger: Ledger, one: Left, corrupt: dict[tuple[str,
     """Why a row that left its card should nevertheless be there; "" = it may be missing."""
     epoch, seq = one.row[0], one.row[1]
     stream = one.gateway, epoch
-    if ledger.payloads(stream, seq):
+    if any(payload not in oracle.forgeries for payload in ledger.payloads(stream, seq)):
         return "the journal holds it, and the store does not"
     rolled_back = (*stream, seq) in oracle.rolled_back
     if one.why in ("cut", "taken"):
