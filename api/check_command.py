@@ -31,11 +31,11 @@ from gateway import catalogue
 from gateway.connection import BrokerError, tls_context
 from gateway.document import Fault
 from gateway.sensors import resolve, unbuilt_links
-from gateway.settings import Site
+from gateway.settings import Broker, Site
 
 # A secret belongs to a machine and never lies beside a site file in a repository: `check` may run elsewhere, so that
 # it is missing is noted; `run` refuses to start without it.
-SECRETS = {"broker.password_file"}
+SECRETS = {"broker.password_file", "collector.password_file"}
 READERS: tuple[Callable[[list[Site]], tuple[object, list[Fault]]], ...] = (
     parse_collector, parse_alerts, parse_witnesses, parse_api,
 )  # fmt: skip
@@ -169,22 +169,30 @@ def is_folder(path: str) -> bool:
 
 
 def _broker(site: Site, *, demo: bool) -> Iterator[Fault]:
-    broker = site.broker
-    if not (demo or broker.user or broker.cert):
-        hint = "the broker needs user and password_file; only `emitwatch demo` does without"
+    """What the gateways' way to the broker lacks, and the collector's, where it has one of its own."""
+    broker, own = site.broker, site.collector_access
+    if not (demo or broker.user or broker.cert or own):
+        hint = "the broker needs user and password_file, or cert and key; only `emitwatch demo` does without"
         yield site.document.fault("broker.user", "missing", hint)
+    yield from _access(site, "broker", broker)
+    if own:
+        access = replace(broker, user=own.user, password_file=own.password_file, cert=own.cert, key=own.key)
+        yield from (fault for fault in _access(site, "collector", access) if fault.path != "collector.ca")
+
+
+def _access(site: Site, table: str, broker: Broker) -> Iterator[Fault]:
     if broker.password_file:
         hint = "a text file with the broker's password in its only line"
-        yield from _readable(site, "broker.password_file", broker.password_file, hint)
+        yield from _readable(site, f"{table}.password_file", broker.password_file, hint)
     files: dict[str, Any] = {name: site.path(file) for name in ("ca", "cert", "key") if (file := getattr(broker, name))}
-    faults = [fault for name, file in files.items() for fault in _readable(site, f"broker.{name}", file, "a PEM file")]
+    faults = [fault for name, file in files.items() for fault in _readable(site, f"{table}.{name}", file, "a PEM file")]
     yield from faults
     if files and not faults and bool(broker.cert) == bool(broker.key):
         try:
             tls_context(replace(broker, **files))
         except BrokerError as error:
-            name = "ca" if broker.ca else "cert"
-            yield site.document.fault(f"broker.{name}", str(error), "PEM files; the key has to be the certificate's")
+            name = "ca" if broker.ca and table == "broker" else "cert"
+            yield site.document.fault(f"{table}.{name}", str(error), "PEM files; the key has to be the certificate's")
 
 
 def _store(site: Site) -> Iterator[Fault]:

@@ -44,7 +44,7 @@ DAY_NS = 86400 * 1_000_000_000
 
 def enroll(
     site: Annotated[Path, typer.Argument(help="The collector's site file, or its folder of them.")],
-    gateway: Annotated[str, typer.Argument(help="Id of a [[gateway]] there.")] = "",
+    gateway: Annotated[str, typer.Argument(help="Id of a gateway of that site.")] = "",
     rotate: Annotated[bool, typer.Option("--rotate", help="Give it a new key and certificate.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Give its place to another machine.")] = False,
     sign: Annotated[bool, typer.Option("--sign", help="Approve its configuration as the site file has it.")] = False,

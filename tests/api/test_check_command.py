@@ -232,6 +232,8 @@ def test_a_file_that_cannot_be_read_makes_no_faults_in_the_others(tmp_path: Path
         (("[store]", 'ca = "nowhere.pem"\n[store]'), "broker.ca"),
         (("[store]", 'cert = "broker.password"\n[store]'), "broker.key"),
         (("[store]", 'cert = "broker.password"\nkey = "nowhere"\n[store]'), "broker.key"),
+        (("[store]", '[collector]\nuser = "collector"\npassword_file = "nowhere"\n[store]'), "collector.password_file"),
+        (("[store]", '[collector]\ncert = "nowhere.pem"\nkey = "broker.password"\n[store]'), "collector.cert"),
         (("port = 8080", 'token_file = "nowhere/token"'), "api.token_file"),
         (("port = 8080", 'token_file = "broker.password"'), "api.token_file"),
         (('data_dir = "data"', 'data_dir = "broker.password/data"'), "plant.data_dir"),
@@ -255,6 +257,13 @@ def test_what_run_would_refuse_is_a_fault(tmp_path: Path, change: tuple[str, str
 def test_the_demo_needs_no_broker_user(tmp_path: Path) -> None:
     path = site(tmp_path, ('user = "riverside"\npassword_file = "broker.password"\n', ""))
     assert not examine(str(path), demo=True)[1]
+
+
+def test_a_collector_with_an_access_of_its_own_needs_no_broker_user(tmp_path: Path) -> None:
+    """As `emitwatch enroll` prints it: the certificate authority in [broker], the certificate in [collector]."""
+    user = 'user = "riverside"\npassword_file = "broker.password"\n'
+    path = site(tmp_path, (user, '[collector]\nuser = "collector"\npassword_file = "broker.password"\n'))
+    assert not examine(str(path))[1]
 
 
 def test_run_makes_no_token_before_everything_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
