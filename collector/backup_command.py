@@ -4,7 +4,8 @@ Rules of this file:
 
 - who follows is copied before whom it follows (notices, then verdicts and tree, then the journal), so that nothing
   in the copy is ahead of the copy's journal, and each database is copied as one transaction left it;
-- the store is left out: it is made anew from the journal;
+- the store is left out: it is made anew from the journal; so is what the broker keeps in `broker/state`, which is not
+  ours to read and holds nothing that gateways do not send again. Its folder is there, for the broker needs it;
 - the copy has a mark of its own (`intake/generation`): a collector that starts from it begins a new generation
   of the journal, upon which gateways send again whatever it lacks;
 - the copy has its name only when it is whole and on the disk.
@@ -35,6 +36,7 @@ from gateway.identity import sync_folder
 # Followers first, the journal's months last; what is not named follows nobody that is copied before it.
 _ORDER = ("ledger.db", "commands.db", "verdicts.db", "tree.db")
 _MARK = "journal.mark"
+_BROKERS_OWN = Path("broker/state")
 # Locks and what a database keeps beside itself while it is open.
 _PASSING = (".db-wal", ".db-shm", ".wal")
 _BUSY_S = 60.0
@@ -73,6 +75,9 @@ def copy(folder: Path, to: Path, *, without: Path) -> tuple[int, int]:
     files = [path for path in _files(folder) if path.resolve() != without.resolve()]
     for path in files:
         _copy(path, draft / path.relative_to(folder))
+    if (folder / _BROKERS_OWN).exists():
+        (draft / _BROKERS_OWN).mkdir(parents=True)
+        shutil.copymode(folder / _BROKERS_OWN, draft / _BROKERS_OWN)
     mark = draft / _MARK
     mark.write_bytes(encode(Mark(0, os.urandom(8), 0)))
     _sync(mark)
@@ -90,7 +95,7 @@ def _files(folder: Path) -> Iterator[Path]:
         path
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.name.startswith(".") and path.name not in ("lock", _MARK)
-        and not path.name.endswith(_PASSING)
+        and not path.name.endswith(_PASSING) and folder / _BROKERS_OWN not in path.parents
     ]  # fmt: skip
 
     def place(path: Path) -> int:

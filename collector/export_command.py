@@ -50,6 +50,8 @@ def export(
         raise FaultyFiles(faults)
     try:
         from_ns, to_ns = (_instant(text) if text else None for text in (from_, to))
+        if from_ns is not None and to_ns is not None and from_ns >= to_ns:
+            raise ProofError(f"--from {from_} is not before --to {to}; nothing is between them")
         said = (
             _hash(settings, from_ns, to_ns)
             if hash_

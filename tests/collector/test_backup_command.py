@@ -133,3 +133,15 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
     assert " files, " in capsys.readouterr().out
     assert main(["backup", str(house.sites), str(tmp_path / "backup")]) == 2
     assert "no backup was made" in capsys.readouterr().err
+
+
+def test_what_the_broker_keeps_is_left_to_it(writer: Writer, tmp_path: Path) -> None:
+    """Mosquitto's memory is named like a database, is none, and need not be readable; its folder has to be there."""
+    state = writer.folder / "broker" / "state"
+    state.mkdir(parents=True)
+    state.chmod(0o770)
+    (state / "mosquitto.db").write_bytes(b"\x00\xb5\x00mosquitto db")
+    copy(writer.folder, tmp_path / "backup", without=NO_STORE)
+    copied = tmp_path / "backup" / "broker" / "state"
+    assert not list(copied.iterdir())
+    assert copied.stat().st_mode & 0o777 == 0o770

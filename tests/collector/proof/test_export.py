@@ -157,6 +157,9 @@ def test_what_cannot_be_done_is_told(house: House, capsys: Capture, tmp_path: Pa
     file = house.export()
     assert main(["export", str(house.sites), "--out", str(file)]) == 2
     assert "never overwritten" in capsys.readouterr().err
+    backwards = ["--from", "2026-11-02T00:00:00Z", "--to", "2026-11-01T00:00:00Z"]
+    assert main(["export", str(house.sites), "--out", str(tmp_path / "y.zip"), *backwards]) == 2
+    assert "is not before" in capsys.readouterr().err
     assert main(["export", str(house.sites), "--from", "yesterday"]) == 2
     assert "RFC 3339" in capsys.readouterr().err
     assert main(["export", str(house.sites), "--from", "2026-11-01T00:00:00"]) == 2
