@@ -8,6 +8,7 @@ folder that goes again. `emitwatch run all` asks the same before it starts anyth
 
 from __future__ import annotations
 
+import shutil
 import stat
 import sys
 import tempfile
@@ -25,6 +26,9 @@ from alerts.witness_settings import parse_witnesses
 from api.settings import parse_api
 from api.tokens import TokenError, require_usable
 from collector.catalogue import scan_rule_packs
+from collector.intake.disk import CLOSE_SHARE, Space, days_left
+from collector.intake.journal import JournalError
+from collector.intake.journal_files import JournalFiles
 from collector.settings import parse_collector
 from collector.verdicts.limits import site_faults
 from gateway import catalogue
@@ -50,6 +54,8 @@ def check(site: Annotated[Path, typer.Argument(help="A site file, or a folder of
         sys.stdout.write(f"{fault}\n" if fault.path not in SECRETS else f"note, for this machine: {fault}\n")
     for fault in open_secrets(sites):
         sys.stdout.write(f"note, for this machine: {fault}\n")
+    for text in _forecasts(sites):
+        sys.stdout.write(f"note, for this machine: {text}\n")
     if faults:
         files = len({fault.file for fault in faults})
         sys.stdout.write(f"{_count(len(faults), 'fault')} in {_count(files, 'file')}\n")
@@ -130,6 +136,20 @@ def _known(name: str, known: Collection[str], *, complete: bool) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _forecasts(sites: Sequence[Site]) -> Iterator[str]:
+    """How long the disk of each journal on this machine will do, at the pace it grows."""
+    for folder in sorted({Path(site.data_dir) / "collector" / "journal" for site in sites}):
+        try:
+            found = shutil.disk_usage(folder)
+            space = Space(total=found.total, free=found.free)
+            days = days_left(space, *JournalFiles(folder).growth())
+        except (OSError, ValueError, JournalError):
+            continue  # no collector has run here; what is wrong with its files, `run` and `journal list` say
+        left = "the pace is not known yet" if days is None else f"{days:.0f} days until it takes nothing more in"
+        low = f"; below {CLOSE_SHARE:.0%} nothing is taken in: make room" if space.share < 2 * CLOSE_SHARE else ""
+        yield f"{folder}: {space.free / 1e9:.1f} GB free ({space.share:.0%}), {left}{low}"
 
 
 def machine_faults(sites: Sequence[Site], *, demo: bool = False) -> list[Fault]:

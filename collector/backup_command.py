@@ -76,8 +76,9 @@ def copy(folder: Path, to: Path, *, without: Path) -> tuple[int, int]:
     for path in files:
         _copy(path, draft / path.relative_to(folder))
     if (folder / _BROKERS_OWN).exists():
-        (draft / _BROKERS_OWN).mkdir(parents=True)
-        shutil.copymode(folder / _BROKERS_OWN, draft / _BROKERS_OWN)
+        (draft / _BROKERS_OWN).mkdir(parents=True, exist_ok=True)
+        for place in (_BROKERS_OWN, _BROKERS_OWN.parent):  # the broker's user gets in by its group
+            shutil.copymode(folder / place, draft / place)
     mark = draft / _MARK
     mark.write_bytes(encode(Mark(0, os.urandom(8), 0)))
     _sync(mark)

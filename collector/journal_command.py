@@ -89,6 +89,7 @@ def attach(site: Site, file: Annotated[Path, typer.Argument(metavar="FILE", help
 def expire(site: Site, month: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Let a sealed month's entries go for good. Its leaves stay in the trees: no proof breaks."""
     with _cellar(site) as cellar:
+        cellar.expirable(month)
         if not yes:
             typer.confirm(f"What was received in {month} cannot be shown to anybody afterwards. Go on?", abort=True)
         sys.stdout.write(f"{cellar.expire(month).name} has expired\n")

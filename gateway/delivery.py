@@ -42,7 +42,9 @@ REASONS: Mapping[int, Obstacle] = MappingProxyType({
     0x95: Obstacle("packet_too_large", "the broker takes no batch of this size", "raise its max_packet_size to 256 kB"),
     0x97: Obstacle("quota_exceeded", "the broker's quota is used up", "raise its queue and message limits"),
 })  # fmt: skip
+_UNREACHED = "see whether a broker runs there and [broker] url names it"
 _REFUSED_AT_ONCE: Mapping[int, str] = MappingProxyType({
+    0x80: "see the broker's log; with certificates, whether this one is revoked or has expired",
     0x84: "set [broker] protocol to the version that the broker speaks",
     0x85: "the broker does not like the gateway's id as client id",
     0x86: "check [broker] user and password_file",
@@ -52,8 +54,8 @@ _REFUSED_AT_ONCE: Mapping[int, str] = MappingProxyType({
 
 
 def hint(code: int) -> str:
-    """What to do about a broker that refuses the connection with a reason code; "" = nothing is known."""
-    return _REFUSED_AT_ONCE.get(code, "")
+    """What to do about a broker that refuses the connection with a reason code; 0 = it was not reached at all."""
+    return _REFUSED_AT_ONCE.get(code, "" if code else _UNREACHED)
 
 
 def obstacle(code: int) -> Obstacle:

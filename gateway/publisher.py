@@ -126,12 +126,12 @@ class Publisher:
     # --- one connection after the other -------------------------------------------------------------------
 
     def _run(self) -> None:
-        wait_s, away = RETRY_S[0], False
+        wait_s, told = RETRY_S[0], set[str]()  # told: why it could not be reached since it last could
         while not self._stopping:
             connection = self._connect()
             if connection.problem:
-                if not away:
-                    away = True
+                if connection.problem not in told:
+                    told.add(connection.problem)
                     _log.warning(
                         "The broker cannot be reached; measuring goes on, the outbox keeps everything",
                         broker=self._route.broker.url, gateway=self._gateway, problem=connection.problem,
@@ -142,7 +142,8 @@ class Publisher:
                 wait_s = min(2 * wait_s, RETRY_S[1])
                 continue
             _log.info("Connected to the broker", broker=self._route.broker.url, gateway=self._gateway)
-            wait_s, away, self.connected = RETRY_S[0], False, True
+            wait_s, self.connected = RETRY_S[0], True
+            told.clear()
             left = ""
             try:
                 left = self._serve(connection)
@@ -157,7 +158,6 @@ class Publisher:
                 self._say(self._exchange.answered(None, connection.code, time.monotonic_ns()), connection.problem)
             connection.close()
             if not self._stopping:
-                away = True
                 _log.warning(
                     "The connection to the broker is gone; measuring goes on, the outbox keeps everything",
                     broker=connection.broker.url, gateway=self._gateway,

@@ -88,11 +88,16 @@ class Cellar:
         self._take_away(segment)
         return month
 
-    def expire(self, name: str) -> Month:
-        """Let a month's entries go, wherever they are said to be; an archived file is not touched."""
+    def expirable(self, name: str) -> Month:
+        """The month of that name; raises JournalError where there is none that could expire."""
         month = self._known(name)
         if month.state is State.EXPIRED:
             raise JournalError(f"{name} has expired already")
+        return month
+
+    def expire(self, name: str) -> Month:
+        """Let a month's entries go, wherever they are said to be; an archived file is not touched."""
+        month = self.expirable(name)
         segment = self._leaving(name)[1] if month.here else None
         month = msgspec.structs.replace(month, state=State.EXPIRED)
         self._note(What.MONTH_EXPIRED, month)

@@ -55,6 +55,14 @@ class JournalFiles:
         """The months that were archived or have expired, in order."""
         return [Absent(m.name, m.state.value, m.first, m.last, m.sha256) for m in self.months if not m.here]
 
+    def growth(self) -> tuple[int, int]:
+        """How much the newest month's file has grown [bytes], in which time [ns]; as the journal's own."""
+        file = self._files[-1]
+        sizes = _query(file, "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
+        spans = _query(file, "SELECT max(received_ns) - min(received_ns) FROM entry WHERE position IN "
+                             "((SELECT min(position) FROM entry), (SELECT max(position) FROM entry))")  # fmt: skip
+        return (sizes[0][0], spans[0][0]) if spans and spans[0][0] is not None else (0, 0)
+
     def read(self, after: int, limit: int) -> list[Entry]:
         """Up to `limit` entries with position > after, ordered by position."""
         return self._read(_ENTRIES, after, limit)

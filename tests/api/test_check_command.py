@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,10 @@ from typer.testing import CliRunner
 
 from api.check_command import examine
 from api.cli import main
+from collector.intake.journal import Journal
+from collector.intake.journal_files import JournalFiles
 from gateway.document import Fault
+from tests.collector.test_journal import MONTH_NS, batch
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -40,6 +45,18 @@ def other(folder: Path, *changes: tuple[str, str], name: str = "b.toml") -> Path
 def test_the_reference_site_is_without_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(site(tmp_path))]) == 0
     assert "1 plant, 7 points, 13 sensors" in capsys.readouterr().out
+
+
+def test_the_disk_of_a_journal_is_forecast(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = site(tmp_path)
+    with closing(Journal(tmp_path / "data" / "collector" / "journal")) as journal:
+        journal.append([replace(batch(1), received_ns=MONTH_NS * 600)])
+        assert main(["check", str(path)]) == 0
+        assert "the pace is not known yet" in capsys.readouterr().out
+        journal.append([replace(batch(2), received_ns=MONTH_NS * 600 + 2 * 3600 * 10**9)])
+        assert main(["check", str(path)]) == 0
+        assert JournalFiles(tmp_path / "data" / "collector" / "journal").growth() == journal.growth()
+    assert "days until it takes nothing more in" in capsys.readouterr().out
 
 
 def test_a_secret_that_is_not_on_this_machine_is_noted(capsys: pytest.CaptureFixture[str]) -> None:

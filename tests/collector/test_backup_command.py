@@ -140,8 +140,9 @@ def test_what_the_broker_keeps_is_left_to_it(writer: Writer, tmp_path: Path) -> 
     state = writer.folder / "broker" / "state"
     state.mkdir(parents=True)
     state.chmod(0o770)
+    state.parent.chmod(0o750)
     (state / "mosquitto.db").write_bytes(b"\x00\xb5\x00mosquitto db")
     copy(writer.folder, tmp_path / "backup", without=NO_STORE)
     copied = tmp_path / "backup" / "broker" / "state"
     assert not list(copied.iterdir())
-    assert copied.stat().st_mode & 0o777 == 0o770
+    assert [place.stat().st_mode & 0o777 for place in (copied, copied.parent)] == [0o770, 0o750]

@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -380,3 +381,23 @@ def test_tls_files_that_cannot_be_used_are_said(outbox):
     settings = broker(1, url="mqtts://127.0.0.1:8883", ca="/nowhere/ca.pem")
     with pytest.raises(BrokerError, match="/nowhere/ca"):
         Publisher(settings, None, "riverside-gw", outbox, None)
+
+
+def test_each_new_reason_why_the_broker_is_out_of_reach_is_told_once(outbox, monkeypatch):
+    monkeypatch.setattr("gateway.publisher.RETRY_S", (0.001, 0.001))
+    left = ["refused", "refused", "not known", "refused", "not known"]
+    tried = SimpleNamespace(problem="", code=0)
+
+    def connect():
+        tried.problem = left.pop(0) if left else "refused"
+        return tried
+
+    publisher = Publisher(broker(free_port()), None, "riverside-gw", outbox, COLLECTOR_KEY.public_key())
+    monkeypatch.setattr(publisher, "_connect", connect)
+    with capture_logs() as logs:
+        publisher.start()
+        wait_until(lambda: not left)
+        publisher.stop()
+    told = [line for line in logs if line["event"].startswith("The broker cannot be reached")]
+    assert [line["problem"] for line in told] == ["refused", "not known"]
+    assert all("[broker] url" in line["hint"] for line in told)

@@ -127,6 +127,13 @@ def test_an_altered_month_does_not_leave(house: House, capsys: Capture) -> None:
     assert "not as it was sealed" in capsys.readouterr().err
 
 
+def test_a_month_that_is_not_there_is_told_before_anything_is_asked(house: House, capsys: Capture) -> None:
+    assert run(house, "expire", "2025-01") == 2
+    said = capsys.readouterr()
+    assert "no sealed month" in said.err
+    assert "Go on?" not in said.out
+
+
 @pytest.mark.parametrize(("hour", "followed", "why"), [(721, 10**6, "still judged"), (LATER, 35, "not everything")])
 def test_a_month_that_is_still_needed_does_not_leave(tmp_path: Path, hour: int, followed: int, why: str) -> None:
     house = House(tmp_path, hours=1)
