@@ -4,7 +4,9 @@
 import { follow, get, list, onTokenWanted } from "./api.js";
 import { ask } from "./ask.js";
 import { Evidence } from "./evidence.js";
+import { Events } from "./events.js";
 import { Focus, RANGES } from "./focus.js";
+import { showGateways } from "./gateways.js";
 import { clock, language, setLanguage, t } from "./i18n.js";
 import { Incidents } from "./incidents.js";
 import { Overview } from "./overview.js";
@@ -15,7 +17,7 @@ const REDRAW_MS = 600_000; // judged values come by the hour
 const QUIET_MS = 700; // changes come in bursts; one load answers a burst
 
 const $ = (id) => document.getElementById(id);
-const state = { plants: [], points: [], incidents: [], notices: [], plant: "", point: "", parameter: "", range: "24h" };
+const state = { plants: [], points: [], incidents: [], notices: [], health: {}, plant: "", point: "", parameter: "", range: "24h" };
 
 const overview = new Overview($("plants"), $("tally"), (point, parameter) => {
   choose({ plant: point.plant, point: point.id, parameter: parameter ?? "", range: state.range });
@@ -27,6 +29,13 @@ const incidents = new Incidents(
   { list: $("incidents"), filter: $("incident-filter"), notices: $("notices"), count: $("tab-count") },
   { onEvidence: (id) => { location.hash = `evidence-${id}`; }, onChanged: () => setTimeout(loadVerdicts, 400), ask: (question) => ask($("ask"), question) },
 );
+const events = new Events($("events"), { zoneOf, attempt });
+
+/** The time zone of a gateway's plant; the first plant's where it has none. */
+function zoneOf(gateway) {
+  const plant = state.health.gateways?.[gateway]?.plant;
+  return (state.points.find((point) => point.plant === plant) ?? state.points[0])?.timezone ?? "UTC";
+}
 
 function pointOf(item) {
   return state.points.find((point) => point.plant === item.plant && point.id === item.point);
@@ -136,6 +145,15 @@ function loadVerdicts() {
   });
 }
 
+/** How the gateways are, and what the collector noticed. */
+function loadHouse() {
+  return attempt(async () => {
+    state.health = await get("health");
+    showGateways($("gateways"), state.health, zoneOf);
+    await events.load();
+  });
+}
+
 let waiting = null;
 
 function loadSoon() {
@@ -191,6 +209,8 @@ function speak(next) {
   showPoints();
   choose(state);
   incidents.show(state.incidents, state.notices, state.points);
+  showGateways($("gateways"), state.health, zoneOf);
+  events.draw();
   evidence.redraw();
 }
 
@@ -210,9 +230,11 @@ async function start() {
   view("overview"); // before anything is waited for: what a person chooses meanwhile stays
   await loadPoints();
   await loadVerdicts();
+  loadHouse();
   addEventListener("hashchange", readAddress);
   readAddress();
   setInterval(loadPoints, RELOAD_MS);
+  setInterval(loadHouse, RELOAD_MS);
   setInterval(() => focus.settle().catch(() => {}), SETTLE_MS);
   setInterval(() => focus.redraw(), REDRAW_MS);
   setInterval(writeLink, 1000);

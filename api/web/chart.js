@@ -2,6 +2,7 @@
 // appended. Data come from the server already thinned to minutes; here they are only drawn.
 
 import { clock, day, plainNumber, t } from "./i18n.js";
+import { drawBands, drawCorrected } from "./marks.js";
 
 const KEEP_GAP = 3.5; // a hole longer than so many intervals breaks the line
 const PAD_S = 0.015; // share of the range kept free at the right, for the newest value
@@ -26,8 +27,9 @@ export class Chart {
   }
 
   /**
-   * Draw a scene: { times, values, step, from, to, following, zone, unit, limits, nights, judged, zero, title }.
-   * times, from, to, nights, judged in seconds; step: expected distance of two values; limits as the API has them.
+   * Draw a scene: { times, values, step, from, to, following, zone, unit, limits, nights, judged, zero, title,
+   * bands, corrected }. times, from, to, nights, judged, bands in seconds; step: expected distance of two values;
+   * limits as the API has them; corrected: pairs of seconds and value.
    */
   show(scene) {
     this.scene = scene;
@@ -133,8 +135,8 @@ export class Chart {
         },
       ],
       hooks: {
-        drawClear: [(plot) => this.#drawNights(plot)],
-        draw: [(plot) => this.#drawJudged(plot), (plot) => this.#drawLimits(plot), (plot) => this.#placeNow(plot)],
+        drawClear: [(plot) => this.#drawNights(plot), (plot) => this.#drawBands(plot)],
+        draw: [(plot) => this.#drawCorrected(plot), (plot) => this.#drawJudged(plot), (plot) => this.#drawLimits(plot), (plot) => this.#placeNow(plot)],
         setCursor: [(plot) => this.#read(plot)],
         setSelect: [(plot) => this.#select(plot)],
       },
@@ -154,8 +156,8 @@ export class Chart {
 
   /** The values and their limits with some air; a limit far above all values would flatten the curve and stays out. */
   #yRange(low, high) {
-    const { limits, zero, judged } = this.scene;
-    const bounds = [low, high, ...judged.map((bar) => bar.value)].filter((bound) => bound !== null && Number.isFinite(bound));
+    const { limits, zero, judged, corrected = [] } = this.scene;
+    const bounds = [low, high, ...judged.map((bar) => bar.value), ...corrected.map((pair) => pair[1])].filter((bound) => bound !== null && Number.isFinite(bound));
     if (!bounds.length) bounds.push(...limits.map((limit) => limit.limit ?? limit.low));
     let bottom = Math.min(...bounds);
     let top = Math.max(...bounds);
@@ -203,6 +205,15 @@ export class Chart {
       }
     }
     ctx.restore();
+  }
+
+  #drawBands(plot) {
+    drawBands(plot, this.scene.bands ?? [], { x: (seconds) => this.#x(plot, seconds), ink: this.ink });
+  }
+
+  #drawCorrected(plot) {
+    const { corrected, step } = this.scene;
+    if (corrected?.length) drawCorrected(plot, corrected, step, this.ink);
   }
 
   #drawJudged(plot) {

@@ -5,6 +5,7 @@ import { Chart } from "./chart.js";
 import { h, icon, put, symbol, unit } from "./dom.js";
 import { label, moment, plainNumber, span, standing, t, value } from "./i18n.js";
 import { excess } from "./incidents.js";
+import { bands, markList } from "./marks.js";
 import { limitText } from "./overview.js";
 
 const seconds = (time) => Date.parse(time) / 1000;
@@ -147,7 +148,14 @@ export class Evidence {
       h("ul.statuses", { "aria-label": t("statuses") }, Object.entries(measurements.statuses).map(([name, count]) =>
         h("li", { "data-status": name }, t(`status_${name}`), " ", h("b", {}, count.toLocaleString())))),
       h("p.quiet", {}, t("stored_as")),
+      this.#marks(),
     ];
+  }
+
+  /** What was said of the point in the window. */
+  #marks() {
+    const { marks } = this.trail;
+    return marks.length ? h("section.marks", { "aria-label": t("marks") }, h("h4", {}, t("marks_window")), markList(marks, this.zone)) : null;
   }
 
   #plot() {
@@ -166,6 +174,7 @@ export class Evidence {
       step, from, to, following: false, zone: this.zone, unit: measurements.unit, nights: [],
       limits: [{ limit: clause.limit, low: clause.low ?? null, period: "", name: t("limit") }],
       judged: highest ? [] : [{ from, to, value: found.value, over: true }],
+      bands: bands(this.trail.marks),
       zero: /^(mg|ug)/.test(measurements.unit),
     });
   }

@@ -4,6 +4,7 @@ import { get, list } from "./api.js";
 import { Chart } from "./chart.js";
 import { h, icon, put, symbol, unit } from "./dom.js";
 import { clock, label, moment, standing, t, value } from "./i18n.js";
+import { bands, listed, markList, spansUnder, speakingOf } from "./marks.js";
 import { limitText, stateMark } from "./overview.js";
 
 export const RANGES = { "1h": 3600, "6h": 21_600, "24h": 86_400, "48h": 172_800 };
@@ -11,6 +12,7 @@ const RAW_UP_TO_S = 7200; // longer ranges show minutes: two days of seconds wou
 const MINUTE_S = 60;
 
 const seconds = (time) => Date.parse(time) / 1000;
+const spoken = (marks) => marks.map((mark) => `${mark.id} ${mark.revoked_by}`).join();
 const iso = (second) => new Date(Math.round(second * 1000)).toISOString();
 
 export class Focus {
@@ -48,6 +50,9 @@ export class Focus {
     this.message = h("p.canvas-message", { role: "status" });
     this.state = h("span", {}, stateMark(point.state));
     this.legend = h("ul.legend");
+    this.said = h("p.said", { hidden: true });
+    this.markBox = h("section.panel.marks", { "aria-label": t("marks"), hidden: true });
+    Object.assign(this, { marks: [], bands: [], corrected: new Map(), measured: new Set() });
     put(this.root,
       h("header.focus-head", {},
         h("span.kind.big", {}, icon(point.kind)),
@@ -58,9 +63,11 @@ export class Focus {
       h("div.tiles", { role: "group", "aria-label": t("parameter") }, point.parameters.map((item) => this.#tile(item))),
       h("section.panel", { "aria-label": t("chart") },
         h("div.panel-head", {}, this.readout, this.#ranges()),
+        this.said,
         h("div.canvas-box", {}, this.canvas, this.message),
         this.legend),
-      this.#limits());
+      this.#limits(),
+      this.markBox);
     this.chart = new Chart(this.canvas, {
       onZoom: (from, to) => this.#zoom({ from, to }),
       onRead: (time, number) => this.#read(time, number),
@@ -118,7 +125,9 @@ export class Focus {
     const raw = this.#raw(to - from);
     try {
       const parts = await this.#fetch(from, to, raw);
-      if (generation === this.generation) this.#draw(parts, { from, to, raw });
+      if (generation !== this.generation) return;
+      this.#marks(parts.marks, from, to);
+      this.#draw(parts, { from, to, raw });
     } catch (problem) {
       if (generation === this.generation) this.message.textContent = t("failed", problem.message);
     }
@@ -137,23 +146,45 @@ export class Focus {
     const windows = [...new Set(parameter.limits.map((limit) => limit.window))].filter((window) => window !== "1m");
     const before = { from: iso(from - RANGES["24h"]), to: span.to };
     const tail = raw ? null : { from: iso(Math.max(from, to - 5 * MINUTE_S)), to: span.to };
-    const [curve, last, nights, exceedances, ...judged] = await Promise.all([
+    const [curve, last, marks, nights, exceedances, ...judged] = await Promise.all([
       list("measurements", { ...series, ...span, interval: raw ? "raw" : "1m" }),
       tail ? list("measurements", { ...series, ...tail, interval: "raw" }) : [],
+      list("marks", { ...key, ...span }),
       list("periods", { ...key, ...before, period: "night" }),
       list("exceedances", { ...series, ...before }),
       ...windows.map((window) => list("averages", { ...series, ...before, window })),
     ]);
-    return { curve, last, nights, exceedances, judged: judged.flat() };
+    const under = raw ? [] : await this.#asMeasured(series, marks, from, to);
+    return { curve, last, marks, under, nights, exceedances, judged: judged.flat() };
   }
 
-  #draw({ curve, last, nights, exceedances, judged }, { from, to, raw }) {
+  /** Minutes under a mark are judged otherwise than measured; what was measured is shown, where it is not too much. */
+  async #asMeasured(series, marks, from, to) {
+    const spans = spansUnder(speakingOf(marks, this.point, this.parameter), from, to);
+    if (spans.reduce((sum, [start, end]) => sum + end - start, 0) > RAW_UP_TO_S) return [];
+    const parts = spans.map(([start, end]) => list("measurements", { ...series, from: iso(start), to: iso(end), interval: "raw" }));
+    return (await Promise.all(parts)).flat();
+  }
+
+  /** Keep and list the marks of what is shown. */
+  #marks(found, from, to) {
+    const { point, parameter } = this;
+    this.spoken = spoken(found);
+    this.marks = speakingOf(found, point, parameter);
+    this.bands = bands(this.marks).filter((band) => band.to > from && band.from < to);
+    this.said.hidden = this.markBox.hidden = !this.marks.length;
+    put(this.markBox, h("h3", {}, t("marks_here")), h("p.quiet", {}, t("marks_why")), markList(this.marks, point.timezone));
+  }
+
+  #draw({ curve, last, under, nights, exceedances, judged }, { from, to, raw }) {
     const { parameter, point } = this;
     const step = raw ? parameter.interval_s : Math.max(MINUTE_S, parameter.interval_s);
     const usable = (item) => (item.status === "ok" || item.status === "manual" ? item.value : null);
     const known = curve.length ? seconds(curve.at(-1).time) + (raw ? 0 : step) : from;
-    const rows = raw ? curve : [...curve, ...last.filter((item) => seconds(item.time) >= known)];
+    const rows = this.#rows(raw ? curve : [...curve, ...last.filter((item) => seconds(item.time) >= known)], under);
     const over = new Set(exceedances.filter((item) => item.change !== "withdrawn").map((item) => `${item.window} ${item.from}`));
+    this.corrected = new Map(rows.filter((item) => item.corrected !== undefined && item.corrected !== null).map((item) => [seconds(item.time), item.corrected]));
+    this.measured = new Set(rows.filter((item) => item.marked).map((item) => seconds(item.time)));
     this.settled = known;
     this.chart.show({
       times: rows.map((item) => seconds(item.time)), values: rows.map(usable), step, from, to,
@@ -163,11 +194,23 @@ export class Focus {
       nights: nights.map((night) => ({ from: seconds(night.from), to: seconds(night.to) })),
       judged: judged.filter((bar) => bar.valid && seconds(bar.to) > from)
         .map((bar) => ({ from: seconds(bar.from), to: seconds(bar.to), value: bar.evaluated ?? bar.value, over: over.has(`${bar.window} ${bar.from}`) })),
+      bands: this.bands, corrected: [...this.corrected],
       zero: !/^(dB|degC|kPa)/.test(parameter.unit) && parameter.unit !== "",
     });
     this.message.textContent = rows.some((item) => usable(item) !== null) ? "" : t("no_values");
     this.#legend(raw, judged);
     this.#read(null);
+  }
+
+  /** Minutes, and measurements in the place of those under a mark. */
+  #rows(rows, under) {
+    if (!under.length) return rows;
+    const spans = spansUnder(this.marks, -Infinity, Infinity);
+    const kept = rows.filter((item) => {
+      const start = seconds(item.time);
+      return !spans.some(([from, to]) => start < to && start + MINUTE_S > from);
+    });
+    return [...kept, ...under].sort((a, b) => seconds(a.time) - seconds(b.time));
   }
 
   #legend(raw, judged) {
@@ -179,6 +222,8 @@ export class Focus {
       h("li", { "data-mark": "line" }, curve),
       windows.length ? h("li", { "data-mark": "judged" }, t("judged", windows.map((window) => t(`window_${window}`)).join(", "))) : null,
       parameter.limits.length ? h("li", { "data-mark": "limit" }, t("limit")) : null,
+      this.bands.length ? h("li", { "data-mark": "marked" }, t("marked")) : null,
+      this.corrected.size ? h("li", { "data-mark": "corrected" }, t("corrected")) : null,
       h("li", { "data-mark": "night" }, `${t("night")} ${point.night.join(" – ")}`));
   }
 
@@ -191,6 +236,23 @@ export class Focus {
       h("span.readout-name", {}, label(parameter.name)),
       h("span.readout-value", {}, text, h("span.unit", {}, unit(parameter.unit))),
       h("span.quiet", {}, shown.time ? (time === null ? clock(shown.time, point.timezone, true) : moment(shown.time, point.timezone)) : ""));
+    if (!this.said.hidden) this.#say(time, text);
+  }
+
+  /** Beside the value, as measured, the mark that it stands under; a line of its own, so that nothing moves. */
+  #say(time, text) {
+    const { parameter } = this;
+    const latest = this.newest ?? parameter.latest;
+    const at = time ?? (latest ? seconds(latest.time) : NaN);
+    const over = this.bands.filter((band) => band.from <= at && at < band.to).at(-1);
+    if (!over) { put(this.said, h("span.quiet", {}, t("marks_count", listed(this.marks).length))); return; }
+    const corrected = this.corrected.get(at);
+    const measured = time === null || this.measured.has(at);
+    put(this.said,
+      h("span.chip", { "data-marked": "" }, over.text),
+      measured ? h("span", {}, `${t("as_measured")} ${text}`) : null,
+      corrected === undefined ? null : h("b", {}, `${t("corrected")} ${value(corrected, parameter.unit)}`),
+      h("span.quiet", {}, `${over.mark.author}: ${over.mark.reason}`));
   }
 
   #write(code, latest) {
@@ -220,10 +282,16 @@ export class Focus {
 
   /** New averages are in the book: take those of the last minutes. */
   async settle() {
-    if (!this.chart?.scene || this.zoomed || this.#raw(RANGES[this.range])) return;
+    if (!this.chart?.scene || this.zoomed) return;
     const generation = this.generation;
     const from = this.settled - 2 * MINUTE_S;
     const { plant, id: point } = this.point;
+    const marks = await list("marks", { plant, point, from: iso(this.chart.scene.from), to: iso(this.chart.scene.to) });
+    if (generation !== this.generation) return;
+    const raw = this.#raw(RANGES[this.range]);
+    // A new mark changes what is drawn of the past; one that reaches to now, what becomes of each new minute.
+    if (spoken(marks) !== this.spoken || (!raw && this.bands.some((band) => band.to > from))) { this.load(); return; }
+    if (raw) return;
     const page = await get("measurements", { plant, point, parameter: this.parameter.code, interval: "1m", from: iso(from), to: iso(Date.now() / 1000) });
     if (generation !== this.generation || !page.items.length) return;
     this.chart.settle(from, page.items.map((item) => seconds(item.time)), page.items.map((item) => item.value));

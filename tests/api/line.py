@@ -75,6 +75,7 @@ class Line:
     def __init__(self, folder: Path, *, token: str = "", points: Sequence[str] = POINTS) -> None:
         self.folder = folder
         self.token = token
+        self.clock_wrong = False
         (self.site,) = catalogue.load_sites(str(small_site(folder, points)))
         self.sensors = resolve(self.site, catalogue.profiles(), catalogue.parameters())[0]
         self.now_ns = time.time_ns() // (20 * SECOND_NS) * (20 * SECOND_NS)
@@ -168,9 +169,8 @@ class Line:
         self.url = f"http://127.0.0.1:{port}/"
 
     def _health(self) -> dict[str, Any]:
-        return {
-            "ok": True, "journal": {"position": self.journal.last}, "gateways": {"riverside-gw": {"fresh": 3}},
-        }  # fmt: skip
+        gateway = {"plant": "riverside", "fresh": 3, "received_ns": self.now_ns, "clock_wrong": self.clock_wrong}
+        return {"ok": True, "journal": {"position": self.journal.last}, "gateways": {"riverside-gw": gateway}}
 
     def client(self, **options: Any) -> httpx.Client:
         """A client of the interface, with its token."""

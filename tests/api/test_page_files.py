@@ -10,6 +10,9 @@ import pytest
 
 import api.web
 from api.assets import load_assets
+from collector.authors import ROLES
+from collector.intake.events import What
+from collector.marks import Kind
 from collector.verdicts.windows import KINDS
 from tests.api.line import Line
 
@@ -44,6 +47,8 @@ def test_every_word_of_the_page_is_known() -> None:
     assert used
     assert used <= words
     assert {f"window_{kind}" for kind in KINDS} <= words
+    assert {f"event_{what}" for what in What} | {f"mark_{kind}" for kind in Kind} <= words
+    assert {f"role_{role}" for role in ROLES} <= words
 
 
 def test_no_word_is_said_twice() -> None:

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect, sync_playwright
 
+from collector.intake.events import What
+from collector.intake.events import entry as noticed
 from tests.api.line import Line, wait_until
+from tests.api.test_marks import MINUTE_NS, Desk
 from tests.api.test_run_all import address as address_of
 from tests.api.test_run_all import answers, free_port, running, site_on
 
@@ -28,6 +31,7 @@ DESKTOP = {"viewport": {"width": 1440, "height": 900}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
 WAIT_MS = 15_000
+MARKUP = "<img src=x onerror=\"document.title='broken'\">"
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +41,31 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield given
         return
     line = Line(tmp_path_factory.mktemp("page"))
+    with line.client() as client:
+        say(Desk(line, client))
+    notice(line)
     line.go_live()
     yield line.url
     line.close()
+
+
+def say(desk: Desk) -> None:
+    """Marks of the fence: a note of all that is shown, a correction of some minutes, and one taken back."""
+    end = desk.line.now_ns // MINUTE_NS * MINUTE_NS
+    desk.take(end - 30 * 60 * MINUTE_NS, end - 60 * MINUTE_NS, kind="note", reason=MARKUP)
+    told = {"kind": "correction", "parameter": "LAeq", "offset": -1.5, "reason": "calibrator 1.5 dB too high"}
+    desk.take(end - 40 * MINUTE_NS, end - 25 * MINUTE_NS, **told)
+    desk.revoke(desk.take(end - 15 * MINUTE_NS, end - 10 * MINUTE_NS))
+
+
+def notice(line: Line) -> None:
+    """More events than a page of them holds, two of which may mean tampering; a gateway whose clock is wrong."""
+    kinds = [What.MONTH_SEALED] * 9 + [What.BAD_SIGNATURE, What.GAP, What.STRANGER]
+    line.journal.append([
+        noticed(what, "" if what is What.MONTH_SEALED else "riverside-gw", b"", line.now_ns, f"{what} {MARKUP}")
+        for what in kinds
+    ])  # fmt: skip
+    line.clock_wrong = True
 
 
 @pytest.fixture(scope="module")
@@ -165,12 +191,62 @@ def test_an_incident_leads_to_its_evidence(page: Page) -> None:
     expect(steps.nth(2)).to_contain_text("Coverage")
     expect(steps.nth(3)).to_contain_text("measurements")
     expect(steps.nth(3).locator("canvas")).to_be_visible()
+    expect(steps.nth(3).locator(".mark-list")).to_contain_text(MARKUP)
     expect(steps.nth(4).locator("tbody tr").first).to_contain_text("LAeq")
     expect(steps.nth(4)).to_contain_text(re.compile(r"0x[0-9A-F]{4}"))
     expect(steps.nth(5)).to_contain_text("Source")
     assert wide(page) <= 0
     page.keyboard.press("Escape")
     expect(drawer).to_be_hidden()
+
+
+def test_marks_stand_beside_what_was_measured(page: Page) -> None:
+    page.locator('.card[data-point="riverside/fence-north"] .card-head').click()
+    go(page, "chart")
+    page.get_by_role("button", name="1h", exact=True).click()
+    expect(page.locator(".legend")).to_contain_text("corrected")
+    said = page.locator(".mark-list li")
+    expect(said).to_have_count(2)
+    expect(said.first).to_contain_text("Taken back by li.na")
+    expect(said.nth(1)).to_contain_text("calibrator 1.5 dB too high")
+    expect(said.nth(1)).to_contain_text(re.compile(r"LAeq · − 1.5 · li.na \(plant\) · made"))
+    expect(page.locator(".said")).to_have_text("Marks in this range: 2")
+    box = page.locator(".u-over").first.bounding_box()
+    assert box is not None
+    before = page.locator(".canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.45, box["y"] + box["height"] / 2)
+    expect(page.locator(".said")).to_contain_text(re.compile(r"Correctionas measured \d+\.\dcorrected \d+\.\d"))
+    assert page.locator(".canvas").bounding_box() == before
+    page.get_by_role("button", name="24h", exact=True).click()
+    expect(page.locator(".mark-list li")).to_have_count(3)
+    expect(page.locator(".mark-list")).to_contain_text(MARKUP)
+    expect(page.locator(".legend")).to_contain_text("corrected")
+    assert page.title() == "emitwatch"
+    assert wide(page) <= 0
+
+
+def test_what_the_collector_noticed(page: Page) -> None:
+    gateway = page.locator('[data-gateway="riverside-gw"]')
+    expect(gateway).to_contain_text("heard")
+    expect(gateway.locator(".wrong")).to_have_text("clock wrong")
+    go(page, "incidents")
+    events = page.locator("#events")
+    expect(events.locator("summary")).to_contain_text("2 security")
+    expect(events.locator(".event")).to_have_count(10)
+    expect(events.locator(".event").first).to_contain_text(f"stranger {MARKUP}")
+    expect(events.locator(".event[data-security]")).to_have_count(2)
+    events.get_by_role("button", name="Show older").press("Enter")
+    expect(events.locator(".event")).to_have_count(12)
+    events.get_by_role("button", name="Security").press("Enter")
+    expect(events.locator(".event")).to_have_count(2)
+    expect(events.get_by_role("button", name="Security")).to_be_focused()
+    events.locator("summary").press("Enter")
+    expect(events.locator(".event").first).to_be_hidden()
+    page.reload()
+    expect(events.locator("summary")).to_contain_text("Events10+")
+    expect(events.locator(".event").first).to_be_hidden()
+    assert page.title() == "emitwatch"
+    assert wide(page) <= 0
 
 
 def test_notices_are_shown(page: Page) -> None:
