@@ -184,7 +184,8 @@ class Oracle:
             else:
                 self.violate("lost", f"{card.gateway}: batch {key[1]} is dropped without a word")
         for _, gap in change.told:
-            if gap.reason == "outbox_full" and card.state.acked and any(not acked for _, acked in gone):
+            given = any(not acked and row[0] == gap.ep and gap.from_seq <= row[1] <= gap.to_seq for row, acked in gone)
+            if given and gap.reason == "outbox_full" and card.state.acked:  # a damaged record is said again
                 self.violate("lost", f"{card.gateway}: given up, with {len(card.state.acked)} acknowledged ones there")
             held = [seq for seq in range(gap.from_seq, gap.to_seq + 1) if (gap.ep, seq) in card.state.rows]
             if held:
