@@ -24,6 +24,7 @@ import structlog
 from collector.intake.cellar import Cellar
 from collector.intake.custodian import Custodian
 from collector.intake.disk import days_left
+from collector.intake.events import What
 from collector.intake.gate import Gate, Trusted
 from collector.intake.journal import Journal, JournalError
 from collector.intake.projector import Projector
@@ -262,6 +263,7 @@ class Collector:
             self._watcher.trouble,
             self._outdated(),
             *_distrusted(self._gate.trusted),
+            *_revoked(self.recorder.counts),
             *_wrong_clocks(self.recorder.counts),
             *self._keys,
         ]
@@ -313,6 +315,15 @@ def _distrusted(trusted: Mapping[str, Trusted]) -> list[str]:
         f"nothing of gateway {id} is accepted: {gateway.refused or unknown}"
         for id, gateway in trusted.items()
         if gateway.key is None
+    ]
+
+
+def _revoked(counts: Mapping[str, Counts]) -> list[str]:
+    return [
+        f"gateway {id} sends batches sealed by a revoked key, {refused} so far, and none is accepted: stop it, or find "
+        "out who has its key"
+        for id, one in counts.items()
+        if (refused := one.faults.get(What.REVOKED, 0))
     ]
 
 
