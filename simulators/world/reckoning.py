@@ -189,18 +189,24 @@ def unlawful(oracle: Oracle, ledger: Ledger, one: Left, corrupt: dict[tuple[str,
         return "" if rolled_back else "it was acknowledged"
     if any(d.gateway == one.gateway and d.ep == epoch and d.from_seq <= seq <= d.to_seq for d in ledger.declared):
         return ""
-    if one.why == "ruined":
-        if seq > oracle.salvaged.get(stream, 0) and corrupt:
-            return ""
-        return "" if rolled_back else "nothing tells of the damage"
+    # What came after the last salvaged number nobody knows; the next hello says that there was damage.
+    beyond = one.why == "ruined" and seq > oracle.salvaged.get(stream, 0)
+    if one.why == "ruined" and rolled_back:
+        return ""
+    if beyond and any(gateway == one.gateway and last >= epoch for gateway, last in corrupt):
+        return ""
     gone = [left for rows_of_card in oracle.left_rows.values() for left in rows_of_card.values()]
-    records = [left for left in gone if left.gateway == one.gateway and _tells_of(left.row[5], epoch, seq)]
-    return "" if records else "no gap record tells of it"
+    records = [left for left in gone if left.gateway == one.gateway and _tells_of(left.row[5], epoch, seq, beyond)]
+    if any(not unlawful(oracle, ledger, record, corrupt) for record in records):
+        return ""  # it was told, and the record may be missing itself
+    return "nothing tells of it"
 
 
-def _tells_of(payload: bytes, epoch: bytes, seq: int) -> bool:
-    """Whether a row is the gap record of a number: lost itself, by a reason of its own."""
+def _tells_of(payload: bytes, epoch: bytes, seq: int, beyond: bool) -> bool:
+    """Whether a row, lost itself, is the record of a number: its gap record, or the hello after damage beyond it."""
     batch = wire.decode(payload[1 + SIGNATURE_BYTES :])
+    if batch.header.kind == "hello":
+        return beyond and batch.fields["reason"] == "corrupt" and batch.fields["prev_ep"] >= epoch
     if batch.header.kind != "gap":
         return False
     gap = batch.fields["gap"]
