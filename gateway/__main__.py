@@ -177,6 +177,8 @@ class _Gateway:
         say = _log.warning if found["alarm"] > self.alarm else _log.info
         self.alarm = found["alarm"]
         text = f"The outbox is {self.alarm} % full" if self.alarm else "The outbox has room again"
+        if found["reserve"] == "spent":
+            text = "The disk is full; the outbox lives on its reserve"
         say(text, **found)
         with contextlib.suppress(SpoolError):  # the next flush says what is wrong with the disk
             self.spooler.tell("storage", text, found)
