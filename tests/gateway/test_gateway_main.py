@@ -277,7 +277,9 @@ def test_a_full_disk_is_said_once_and_waited_for(tmp_path, monkeypatch):
 
 def test_an_outbox_that_fills_up_is_logged_and_sealed_once(tmp_path, monkeypatch):
     with capture_logs() as logs, idle(tmp_path) as (found, _, _):
-        monkeypatch.setattr(found.spooler, "storage", lambda: {"alarm": 80, "share": 0.8, "hours_left": 7.5, "reserve": ""})
+        monkeypatch.setattr(
+            found.spooler, "storage", lambda: {"alarm": 80, "share": 0.8, "hours_left": 7.5, "reserve": ""}
+        )
         for _ in range(2):
             found.spooler.put(columns(5))
             wait_until(lambda: found.spooler.kept(found.spooler.counts()["put"]))
