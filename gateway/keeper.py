@@ -109,6 +109,7 @@ class Keeper:
             earliest_ns = max(earliest_ns, self._meta.seen_ns)
         self.clock, self._chain = Clock(earliest_ns), Chain(b"")
         self._over, self._pruned_ns = False, now().mono_ns
+        self._undeclared: set[Key] = set()  # damaged rows whose gap records found the disk full
         self._collector_ns: int | None = None  # its clock minus our monotonic one
         self.counts = dict.fromkeys(COUNTED, 0)
 
@@ -208,6 +209,10 @@ class Keeper:
 
     def pending(self, limit: int, after: Key = START) -> list[Row]:
         """Up to `limit` rows without acknowledgement above a key, in the order of epoch and seq."""
+        if self._undeclared:  # nobody asks for those again
+            damaged = [held for key in sorted(self._undeclared) for held in self._shelves.one(key)[1]]
+            self._undeclared.intersection_update(held.key for held in damaged)
+            self._declare(damaged)
         while True:
             sound, damaged = self._shelves.waiting(limit, after)
             if not self._declare(damaged):
@@ -232,7 +237,9 @@ class Keeper:
         try:
             self._commit(_gap_parts(said), damaged)
         except SpoolFull:
+            self._undeclared.update(row.key for row in damaged)
             return False
+        self._undeclared.difference_update(row.key for row in damaged)
         self._unacked -= len(damaged)
         self.counts["damaged_batches"] += len(damaged)
         return True

@@ -79,7 +79,7 @@ class Oracle:
         self.violations: list[Violation] = []
         self.produced: dict[int, Produced] = {}
         self.left_rows: dict[Card, dict[Key, Left]] = {}
-        self.salvaged: dict[tuple[str, bytes], int] = {}
+        self.beyond: set[tuple[str, bytes, int]] = set()  # ruined above all that was salvaged of their epochs
         self.rolled_back: set[tuple[str, bytes, int]] = set()
         self.licences: set[tuple[str, str, bytes]] = set()
         self.told: list[tuple[str, str, bytes]] = []
@@ -151,10 +151,8 @@ class Oracle:
             self.left_rows[card].update(again)
         if why == "ruined":
             self._ruined[card] = found
-        if why == "ruined" and card.aside is not None:
-            for epoch, seq in card.aside:
-                stream = card.gateway, epoch
-                self.salvaged[stream] = max(self.salvaged.get(stream, 0), seq)
+            last = dict(sorted(card.aside or ()))  # the highest number of each epoch
+            self.beyond |= {(card.gateway, epoch, seq) for epoch, seq in found if seq > last.get(epoch, 0)}
 
     def license_lost(self, gateway: str) -> None:
         """A card has forgotten what it had written, or there are two of it: the collector may find out."""

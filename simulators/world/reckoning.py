@@ -190,7 +190,7 @@ def unlawful(oracle: Oracle, ledger: Ledger, one: Left, corrupt: dict[tuple[str,
     if any(d.gateway == one.gateway and d.ep == epoch and d.from_seq <= seq <= d.to_seq for d in ledger.declared):
         return ""
     # What came after the last salvaged number nobody knows; the next hello says that there was damage.
-    beyond = one.why == "ruined" and seq > oracle.salvaged.get(stream, 0)
+    beyond = one.why == "ruined" and (*stream, seq) in oracle.beyond
     if one.why == "ruined" and rolled_back:
         return ""
     if beyond and any(gateway == one.gateway and last >= epoch for gateway, last in corrupt):
