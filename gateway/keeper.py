@@ -198,8 +198,7 @@ class Keeper:
                 n=len(columns), cfg=self._cfg, mono_ns=now.mono_ns, wall_ns=now.wall_ns, clk=clk, kind=kind,
             )  # fmt: skip
             payload = seal(wire.encode(header, columns, fields), self._key)
-            first, last = (int(columns.time_ns.min()), int(columns.time_ns.max())) if header.n else (0, 0)
-            rows.append((chain.epoch, header.seq, header.n, first, last, payload))
+            rows.append((chain.epoch, header.seq, header.n, *columns.span(), payload))
             if kind == "gap":
                 told.append(((chain.epoch, header.seq), Gap(**fields["gap"])))
             chain = chain.then(payload)

@@ -85,6 +85,13 @@ class Columns:
     def __len__(self) -> int:
         return len(self.time_ns)
 
+    def span(self) -> tuple[int, int]:
+        """The earliest and the latest instant; (0, 0) where there is nothing. [ns since 1970 UTC]"""
+        if not len(self.time_ns):
+            return 0, 0
+        # What the methods min and max come to, without their detour, which tells where there are few values.
+        return int(np.minimum.reduce(self.time_ns)), int(np.maximum.reduce(self.time_ns))
+
     def take(self, rows: slice | npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Columns:
         """The measurements of some rows, in the order given."""
         return Columns(self.series, self.series_index[rows], self.time_ns[rows], self.value[rows], self.status[rows])

@@ -122,7 +122,11 @@ def _spans(waiting: Iterable[tuple[int, Columns]]) -> Iterable[list[Columns]]:
 def cut(columns: Columns) -> list[Columns]:
     """Measurements cut into batches that fit, each with the series it needs and no more."""
     batches: list[Columns] = []
-    rest = [columns.take(slice(at, at + wire.MAX_VALUES)) for at in range(0, len(columns), wire.MAX_VALUES)][::-1]
+    if not len(columns):
+        return []
+    rest = [columns]
+    if len(columns) > wire.MAX_VALUES:
+        rest = [columns.take(slice(at, at + wire.MAX_VALUES)) for at in range(0, len(columns), wire.MAX_VALUES)][::-1]
     while rest:
         part = _compact(rest.pop())
         if wire.fits(part):
@@ -136,9 +140,10 @@ def cut(columns: Columns) -> list[Columns]:
 
 def _compact(columns: Columns) -> Columns:
     """The same measurements with a table of only the series that occur."""
-    used = np.bincount(columns.series_index, minlength=len(columns.series)) > 0
-    if used.all():
+    counts = np.bincount(columns.series_index, minlength=len(columns.series))
+    if np.logical_and.reduce(counts):
         return columns
+    used = counts > 0
     place = (np.cumsum(used) - 1).astype(np.uint16)
     series = tuple(s for s, use in zip(columns.series, used, strict=True) if use)
     return Columns(series, place[columns.series_index], columns.time_ns, columns.value, columns.status)
@@ -309,12 +314,14 @@ class Sender:
         """The batches to send again now, live ones first; none while the collector gives no credit."""
         if not self._window:
             return []
-        due = ((not flight.live, key) for key, flight in self._flights.items() if flight.due_ns <= now_ns)
-        return [key for _, key in sorted(due)]
+        due = [(not flight.live, key) for key, flight in self._flights.items() if flight.due_ns <= now_ns]
+        return [key for _, key in sorted(due)] if due else []
 
     def next_ns(self) -> int | None:
         """When the next batch becomes overdue; None while nothing is on the way. [ns, monotonic]"""
-        return min((flight.due_ns for flight in self._flights.values()), default=None) if self._window else None
+        if not (self._window and self._flights):
+            return None
+        return min([flight.due_ns for flight in self._flights.values()])
 
     def forget(self, key: Key) -> None:
         """A batch that needs no sending any more."""
@@ -360,7 +367,8 @@ class Sender:
         """
         if not (self._acknowledged and waiting) or self._heard_ns is None:
             return False
-        return now_ns - self._heard_ns > max(3 * self.rto_ns, SILENCE_NS)
+        silence = now_ns - self._heard_ns
+        return silence > SILENCE_NS and silence > 3 * self.rto_ns
 
 
 def held(ack: wire.Ack, keys: Iterable[Key]) -> list[Key]:
