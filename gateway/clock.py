@@ -120,7 +120,7 @@ class Clock:
             self._now = _Span(offset, offset, standing, measured, from_seq=0)
             self._stepped_ns = mono_ns if stepped else self._stepped_ns
         else:
-            self._now = replace(before, last_ns=offset, standing=standing, measured=measured)
+            self._now = _Span(before.first_ns, offset, standing, measured, before.from_seq)
         if before is not None and (stepped or first_sync or self._owing()):
             self._changes.append(Change(mono_ns, mono_ns + before.last_ns, wall_ns, self._step_id))
         if self.earliest_ns is not None and standing is not Standing.WRONG:
@@ -223,6 +223,8 @@ class Clock:
             return columns
         time_ns, status = columns.time_ns, columns.status
         before = self._before[-1] if self._before and mono_ns - self._stepped_ns < MIXED_NS else None
+        if before is None and self._now.standing is not Standing.WRONG:
+            return columns
         if before is not None and abs(step := self._now.first_ns - before.last_ns) > OFF_NS:
             earlier = np.abs(time_ns - (mono_ns + before.last_ns))
             old = (earlier < np.abs(time_ns - (mono_ns + self._now.last_ns))) & (earlier < MIXED_NS)

@@ -93,7 +93,10 @@ class Delivery:
 
     def answered(self, code: int, now_ns: int) -> Obstacle | None:
         """The broker has answered a publish, or ended the connection; the state, if it is another one now."""
-        before, found = self.now, obstacle(code)
+        found = obstacle(code)
+        if found is NONE and self._refusal is NONE:
+            return None
+        before = self.now
         if found is not NONE:
             self._refusal, self._refused_ns = found, now_ns
             self.refused += 1
@@ -103,6 +106,8 @@ class Delivery:
 
     def heard(self, now_ns: int, *, progress: bool) -> Obstacle | None:
         """The collector has spoken; the state, if it is another one now. progress: it has taken batches."""
+        if self._refusal is NONE and not self._silent and not self._deaf:
+            return None
         before = self.now
         self._silent = self._deaf = False
         if progress and now_ns - self._refused_ns >= CALM_NS:

@@ -111,7 +111,7 @@ class Exchange:
 
     def silent(self, now_ns: int) -> tuple[bool, Obstacle | None]:
         """Whether the connection itself is to be doubted, and how delivery stands if that has changed."""
-        if not self._sender.silent(now_ns, waiting=not self._spool.drained()):
+        if not self._sender.silent(now_ns, waiting=True) or self._spool.drained():
             return False, None
         return True, self.delivery.silence(now_ns)
 
