@@ -158,11 +158,10 @@ class Gate:
             claims = said(batch)
         except wire.WireError as error:
             return self._poison(message, body, str(error))
-        sealer = key.public_bytes_raw().hex() if owner.replacements else ""
-        claims = replace(
-            claims, replacement=sealer if sealer in owner.replacements else "",
-            unapproved=self._unapproved(claims.config, message) if claims.config else "",
-        )  # fmt: skip
+        if owner.replacements and (sealer := key.public_bytes_raw().hex()) in owner.replacements:
+            claims = replace(claims, replacement=sealer)
+        if claims.config:
+            claims = replace(claims, unapproved=self._unapproved(claims.config, message))
         return _accept(batch, claims, message)
 
     def _unapproved(self, config: Config, message: _Message) -> str:
@@ -248,8 +247,8 @@ def _belongs(batch: wire.Batch, gateway: str, plant: str) -> None:
 
 
 def _accept(batch: wire.Batch, claims: Said, message: _Message) -> Examined:
-    header, time_ns, payload, received_ns = batch.header, batch.columns.time_ns, message.payload, message.received_ns
-    first_ns, last_ns = (int(time_ns.min()), int(time_ns.max())) if len(time_ns) else (0, 0)
+    header, payload, received_ns = batch.header, message.payload, message.received_ns
+    first_ns, last_ns = batch.columns.span()
     entry = Entry(0, received_ns, EntryKind.BATCH, header.gw, header.ep, header.seq, payload, first_ns, last_ns)
     return Examined(entry, seal.digest(payload), header.kind == "hello", "", claims, header.gw, received_ns)
 

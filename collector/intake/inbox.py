@@ -109,6 +109,9 @@ class Ranges:
         return self.have[-1][1] if self.have else self.upto
 
 
+_NONE = Ranges()
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
     """What the journal holds of a gateway, as an acknowledgement tells it: (epoch, ranges), last used first."""
@@ -148,6 +151,7 @@ class Inbox:
         self._pending: dict[Stream, set[int]] = {}
         self._covered: dict[Stream, list[tuple[int, int]]] = {}
         self._noted: dict[tuple[Stream, int], set[bytes]] = {}
+        self._proposed: dict[Stream, Ranges] | None = None  # as asked for before a commit; None = it has changed
 
     def accept(
         self, stream: Stream, seq: int, digest: bytes, recall: Callable[[Stream, int], Collection[bytes]]
@@ -173,6 +177,7 @@ class Inbox:
         if not fresh:
             return Verdict.CONFLICT
         pending.add(seq)
+        self._proposed = None
         return Verdict.FRESH
 
     def covers(self, stream: Stream, first: int, last: int) -> bool:
@@ -185,6 +190,7 @@ class Inbox:
         assert 1 <= first <= last <= MAX_SEQ, f"range {first} to {last} is not checked"
         after = self._after(stream)
         self._covered.setdefault(stream, []).append((first, last))
+        self._proposed = None
         return after.missing(first, last)
 
     def _crowded(self, stream: Stream) -> bool:
@@ -194,8 +200,10 @@ class Inbox:
 
     def proposed(self) -> dict[Stream, Ranges]:
         """The streams that change with the next commit, as they are after it."""
-        changed = dict.fromkeys([*self._pending, *self._covered])
-        return {stream: after for stream in changed if (after := self._after(stream)) != self._ranges(stream)}
+        if self._proposed is None:
+            changed = [(stream, self._after(stream)) for stream in dict.fromkeys([*self._pending, *self._covered])]
+            self._proposed = {stream: after for stream, after in changed if after != self._ranges(stream)}
+        return self._proposed
 
     def _after(self, stream: Stream) -> Ranges:
         ranges = self._ranges(stream).add(self._pending.get(stream, ()))
@@ -213,6 +221,7 @@ class Inbox:
         self._pending.clear()
         self._covered.clear()
         self._noted.clear()
+        self._proposed = None
 
     def known(self, stream: Stream) -> Ranges:
         """The numbers of a stream that are there, those that wait for the next commit included."""
@@ -231,7 +240,8 @@ class Inbox:
         return list(self._streams.get(gateway, {}))
 
     def _ranges(self, stream: Stream) -> Ranges:
-        return self._streams.get(stream[0], {}).get(stream[1], Ranges())
+        epochs = self._streams.get(stream[0])
+        return epochs.get(stream[1], _NONE) if epochs else _NONE
 
     def _owe(self, gateway: str, batches: int, now_ns: int) -> None:
         debt = self._debts.setdefault(gateway, _Debt())
