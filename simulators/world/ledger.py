@@ -74,7 +74,7 @@ class Truth:
 
     def holds(self, first: int, last: int) -> bool:
         """Whether all of first .. last are there."""
-        return all(seq in self.above for seq in range(max(first, self.upto + 1), last + 1))
+        return self.above.issuperset(range(max(first, self.upto + 1), last + 1))
 
 
 class Ledger:

@@ -25,7 +25,7 @@ class Timeline:
     def at(self, when_ns: int, action: Callable[..., None], *arguments: object) -> None:
         """Let something happen at an instant; one that has gone is now."""
         self._entered += 1
-        heappush(self._heap, (max(when_ns, self.now), self._entered, action, arguments))
+        heappush(self._heap, (when_ns if when_ns > self.now else self.now, self._entered, action, arguments))
 
     def after(self, wait_ns: int, action: Callable[..., None], *arguments: object) -> None:
         """Let something happen in a while."""
