@@ -100,7 +100,9 @@ class Keeper:
         self._now, self._limits, self._found = now, limits, found
         self._salvaged = salvaged
         self._configuration, self._cfg = configuration, configuration.hash if configuration else wire.NO_HASH
+        # The last acknowledgement moves on between commits, so it stands beside what a commit writes.
         self._meta, self._unacked = shelves.meta(), shelves.count()
+        self._ack = self._meta.ack
         if found:
             last = found[max(found)]
             said = {"last_epoch": last.key[0], "last_seq": last.key[1], "last_hash": digest(last.payload)}
@@ -141,7 +143,7 @@ class Keeper:
 
     def end(self) -> None:
         """Note that this end is meant."""
-        meta = replace(self._meta, clean=True)
+        meta = replace(self._meta, clean=True, ack=self._ack)
         self._shelves.commit(Change(self._now().wall_ns, meta))
         self._meta = meta
 
@@ -178,7 +180,9 @@ class Keeper:
         parts = [*clocks, *((kind, self.clock.dated(columns, now.mono_ns), fields) for kind, columns, fields in parts)]
         rows, told, chain = self._sealed(parts, now, clk)
         seen_ns = self.clock.earliest_ns or self._meta.seen_ns
-        meta = replace(self._meta, last_epoch=chain.epoch, last_seq=chain.seq, last_hash=chain.hash, seen_ns=seen_ns)
+        meta = replace(
+            self._meta, last_epoch=chain.epoch, last_seq=chain.seq, last_hash=chain.hash, ack=self._ack, seen_ns=seen_ns
+        )
         self._shelves.commit(Change(now.wall_ns, meta, [*salvaged, *rows], gone, told))
         self._chain, self._meta = chain, meta
         self.clock.recorded(first)
@@ -245,7 +249,7 @@ class Keeper:
 
     def accepts(self, ack: wire.Ack) -> bool:
         """Whether an acknowledgement is for this gateway and above the last one; others are counted."""
-        good = ack.gw == self.gateway and newer(ack, self._meta.ack)
+        good = ack.gw == self.gateway and newer(ack, self._ack)
         if not good:
             self.counts["acks_ignored"] += 1
         return good
@@ -253,7 +257,7 @@ class Keeper:
     @property
     def generation(self) -> tuple[int, bytes] | None:
         """The journal that acknowledged last; None before the first time."""
-        return self._meta.ack and self._meta.ack[:2]
+        return self._ack and self._ack[:2]
 
     def acked(self, ack: wire.Ack) -> int:
         """Mark what a verified acknowledgement names; the number of rows that were not marked before.
@@ -262,10 +266,10 @@ class Keeper:
         """
         if not self.accepts(ack):
             return 0
-        undo = grown(ack, self._meta.ack and self._meta.ack[0])
+        undo = grown(ack, self._ack and self._ack[0])
         marked, undone = self._shelves.mark(ack, ack.now, undo=undo)
         self._collector_ns = ack.now - self._now().mono_ns
-        self._meta = replace(self._meta, ack=(*ack.gen, ack.n))
+        self._ack = (*ack.gen, ack.n)
         self._unacked += undone - marked
         self.counts["refilled_batches"] += undone
         self.counts["acked_batches"] += marked

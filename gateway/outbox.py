@@ -205,7 +205,8 @@ class Sender:
     @property
     def room(self) -> int:
         """How many further batches may be on the way."""
-        return max(0, self._window - len(self._flights))
+        room = self._window - len(self._flights)
+        return room if room > 0 else 0
 
     @property
     def flying(self) -> int:
@@ -236,8 +237,10 @@ class Sender:
                 again.append(row)
             else:
                 self.forget(key)
-        live = self._send_live(spool, min(credit - len(again), PAGE_ROWS), now_ns)
-        return again + live + self._send_backlog(spool, min(credit - len(again) - len(live), PAGE_ROWS), now_ns)
+        sent = again + self._send_live(spool, min(credit - len(again), PAGE_ROWS), now_ns)
+        if self._lanes.behind:
+            sent += self._send_backlog(spool, min(credit - len(sent), PAGE_ROWS), now_ns)
+        return sent
 
     def _place(self, spool: Spool, now_ns: int) -> None:
         """Where the live lane goes on, on a new connection and after it had no credit for long."""
