@@ -114,10 +114,12 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
         series, indexes = parts[0].series, [part.series_index for part in parts]
     else:
         place: dict[Series, int] = {}
-        indexes = []
-        for part in parts:
-            moved = np.array([place.setdefault(s, len(place)) for s in part.series], np.uint16)
-            indexes.append(moved[part.series_index] if len(part) else part.series_index)
+        tables = {id(part.series): part.series for part in parts}  # many parts share few tables
+        moved = {
+            table: np.array([place.setdefault(s, len(place)) for s in series], np.uint16)
+            for table, series in tables.items()
+        }
+        indexes = [moved[id(part.series)][part.series_index] if len(part) else part.series_index for part in parts]
         series = tuple(place)
     return Columns(
         series,
