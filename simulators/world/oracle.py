@@ -220,11 +220,11 @@ class Oracle:
         for epoch in wire.decode_ack(payload[1 + SIGNATURE_BYTES :]).epochs:
             stream = gateway, epoch.ep
             truth = ledger.truth.get(stream)
-            named = self._named.setdefault(stream, Named())
+            named = self._named.get(stream) or self._named.setdefault(stream, Named())
             good = truth is not None and epoch.upto <= truth.upto
             for first, last in epoch.have:
                 good = good and truth is not None and truth.holds(first, last)
-                named.above.update(range(first, last + 1))
+                named.above.update(range(max(first, named.upto + 1), last + 1))
             named.upto = max(named.upto, epoch.upto)
             if not good:
                 self.violate("acked_undurable", f"{gateway}: {epoch} is acknowledged; the journal holds {truth}")
