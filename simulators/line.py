@@ -57,13 +57,13 @@ class Setting:
     hours: float
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on."""
+def free_ports(count: int, *, besides: int = 0) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on. besides: one that is meant for somebody already."""
     found: list[int] = []
     for port in random.SystemRandom().sample(PORTS, len(PORTS)):
         if len(found) == count:
             break
-        if port_is_free(port):
+        if port != besides and port_is_free(port):
             found.append(port)
     return found
 
@@ -165,7 +165,7 @@ class Line:
         given = given_sites()
         trees = list(given.values())
         links = stage.addresses(trees)
-        smtp, web, mqtt, *rest = free_ports(3 + len(links))
+        smtp, web, mqtt, *rest = free_ports(3 + len(links), besides=api_port)
         doors = Doors(broker=mqtt, api=api_port, smtp=smtp, web=web, links=dict(zip(links, rest, strict=True)))
         keys = Keys(
             collector=_key(self.data / "collector"),
