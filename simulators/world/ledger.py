@@ -55,7 +55,7 @@ class Declared(NamedTuple):
 
 @dataclass(slots=True)
 class Truth:
-    """What of a stream is in the journal, or declared. upto: all of 1 .. upto; above: further numbers."""
+    """Numbers of a stream: in the journal or declared, or ever named. upto: all of 1 .. upto; above: further ones."""
 
     upto: int = 0
     above: set[int] = field(default_factory=set)

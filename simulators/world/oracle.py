@@ -18,7 +18,7 @@ from gateway.lanes import Key
 from gateway.seal import SIGNATURE_BYTES
 from gateway.shelves import Change, Sealed
 from simulators.world.card import Card
-from simulators.world.ledger import Ledger
+from simulators.world.ledger import Ledger, Truth
 from simulators.world.timeline import Timeline
 
 
@@ -58,17 +58,6 @@ class Left:
     why: str
 
 
-@dataclass(slots=True)
-class Named:
-    """What acknowledgements ever named of a stream."""
-
-    upto: int = 0
-    above: set[int] = field(default_factory=set)
-
-    def __contains__(self, seq: int) -> bool:
-        return seq <= self.upto or seq in self.above
-
-
 class Oracle:
     """violations: what was found. licences: security events that may be in the journal, and told: those that ever were.
 
@@ -90,7 +79,7 @@ class Oracle:
         self.troubled_ns = 0
         self.trouble = 0
         self._timeline, self._stop_first = timeline, stop_first
-        self._named: dict[tuple[str, bytes], Named] = {}
+        self._named: dict[tuple[str, bytes], Truth] = {}  # what acknowledgements ever named
         self._limits: dict[Card, tuple[int, int]] = {}
         self._ruined: dict[Card, dict[Key, Left]] = {}
         self._marked: dict[Card, dict[Key, int]] = {}
@@ -220,7 +209,7 @@ class Oracle:
         for epoch in wire.decode_ack(payload[1 + SIGNATURE_BYTES :]).epochs:
             stream = gateway, epoch.ep
             truth = ledger.truth.get(stream)
-            named = self._named.get(stream) or self._named.setdefault(stream, Named())
+            named = self._named.get(stream) or self._named.setdefault(stream, Truth())
             good = truth is not None and epoch.upto <= truth.upto
             for first, last in epoch.have:
                 good = good and truth is not None and truth.holds(first, last)

@@ -22,7 +22,8 @@ from simulators.world.broker import Broker
 from simulators.world.card import Card, State, _held
 from simulators.world.collector import Store
 from simulators.world.dice import Dice
-from simulators.world.oracle import Named, Oracle, Stop
+from simulators.world.ledger import Truth
+from simulators.world.oracle import Oracle, Stop
 from simulators.world.run import World
 from simulators.world.schedule import Fault, plan
 from simulators.world.timeline import Timeline
@@ -251,7 +252,7 @@ def card(oracle: Oracle) -> Card:
     oracle.card(card, 1 << 30, 30 * 86_400 * SECOND_NS)
     rows = [(EPOCH, seq, 3, 1, 2, b"payload") for seq in range(1, 6)]
     card.commit(Change(0, card.meta(), rows))
-    oracle._named["gw-0", EPOCH] = Named(2)
+    oracle._named["gw-0", EPOCH] = Truth(2)
     card.mark(said(2), 0, undo=False)
     assert not oracle.violations
     return card
