@@ -21,11 +21,13 @@ Pure. Source: protocol 2.2, 2.4 (clock).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from gateway.measurement import SECOND_NS, Columns, Status
 from gateway.wire import Clk
@@ -66,8 +68,7 @@ class Change:
     step_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
+class _Span(msgspec.Struct, frozen=True):
     """Batches that one clock has dated.
 
     first_ns, last_ns: wall against monotonic time when it began and ended. [ns] measured: it is known how far off it

@@ -11,8 +11,10 @@ Pure: the outbox is a `Spool`, the connection and the logs are the publisher's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway import lanes, seal, wire
 from gateway.delivery import Delivery, Obstacle
@@ -45,8 +47,7 @@ class Spool(lanes.Spool, Protocol):
         """What went through."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(msgspec.Struct, frozen=True):
     """What came of something that the collector seems to have said.
 
     ignored, hint: why it does not count, and what to look at; "" = it counts, or it is merely old.

@@ -16,8 +16,11 @@ runs what a gateway runs. Source: protocol 2.2, 2.3.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway import retention, wire
 from gateway.clock import UNKNOWN, Clock, Discipline
@@ -41,8 +44,7 @@ COUNTED = (
 Part: TypeAlias = tuple[wire.Kind, Columns, Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Instant:
+class Instant(msgspec.Struct, frozen=True):
     """Both clocks, and what the system says of the wall clock. [ns]"""
 
     wall_ns: int
@@ -106,7 +108,7 @@ class Keeper:
         if found:
             last = found[max(found)]
             said = {"last_epoch": last.key[0], "last_seq": last.key[1], "last_hash": digest(last.payload)}
-            self._meta = replace(self._meta, **said)  # type: ignore[arg-type]
+            self._meta = replace(self._meta, **said)
         if earliest_ns is not None:
             earliest_ns = max(earliest_ns, self._meta.seen_ns)
         self.clock, self._chain = Clock(earliest_ns), Chain(b"")

@@ -14,13 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 Key = tuple[bytes, int]  # epoch and seq
 START: Key = (b"", 0)
 TAIL = 16  # the newest batches that are live when a lane begins or jumps
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """A sealed batch. n: measurements in it, 0 for a record."""
 
     epoch: bytes

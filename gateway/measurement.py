@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -61,8 +62,10 @@ class Series:
     unit: str
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+FEW = 50  # values up to which Python's own functions over a list are faster than numpy's over an array
+
+
+class Columns(msgspec.Struct, frozen=True):
     """Measurements by column; row i of the four arrays is one measurement.
 
     series: table that series_index points into.
@@ -89,8 +92,10 @@ class Columns:
         """The earliest and the latest instant; (0, 0) where there is nothing. [ns since 1970 UTC]"""
         if not len(self.time_ns):
             return 0, 0
-        # What the methods min and max come to, without their detour, which tells where there are few values.
-        return int(np.minimum.reduce(self.time_ns)), int(np.maximum.reduce(self.time_ns))
+        if len(self.time_ns) > FEW:
+            return int(self.time_ns.min()), int(self.time_ns.max())
+        times = self.time_ns.tolist()
+        return min(times), max(times)
 
     def take(self, rows: slice | npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Columns:
         """The measurements of some rows, in the order given."""

@@ -24,7 +24,7 @@ import numpy as np
 
 from gateway import wire
 from gateway.lanes import START, TAIL, Key, Lanes, Row, Spool
-from gateway.measurement import SECOND_NS, Columns, concatenate
+from gateway.measurement import FEW, SECOND_NS, Columns, concatenate
 
 MAX_SPAN_NS = SECOND_NS  # real time between the first and the last value put into one batch
 HOLD_NS = SECOND_NS // 2  # how long a value waits for company before it is sealed
@@ -140,6 +140,8 @@ def cut(columns: Columns) -> list[Columns]:
 
 def _compact(columns: Columns) -> Columns:
     """The same measurements with a table of only the series that occur."""
+    if len(columns) <= FEW and len(set(columns.series_index.tolist())) == len(columns.series):
+        return columns
     counts = np.bincount(columns.series_index, minlength=len(columns.series))
     if np.logical_and.reduce(counts):
         return columns

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
 from typing import Any, TypeAlias
 
 import msgspec
@@ -25,12 +24,12 @@ Span: TypeAlias = tuple[bytes, int, int]  # an epoch, first and last seq
 
 _WORD = b"emwstate"
 _HEAD = len(_WORD) + 2 + 32
-_FIELDS = {field.name for field in fields(Meta)}
+_FIELDS = frozenset(Meta.__struct_fields__)
 
 
 def pack_meta(meta: Meta) -> bytes:
     """What the outbox knows of itself, as a note."""
-    return _pack(asdict(meta))
+    return _pack(msgspec.structs.asdict(meta))
 
 
 def pack_spans(spans: Sequence[Span]) -> bytes:

@@ -33,9 +33,10 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from gateway import outbox_rows, retention, wire
 from gateway.lanes import START, Key, Row

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import msgspec
+
 from gateway.document import Table
 from gateway.lanes import Key
 
@@ -43,8 +45,7 @@ def read_limits(table: Table) -> Limits:
         return Limits(days=days or RING_DAYS, bytes=(max_mb or 0) << 20)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """What an outbox knows of a row without reading it. size: bytes it takes. Times are the measurements' own. [ns]"""
 
     epoch: bytes

@@ -12,10 +12,10 @@ Source: RFC 8032 (Ed25519), FIPS 180-4 (SHA-256), docs/reference/wire.md.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
 
 from gateway import wire
@@ -124,8 +124,7 @@ def _verify(word: bytes, payload: bytes, key: Verifier) -> bytes:
     return body
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(msgspec.Struct, frozen=True):
     """Where a stream stands. seq, hash: of the last payload; before the first one 0 and the last epoch's hash."""
 
     epoch: bytes

@@ -9,8 +9,9 @@ Errors: SpoolFull (no room: nothing is lost, try again), SpoolError (anything wo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+import msgspec
 
 from gateway import wire
 from gateway.lanes import Key, Row
@@ -28,8 +29,7 @@ class SpoolFull(SpoolError):
     """The disk is full. Nothing is lost yet: the values stay in memory and the next flush tries again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Meta:
+class Meta(msgspec.Struct, frozen=True):
     """What an outbox knows of itself.
 
     last_epoch, last_seq, last_hash: the last batch stored; a new outbox has none. ack: generation, its random
@@ -47,8 +47,7 @@ class Meta:
     seen_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """What one commit does. rows, gone: to store, to delete. told: what gap records among them say."""
 
     sealed_ns: int

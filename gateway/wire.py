@@ -19,15 +19,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from math import isfinite
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from msgspec import Meta
 
-from gateway.measurement import Columns, Float64, Int64, Series, Status, UInt8, UInt16
+from gateway.measurement import FEW, Columns, Float64, Int64, Series, Status, UInt8, UInt16
 
 VERSION = 1  # of what is written
 READS = tuple(version for version in (VERSION - 1, VERSION) if version)  # a fleet is not updated in one night
@@ -111,8 +112,7 @@ class _Body(Header, frozen=True, kw_only=True):
     status: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """A decoded batch. fields: what the kind adds (hello: prev_ep .. boot_id) and all that is unknown here."""
 
     header: Header
@@ -218,17 +218,21 @@ def _columns(body: _Body) -> Columns:
 
 
 def _check(index: UInt16, offset: Int64, value: Float64, status: UInt8, series: int) -> None:
-    if (highest := np.maximum.reduce(index)) >= series:
+    if (highest := _highest(index)) >= series:
         raise WireError(f"series {highest} is not in the table of {series}")
-    if np.maximum.reduce(offset.view(np.uint64)) > _MAX_TIME_NS:  # what is negative is above all times
+    if _highest(offset.view(np.uint64)) > _MAX_TIME_NS:  # what is negative is above all times
         raise WireError("a time before the batch's first instant, or beyond all times")
-    if (highest := np.maximum.reduce(status)) > _HIGHEST_STATUS:
+    if (highest := _highest(status)) > _HIGHEST_STATUS:
         raise WireError(f"status {highest} is not known")
-    if not np.logical_and.reduce(np.isfinite(value)):
+    if not (all(map(isfinite, value.tolist())) if len(value) <= FEW else np.isfinite(value).all()):
         if np.isinf(value).any():
             raise WireError("an infinite value")
         if (np.isnan(value) & (status == Status.OK)).any():
             raise WireError("a missing value with status ok")
+
+
+def _highest(numbers: npt.NDArray[Any]) -> int:
+    return max(numbers.tolist()) if len(numbers) <= FEW else int(numbers.max())
 
 
 @lru_cache(maxsize=256)

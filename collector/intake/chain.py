@@ -16,6 +16,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 from collector.intake.events import What
 from collector.intake.inbox import Inbox, Stream
 from collector.intake.records import Said, said_in
@@ -43,8 +45,7 @@ class Finding:
     detail: dict[str, int | str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True):
     """A batch as it came in. digest: hash of its payload. said: None where it could not be read."""
 
     stream: Stream

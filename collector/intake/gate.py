@@ -19,12 +19,13 @@ Source: protocol 2.4 (poison, bad signature).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from collector.intake.events import What
 from collector.intake.inbox import MAX_SEQ, Quota, Rate
@@ -65,8 +66,7 @@ class Trusted:
     replacements: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(msgspec.Struct, frozen=True):
     """A message after examination.
 
     entry: what goes into the journal, at position 0; None = nothing. digest: SHA-256 of the payload.
@@ -101,13 +101,15 @@ class Gate:
         attempts: Mapping[bytes, int] | None = None,
         *,
         approvers: Sequence[tuple[seal.Verifier, int]] = (),
+        decode: Callable[[bytes], wire.Batch] | None = None,
     ) -> None:
         """attempts: how often the examination of a message failed by a mistake of ours, by SHA-256; it may grow.
 
         approvers: the collector's keys, each with the time until which its word on a configuration counts.
+        decode: reads a body; a simulation, which reads each again soon, remembers what it has read.
         """
         self._attempts = {} if attempts is None else attempts
-        self._trusted, self._approvers = dict(trusted), approvers
+        self._trusted, self._approvers, self._decode = dict(trusted), approvers, decode
         self._quota = Quota(QUARANTINE_COUNT, QUARANTINE_PERIOD_NS)
         self._rate = Rate(RATE_PER_S, RATE_BURST)
 
@@ -153,7 +155,7 @@ class Gate:
         except seal.SealError as error:
             return self._distrust(message, What.BAD_SIGNATURE, str(error))
         try:
-            batch = wire.decode(body)
+            batch = (self._decode or wire.decode)(body)
             _belongs(batch, gateway, owner.plant)
             claims = said(batch)
         except wire.WireError as error:
@@ -203,8 +205,7 @@ class Gate:
         return message.examined(entry, what, fault)
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
+class _Message(msgspec.Struct, frozen=True):
     """A message and when it came."""
 
     gateway: str

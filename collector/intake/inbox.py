@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+import msgspec
+
 from gateway.wire import MAX_EPOCHS, MAX_RANGES
 
 Stream: TypeAlias = tuple[str, bytes]
@@ -49,8 +51,7 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Ranges:
+class Ranges(msgspec.Struct, frozen=True):
     """The numbers of a stream that have arrived.
 
     upto: 1 to upto are all there. have: further ranges (first, last), both included, rising, with holes between.

@@ -25,10 +25,11 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
+
+from msgspec.structs import replace
 
 from collector.intake import months
 from collector.intake.disk import Space

@@ -13,7 +13,6 @@ Source: protocol 2.2 (hello, gap, clock), docs/reference/wire.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -92,8 +91,7 @@ class Told(msgspec.Struct, frozen=True):
     detail: Annotated[dict[str, Any], Meta(max_length=16)] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """What a batch claims, and what the gate found of it.
 
     prev: hash of the payload before it. wall_ns: the gateway's clock at sealing. [ns]

@@ -22,10 +22,10 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 import structlog
+from msgspec.structs import replace
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes

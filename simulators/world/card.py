@@ -14,6 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+import msgspec
+
 from gateway import shelves, wire
 from gateway.lanes import START, Key, Row
 from gateway.retention import Gap, Held
@@ -130,7 +132,7 @@ class Card:
 
     def meta(self) -> Meta:
         """As last committed."""
-        return replace(self.state.meta, ack=self.state.ack)
+        return msgspec.structs.replace(self.state.meta, ack=self.state.ack)
 
     def count(self) -> int:
         """Rows without acknowledgement."""

@@ -40,7 +40,7 @@ class Dice:
 
     def between(self, low: float, high: float) -> int:
         """A whole number between two, for times. [ns]"""
-        return int(low + (high - low) * self.share())
+        return int(low + (high - low) * (self._throws.pop() if self._throws else self.share()))
 
     def pick(self, items: Sequence[_Item]) -> _Item:
         """One of some."""

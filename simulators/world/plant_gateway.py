@@ -129,7 +129,7 @@ class Gateway:
         self._flush_at = self._wake_at = _NEVER
         self._retry_ns = RETRY_NS[0]
         self._series = tuple(Series(plant, f"p{s}", f"{name}-s{s}", "LAeq", "dB(A)") for s in range(SENSORS))
-        self._index = np.arange(SENSORS, dtype=np.uint16)
+        self._index, self._same = np.arange(SENSORS, dtype=np.uint16), np.ones(SENSORS, np.int64)
         self._base = np.array([float((number * 16 + s) * POLLS) for s in range(SENSORS)])
         self._status = [np.full(SENSORS, status, np.uint8) for status in STATUSES]
 
@@ -215,9 +215,7 @@ class Gateway:
         count, time_ns = self._polls, self.clocks.wall_ns
         self._polls += 1
         status = count % len(STATUSES)
-        columns = Columns(
-            self._series, self._index, np.full(SENSORS, time_ns), self._base + count, self._status[status]
-        )
+        columns = Columns(self._series, self._index, self._same * time_ns, self._base + count, self._status[status])
         self._oracle.polled(self.number, time_ns, self._timeline.now)
         process.waiting.append(count)
         process.outbox.put(columns, self.clocks.mono_ns)

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tomli_w
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from api.check_command import examine

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
@@ -53,7 +54,7 @@ class MemoryLedger:
     def append(self, entries: Sequence[Entry], streams: Mapping[Stream, Ranges]) -> int:
         if self.full:
             raise FullError
-        self.entries += [replace(e, position=p) for p, e in enumerate(entries, len(self.entries) + 1)]
+        self.entries += [msgspec.structs.replace(e, position=p) for p, e in enumerate(entries, len(self.entries) + 1)]
         self.held.update(streams)
         return len(self.entries)
 

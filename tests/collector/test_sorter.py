@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -405,7 +406,7 @@ def test_a_clock_record_that_cannot_be_is_quarantined_and_moves_nothing(move: di
 
 def test_the_newest_batch_says_whether_the_clock_is_wrong() -> None:
     desk, sender = Desk(), gateway()
-    flagged = replace(columns(3), status=np.full(3, Status.UNSYNCED, np.uint8))
+    flagged = msgspec.structs.replace(columns(3), status=np.full(3, Status.UNSYNCED, np.uint8))
     payloads = [sender.sealed(), sender.sealed(), sender.sealed(flagged), sender.sealed()]
     counts = desk.sorter.counts["riverside-gw"]
     desk.take(payloads[0], payloads[2])

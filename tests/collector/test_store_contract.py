@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -299,7 +300,7 @@ def unsynced(*given: Row) -> Rows:
     """Rows that a wrong clock has dated."""
     made = rows(*given)
     status = np.where(made.columns.status == Status.OK, np.uint8(Status.UNSYNCED), made.columns.status)
-    return replace(made, columns=replace(made.columns, status=status))
+    return replace(made, columns=msgspec.structs.replace(made.columns, status=status))
 
 
 def moves(*given: tuple[int, int, int, int]) -> list[Shift]:

@@ -7,10 +7,11 @@ product's own modules, small and plausible. Source: protocol 2.6 for the classic
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from collector.intake import generation, inbox, lineage, sorter
 from collector.intake.chain import Arrival, Finding

@@ -16,6 +16,7 @@ from gateway.lanes import Key
 from gateway.measurement import SECOND_NS
 from gateway.outbox import Sender
 from gateway.retention import Gap
+from gateway.seal import SIGNATURE_BYTES
 from gateway.shelves import Change
 from simulators.world import ledger, run
 from simulators.world.broker import Broker
@@ -81,7 +82,7 @@ def lose_in_the_store(found: World) -> None:
 
 def double(found: World) -> None:
     entry, entries = last_batch(found), found.collector.ledger.entries
-    entries.append(replace(entry, position=len(entries) + 1, epoch=bytes(16)))
+    entries.append(msgspec.structs.replace(entry, position=len(entries) + 1, epoch=bytes(16)))
     followed(found)
 
 
@@ -125,8 +126,8 @@ def count_wrongly(found: World) -> None:
 def break_the_chain(found: World) -> None:
     entry = last_batch(found)
     batch = found.collector.ledger.read(entry)
-    other = replace(batch, header=msgspec.structs.replace(batch.header, prev=bytes(32)))
-    found.collector.ledger._read[entry.payload] = other
+    other = msgspec.structs.replace(batch, header=msgspec.structs.replace(batch.header, prev=bytes(32)))
+    found.collector.ledger._decoded[entry.payload[1 + SIGNATURE_BYTES :]] = other
 
 
 def cry_wolf(found: World) -> None:

@@ -6,10 +6,10 @@ import csv
 import io
 import zipfile
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from api.cli import main
 from collector.intake.journal import Journal
