@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gateway import reserve
+from tests.effort import SEEDS
+from tests.meanwhile import Meanwhile
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("EMITWATCH_SHARED", ROOT.parent / "shared"))
@@ -20,9 +24,11 @@ SHARED = Path(os.environ.get("EMITWATCH_SHARED", ROOT.parent / "shared"))
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "shared: reads the cases beside the repository ($EMITWATCH_SHARED)")
+    config.addinivalue_line("markers", "meanwhile: waits for what runs beside all other tests, so comes last")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("meanwhile") is not None)
     if SHARED.is_dir():
         return
     needing = [item for item in items if item.get_closest_marker("shared")]
@@ -30,6 +36,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         print(f"deselected {len(needing)} tests: no shared cases in {SHARED} (set EMITWATCH_SHARED)")
         config.hook.pytest_deselected(items=needing)
         items[:] = [item for item in items if item not in needing]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def seeds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meanwhile | None]:
+    """The world's seeds; None where no test wants them."""
+    if not any(item.get_closest_marker("meanwhile") for item in request.session.items):
+        yield None
+        return
+    command = [sys.executable, "-m", "api.cli", "world", "--seed", "0", "--seeds", str(SEEDS), "--json"]
+    running = Meanwhile(command, tmp_path_factory.mktemp("world") / "report.json")
+    yield running
+    running.end()
 
 
 @pytest.fixture(autouse=True)
