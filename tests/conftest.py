@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gateway import reserve
-from tests.effort import SEEDS
+from tests.effort import FULL, SEEDS
 from tests.meanwhile import Meanwhile
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +29,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("meanwhile") is not None)
+    if FULL:  # ten times the examples take ten times as long
+        for item in items:
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(10 * float(config.getini("timeout"))))
     if SHARED.is_dir():
         return
     needing = [item for item in items if item.get_closest_marker("shared")]

@@ -15,9 +15,7 @@ class Meanwhile:
     def __init__(self, command: Sequence[str], output: Path) -> None:
         self._output = output
         with output.open("wb") as file:
-            self._process = subprocess.Popen(
-                command, stdout=file, start_new_session=True, preexec_fn=lambda: os.nice(19)
-            )
+            self._process = subprocess.Popen(command, stdout=file, process_group=0, preexec_fn=lambda: os.nice(19))
 
     def wait(self) -> str:
         """Its output, when it has ended."""
