@@ -48,6 +48,7 @@ class Command:
 
 
 COMMANDS = {
+    "init": Command("write a first site file, from a list of instruments or questions", "gateway.init_command:init"),
     "demo": Command("run a whole simulated plant, from register to page", "simulators.demo:demo"),
     "check": Command("find every fault in a site file or a folder of them", "api.check_command:check"),
     "run": Command("run a part: gateway, or all the rest", "api.run_command:main", plain=True),
@@ -72,7 +73,6 @@ COMMANDS = {
     "quarantine": Command(
         "list what is in quarantine, and take in what can be read by now", "collector.quarantine_command:quarantine"
     ),
-    "init": Command("write a first site file"),
 }
 
 

@@ -25,6 +25,7 @@ OTHERS = ("store", "api", "alerts", "recipient", "channel", "author", "witness")
 KINDS = ("noise", "stack", "water")
 PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
 KEY_HINT = "64 hex digits, as `emitwatch run` prints them when it makes the key"
+TIMEZONE_HINT = 'an IANA name, as "Asia/Shanghai"'
 LINK_HINT = "tcp://HOST:PORT?unit=1, rtu+tcp://HOST:PORT?unit=1 or rtu:///dev/ttyUSB0?baud=9600&parity=N&unit=1"
 
 
@@ -219,6 +220,15 @@ def _timezone(name: str) -> str:
     return name
 
 
+def timezone_fault(name: str) -> tuple[str, str] | None:
+    """What is wrong with the name of a time zone, and a hint; None = nothing."""
+    try:
+        _timezone(name)
+    except ValueError as error:
+        return str(error), TIMEZONE_HINT
+    return None
+
+
 def _plant(table: Table) -> Plant:
     with table:
         position = table.raw("position", None)
@@ -231,7 +241,7 @@ def _plant(table: Table) -> Plant:
             name=label(table, "name", id),
             industry=table.text("industry", ""),
             district=table.text("district", ""),
-            timezone=table.convert("timezone", _timezone, hint='an IANA name, as "Asia/Shanghai"') or "UTC",
+            timezone=table.convert("timezone", _timezone, hint=TIMEZONE_HINT) or "UTC",
             position=(float(position[0]), float(position[1])) if position else None,
             data_dir=table.text("data_dir", "data"),
         )
