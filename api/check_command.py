@@ -8,12 +8,13 @@ folder that goes again. `emitwatch run all` asks the same before it starts anyth
 
 from __future__ import annotations
 
+import json
 import shutil
 import stat
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,6 +37,7 @@ from gateway.connection import BrokerError, tls_context
 from gateway.document import Fault
 from gateway.sensors import resolve, unbuilt_links
 from gateway.settings import Broker, Site
+from gateway.terminal import AsJson
 
 # A secret belongs to a machine and never lies beside a site file in a repository: `check` may run elsewhere, so that
 # it is missing is noted; `run` refuses to start without it.
@@ -46,26 +48,35 @@ READERS: tuple[Callable[[list[Site]], tuple[object, list[Fault]]], ...] = (
 FOLDERS = ("rules", "profiles", "channels")  # the keys of [folders]
 
 
-def check(site: Annotated[Path, typer.Argument(help="A site file, or a folder of them, one plant each.")]) -> None:
+def check(
+    site: Annotated[Path, typer.Argument(help="A site file, or a folder of them, one plant each.")],
+    as_json: AsJson = False,
+) -> None:
     """Find every fault in a site file, its profiles and its rule packs; exit 1 where there is one."""
     sites, found = examine(str(site))
     faults = [fault for fault in found if fault.path not in SECRETS]
-    for fault in found:
-        sys.stdout.write(f"{fault}\n" if fault.path not in SECRETS else f"note, for this machine: {fault}\n")
-    for fault in open_secrets(sites):
-        sys.stdout.write(f"note, for this machine: {fault}\n")
-    for text in _forecasts(sites):
-        sys.stdout.write(f"note, for this machine: {text}\n")
-    if faults:
+    notes = [*(fault for fault in found if fault.path in SECRETS), *open_secrets(sites)]
+    counts = {
+        "plant": len(sites), "point": sum(len(s.points) for s in sites), "sensor": sum(len(s.sensors) for s in sites),
+    }  # fmt: skip
+    if as_json:
+        told = {
+            "faults": [asdict(fault) for fault in faults],
+            "notes": [*map(str, notes), *_forecasts(sites)],
+            **{f"{what}s": number for what, number in counts.items()},
+        }
+        sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+    else:
+        sys.stdout.write("".join(f"{fault}\n" for fault in faults))
+        sys.stdout.write("".join(f"note, for this machine: {note}\n" for note in [*notes, *_forecasts(sites)]))
         files = len({fault.file for fault in faults})
-        sys.stdout.write(f"{_count(len(faults), 'fault')} in {_count(files, 'file')}\n")
+        verdict = (
+            f"{_count(len(faults), 'fault')} in {_count(files, 'file')}" if faults
+            else f"{site}: no fault found ({', '.join(_count(number, what) for what, number in counts.items())})"
+        )  # fmt: skip
+        sys.stdout.write(f"{verdict}\n")
+    if faults:
         raise typer.Exit(1)
-    points, instruments = (sum(len(part) for part in parts) for parts in
-                           ([s.points for s in sites], [s.sensors for s in sites]))  # fmt: skip
-    sys.stdout.write(
-        f"{site}: no fault found ({_count(len(sites), 'plant')}, {_count(points, 'point')}, "
-        f"{_count(instruments, 'sensor')})\n"
-    )
 
 
 def examine(path: str, *, demo: bool = False) -> tuple[list[Site], list[Fault]]:

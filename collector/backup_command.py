@@ -15,6 +15,7 @@ Keys are in it: whoever can read a backup can sign in the collector's name.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -32,6 +33,7 @@ from collector.settings import parse_collector
 from gateway import catalogue
 from gateway.document import FaultyFiles
 from gateway.identity import sync_folder
+from gateway.terminal import AsJson
 
 # Followers first, the journal's months last; what is not named follows nobody that is copied before it.
 _ORDER = ("ledger.db", "commands.db", "verdicts.db", "tree.db")
@@ -49,6 +51,7 @@ class BackupError(Exception):
 def backup(
     site: Annotated[Path, typer.Argument(help="A site file, or a folder of them, one plant each.")],
     to: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; a folder that is not there yet.")],
+    as_json: AsJson = False,
 ) -> None:
     """Copy the collector's folder, all but the store, while the collector runs or stands still."""
     settings, faults = parse_collector(catalogue.load_sites(str(site)))
@@ -59,7 +62,8 @@ def backup(
     except (BackupError, OSError, sqlite3.Error) as error:
         sys.stderr.write(f"no backup was made: {error}\n")
         raise typer.Exit(2) from error
-    sys.stdout.write(f"{to}: {count} files, {size / 1e6:.1f} MB\n")
+    said = json.dumps({"folder": str(to), "files": count, "bytes": size}) if as_json else ""
+    sys.stdout.write(f"{said or f'{to}: {count} files, {size / 1e6:.1f} MB'}\n")
 
 
 def copy(folder: Path, to: Path, *, without: Path) -> tuple[int, int]:

@@ -6,12 +6,13 @@ time: it is refused while a collector runs.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,6 +33,7 @@ from gateway import catalogue
 from gateway.document import FaultyFiles
 from gateway.identity import IdentityError, public_hex
 from gateway.settings import Site
+from gateway.terminal import AsJson
 
 
 def export(
@@ -42,6 +44,7 @@ def export(
     point: Annotated[list[str] | None, typer.Option(help="Only this point's rows in the CSV; may stand twice.")] = None,
     gateway: Annotated[list[str] | None, typer.Option(help="Only this gateway's rows; may stand twice.")] = None,
     hash_: Annotated[bool, typer.Option("--hash", help="Print one SHA-256 of everything stored and judged.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write measurements and all that proves them to a zip file, for `emitwatch verify`."""
     sites = catalogue.load_sites(str(site))
@@ -52,18 +55,21 @@ def export(
         from_ns, to_ns = (_instant(text) if text else None for text in (from_, to))
         if from_ns is not None and to_ns is not None and from_ns >= to_ns:
             raise ProofError(f"--from {from_} is not before --to {to}; nothing is between them")
-        said = (
-            _hash(settings, from_ns, to_ns)
-            if hash_
-            else _export(sites, settings, _order(sites, settings, (from_ns, to_ns), (point or (), gateway or ())), out)
-        )
+        found: dict[str, Any]
+        if hash_:
+            found = {"sha256": (said := _hash(settings, from_ns, to_ns))}
+        else:
+            order = _order(sites, settings, (from_ns, to_ns), (point or (), gateway or ()))
+            found = _export(sites, settings, order, out)
+            file, until = found["file"], found["received_until"] or "nothing came yet"
+            said = f"{file}: {found['batches']} batches, received until {until}; prove it: emitwatch verify {file}"
     except ValueError as error:
         sys.stderr.write(f"{error}\n    hint: an RFC 3339 time with offset, as 2026-11-01T00:00:00+08:00\n")
         raise typer.Exit(2) from error
     except (ProofError, JournalError, StoreError, BookError, IdentityError, RegisterBroken) as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(2) from error
-    sys.stdout.write(f"{said}\n")
+    sys.stdout.write(f"{json.dumps(found) if as_json else said}\n")
 
 
 def _hash(settings: CollectorSettings, from_ns: int | None, to_ns: int | None) -> str:
@@ -99,7 +105,8 @@ def _order(
     )
 
 
-def _export(sites: Sequence[Site], settings: CollectorSettings, order: Order, out: Path | None) -> str:
+def _export(sites: Sequence[Site], settings: CollectorSettings, order: Order, out: Path | None) -> dict[str, Any]:
+    """Write it; what was written. received_until: None where nothing was received."""
     folder = Path(settings.folder)
     out = out or Path(f"emitwatch-{sites[0].plant.id if len(sites) == 1 else 'export'}.zip")
     journal = JournalFiles(folder / "journal")
@@ -113,7 +120,8 @@ def _export(sites: Sequence[Site], settings: CollectorSettings, order: Order, ou
         progress=_tell if sys.stderr.isatty() else _quiet,
     )
     batches = sum(plant["count"] for plant in manifest["plants"].values())
-    return f"{out}: {batches} batches, received until {manifest['received_until']}; prove it: emitwatch verify {out}"
+    until = manifest["received_until"] if batches else None
+    return {"file": str(out), "batches": batches, "received_until": until}
 
 
 def _tell(position: int) -> None:

@@ -9,6 +9,7 @@ store in place and names each row of it that is not what the journal says.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -30,6 +31,7 @@ from gateway import catalogue
 from gateway.document import FaultyFiles
 from gateway.identity import sync_folder
 from gateway.settings import Site
+from gateway.terminal import AsJson
 
 END = 2**63 - 1
 SHOWN = 20  # rows that are named
@@ -44,6 +46,7 @@ def rebuild(
     partial: Annotated[
         bool, typer.Option("--partial", help="Leave out the months that were archived or have expired.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Build the store anew from the journal; the collector must not run."""
     sites = catalogue.load_sites(str(site))
@@ -58,12 +61,15 @@ def rebuild(
         with closing(Journal(folder / "journal")) as journal:
             _require_months(journal, partial=partial, verdicts=verdicts)
             if check:
-                raise typer.Exit(_check(journal, Path(settings.store_path)))
+                raise typer.Exit(_check(journal, Path(settings.store_path), as_json=as_json))
             rows = rebuild_store(journal, Path(settings.store_path))
-            sys.stdout.write(f"{settings.store_path}: {rows} measurements, journal up to {journal.last}\n")
+            _say(f"{settings.store_path}: {rows} measurements, journal up to {journal.last}", as_json=as_json)
             if verdicts:
                 rebuild_verdicts(journal, folder / "verdicts.db", sites)
-                sys.stdout.write(f"{folder / 'verdicts.db'}: derived anew\n")
+                _say(f"{folder / 'verdicts.db'}: derived anew", as_json=as_json)
+            if as_json:
+                told = {"store": settings.store_path, "measurements": rows, "position": journal.last}
+                sys.stdout.write(json.dumps(told) + "\n")
     except (JournalError, StoreError, BookError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         raise typer.Exit(2) from error
@@ -96,7 +102,13 @@ def _project(journal: Journal, draft: Path, upto: int) -> Rows:
         return store.keys()
 
 
-def _check(journal: Journal, path: Path) -> int:
+def _say(text: str, *, as_json: bool) -> None:
+    """Tell people how far it is."""
+    if not as_json:
+        sys.stdout.write(f"{text}\n")
+
+
+def _check(journal: Journal, path: Path, *, as_json: bool) -> int:
     """Compare a store with the journal, as far as it has come; the exit code."""
     if not path.exists():
         raise StoreError(f"{path}: no store here; without --check it is made")
@@ -108,6 +120,10 @@ def _check(journal: Journal, path: Path) -> int:
         wrong = differences(found, _project(journal, draft, position))
     finally:
         _remove(draft, "")
+    if as_json:
+        told = {"store": str(path), "measurements": len(found), "position": position, "wrong": wrong}
+        sys.stdout.write(json.dumps(told, default=str) + "\n")
+        return 1 if wrong else 0
     for what, row in wrong[:SHOWN]:
         sys.stdout.write(f"BROKEN {path}: {what}: {row}\n")
     more = f"... and {len(wrong) - SHOWN} more\n" if len(wrong) > SHOWN else ""

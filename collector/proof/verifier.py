@@ -618,6 +618,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", metavar="FILE", type=Path, help="the export, as `emitwatch export` wrote it")
     parser.add_argument("--key", default="", metavar="HEX", help="the collector's public key, as you know it")
     parser.add_argument("--witness", type=Path, metavar="FILE", help="checkpoints that somebody else has kept")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--older", action="store_true", help="the export is older than the newest of them")
     options = parser.parse_args(arguments)
     try:
@@ -637,7 +638,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = [f"BROKEN {line}" for line in found.broken[:_SHOWN]] + [f"note   {line}" for line in found.notes[:_SHOWN]]
     if len(found.broken) > _SHOWN:
         lines.append(f"... and {len(found.broken) - _SHOWN} more")
-    verdict = f"broken: {len(found.broken)} faults" if found.broken else "valid"
+    number = len(found.broken)
+    verdict = f"broken: {number} fault{'' if number == 1 else 's'}" if number else "valid"
+    if options.json:
+        told = {"file": str(options.file), "valid": not number, "broken": found.broken, "notes": found.notes,
+                "summary": found.summary}  # fmt: skip
+        sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+        return 1 if number else 0
     sys.stdout.write("\n".join([*lines, *found.summary, f"{options.file}: {verdict}"]) + "\n")
     return 1 if found.broken else 0
 
