@@ -20,7 +20,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from gateway.identity import IdentityError, load_or_create_key, public_hex, publ
 from gateway.poller import Poller
 from gateway.publisher import Publisher
 from gateway.sensors import Sensor, resolve, unbuilt_links
+from gateway.service import Manager
 from gateway.settings import Broker, Site
 from gateway.spooler import Spooler, SpoolError, SpoolFull, outbox_folder
 
@@ -116,6 +117,7 @@ class _Gateway:
     publisher: Publisher
     poller: Poller
     alarm: int = 0
+    manager: Manager = field(default_factory=Manager)
 
     def run(self, stop: threading.Event, drain_s: float) -> int:
         _log.info(
@@ -140,9 +142,11 @@ class _Gateway:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        self.manager.ready(f"{self.plan.gateway} polls {len(self.plan.sensors)} sensors")
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self.poller.run()), group.create_task(self._seal())]
             while not (stopping.is_set() or stop.is_set()):
+                self.manager.alive()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), 0.1)
             for task in tasks:
@@ -185,6 +189,7 @@ class _Gateway:
 
     def _end(self, drain_s: float) -> None:
         """Commit, drain, close; a signal in between cuts the waiting short."""
+        self.manager.ending()
         try:
             with contextlib.suppress(SpoolError):
                 self.spooler.flush()
