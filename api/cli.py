@@ -57,6 +57,7 @@ COMMANDS = {
     "conformance": Command("run worked examples of the standards", "collector.conformance_command:conformance"),
     "judge": Command("judge a CSV file offline", "collector.judge_command:judge"),
     "simulate": Command("serve every sensor of a site over Modbus", "simulators.simulate_command:simulate"),
+    "status": Command("how a running gateway is, on its own machine", "gateway.status_command:status"),
     "tap": Command("print decoded batches as JSON lines", "api.tap_command:tap"),
     "mark": Command("say of measurements what they are worth, signed", "api.mark_command:main", plain=True),
     "probe": Command("commissioning: read an instrument and name its faults"),

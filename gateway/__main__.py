@@ -33,12 +33,15 @@ from gateway.configuration import canonical
 from gateway.connection import BrokerError
 from gateway.document import FaultyFiles
 from gateway.identity import IdentityError, load_or_create_key, public_hex, public_key
+from gateway.measurement import Columns
 from gateway.poller import Poller
 from gateway.publisher import Publisher
 from gateway.sensors import Sensor, resolve, unbuilt_links
 from gateway.service import Manager
 from gateway.settings import Broker, Site
 from gateway.spooler import Spooler, SpoolError, SpoolFull, outbox_folder
+from gateway.status import Latest
+from gateway.status_server import served
 
 DRAIN_S = 5.0  # at the end; a Ctrl-C has to end everything within 10 s
 RETRY_S = 2.0  # between two tries to write to a full disk
@@ -59,6 +62,11 @@ class _Plan:
     sensors: tuple[Sensor, ...]
     broker: Broker
     password: str | None
+
+    @property
+    def status_port(self) -> int:
+        """Where the gateway's own page is served; 0 = nowhere."""
+        return next(one.status_port for one in self.site.gateways if one.id == self.gateway)
 
 
 def run(
@@ -91,7 +99,13 @@ def run(
     except (FaultyFiles, CannotStart, IdentityError, SpoolError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    poller = Poller(plan.sensors, spooler.put, kept=spooler.kept)
+    latest = Latest()
+
+    def put(columns: Columns) -> int:
+        latest.put(columns)
+        return spooler.put(columns)
+
+    poller = Poller(plan.sensors, put, kept=spooler.kept)
     try:
         collector = public_key(plan.site.collector_key) if plan.site.collector_key else None
         publisher = Publisher(
@@ -105,7 +119,7 @@ def run(
         spooler.close()
         sys.stderr.write(f"{error}\n")
         return 1
-    return _Gateway(plan, spooler, publisher, poller).run(stop or threading.Event(), drain_s)
+    return _Gateway(plan, spooler, publisher, poller, latest).run(stop or threading.Event(), drain_s)
 
 
 @dataclass(slots=True)
@@ -116,6 +130,7 @@ class _Gateway:
     spooler: Spooler
     publisher: Publisher
     poller: Poller
+    latest: Latest
     alarm: int = 0
     manager: Manager = field(default_factory=Manager)
 
@@ -143,7 +158,8 @@ class _Gateway:
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         self.manager.ready(f"{self.plan.gateway} polls {len(self.plan.sensors)} sensors")
-        async with asyncio.TaskGroup() as group:
+        port, folder = self.plan.status_port, self.spooler.folder
+        async with served(folder, port, self.publisher.state, self.latest), asyncio.TaskGroup() as group:
             tasks = [group.create_task(self.poller.run()), group.create_task(self._seal())]
             while not (stopping.is_set() or stop.is_set()):
                 self.manager.alive()

@@ -84,7 +84,7 @@ class Publisher:
         self._bad_ack = ""
         self._unnoted = self._clock_off = False
         self._thread = threading.Thread(target=self._run, name=f"publisher {gateway}", daemon=True)
-        self.connected = False
+        self.connected, self._away = False, ("", "")  # _away: why there is no connection, and a hint
         spooler.on_commit = self.notify
 
     # --- what others call ------------------------------------------------------------------------------
@@ -130,6 +130,7 @@ class Publisher:
         while not self._stopping:
             connection = self._connect()
             if connection.problem:
+                self._away = connection.problem, delivery.hint(connection.code)
                 if connection.problem not in told:
                     told.add(connection.problem)
                     _log.warning(
@@ -142,7 +143,7 @@ class Publisher:
                 wait_s = min(2 * wait_s, RETRY_S[1])
                 continue
             _log.info("Connected to the broker", broker=self._route.broker.url, gateway=self._gateway)
-            wait_s, self.connected = RETRY_S[0], True
+            wait_s, self.connected, self._away = RETRY_S[0], True, ("", "")
             told.clear()
             left = ""
             try:
@@ -153,7 +154,7 @@ class Publisher:
             except Exception:  # noqa: BLE001 - the supervisor of this thread
                 _log.exception("The publisher failed; it connects again, the outbox keeps all", gateway=self._gateway)
                 wait_s = RETRY_S[1]
-            self.connected = False
+            self.connected, self._away = False, (connection.problem or left, delivery.hint(connection.code))
             if connection.code in delivery.REASONS:
                 self._say(self._exchange.answered(None, connection.code, time.monotonic_ns()), connection.problem)
             connection.close()
@@ -204,7 +205,7 @@ class Publisher:
                 self._handle(event, connection)
             now_ns = time.monotonic_ns()
             if now_ns >= state_ns:
-                connection.publish_state(self._state_now())
+                connection.publish_state(self.state())
                 state_ns = now_ns + STATE_EVERY_NS
             self._send(connection, now_ns)
             silent, changed = self._exchange.silent(now_ns)
@@ -302,7 +303,8 @@ class Publisher:
                 gateway=self._gateway, problem=found.what, reason=reason, hint=found.hint,
             )  # fmt: skip
 
-    def _state_now(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
+        """How the gateway is, as it is published. Source: docs/reference/wire.md (State)."""
         standing = self._exchange.delivery.now
         return {
             "state": "online",
@@ -311,6 +313,7 @@ class Publisher:
             "epoch": self._spooler.epoch.hex(),
             "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             "broker": self._route.broker.url,
+            "connection": {"problem": self._away[0], "hint": self._away[1]},
             "delivery": {"state": standing.state, "problem": standing.what, "hint": standing.hint},
             "refused_batches": self._exchange.delivery.refused,
             "resent_batches": self._exchange.resent,

@@ -110,12 +110,14 @@ class GatewaySettings:
     """A gateway of the plant.
 
     public_key: Ed25519, hex; "" = not known yet. history: it sends the past (a back-fill), so whatever
-    comes of its measurements is marked back-filled and wakes nobody.
+    comes of its measurements is marked back-filled and wakes nobody. status_port: of its own page on
+    127.0.0.1, 0 = none.
     """
 
     id: str
     public_key: str
     history: bool = False
+    status_port: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +275,7 @@ def _gateways(root: Table) -> tuple[GatewaySettings, ...]:
                     id=table.identifier("id") or "",
                     public_key=_public_key(table),
                     history=table.boolean("history", False, hint="true: it sends the past and wakes nobody"),
+                    status_port=table.integer("status_port", 0, low=0, high=65535, hint="its page, on 127.0.0.1") or 0,
                 )
             )
     _unique(root, "gateway", [g.id for g in found])

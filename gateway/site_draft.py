@@ -30,6 +30,7 @@ COLUMNS: Mapping[str, str] = {
 NEEDED = ("sensor", "link", "profile")
 INTERVALS_S = {"noise": 1.0, "stack": 5.0, "water": 10.0}  # where the list does not say
 MOST = 10_000
+STATUS_PORT = 8790
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +195,7 @@ def draft(plant: PlantDraft, found: Sequence[Instrument], profiles: Mapping[str,
         "",
         "[[gateway]]",
         f"id = {_text(plant.id + '-gw')}",
+        f"status_port = {STATUS_PORT}    # its own page: http://127.0.0.1:{STATUS_PORT}/; also: emitwatch status",
     ]
     for kind in KINDS:
         of_kind = [one for one in found if profiles[one.profile].kind == kind]

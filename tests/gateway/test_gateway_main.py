@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sqlite3
@@ -12,16 +13,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from api.cli import main
 from gateway import __main__ as gateway_main
 from gateway import seal, wire
 from gateway.identity import load_or_create_key, public_hex
 from gateway.measurement import concatenate
 from gateway.spooler import Spooler, read_batches
+from gateway.status import Latest
 from tests.gateway.batches import COLLECTOR_KEY, KEY, PATIENCE_S, Collector, columns, running, wait_until
 from tests.gateway.files import newest
 from tests.gateway.modbus_server import Instruments
@@ -247,7 +251,7 @@ def idle(folder: Path) -> Iterator[tuple[gateway_main._Gateway, threading.Event,
     plan = gateway_main._plan(str(site(folder, broker=free_port())), None, demo=True)
     spooler = Spooler(folder / "data" / "gateways" / "riverside-gw", "riverside", "riverside-gw", KEY)
     publisher = gateway_main.Publisher(plan.broker, None, plan.gateway, spooler, None)
-    found = gateway_main._Gateway(plan, spooler, publisher, gateway_main.Poller((), spooler.put))
+    found = gateway_main._Gateway(plan, spooler, publisher, gateway_main.Poller((), spooler.put), Latest())
     stop, codes = threading.Event(), []
     thread = threading.Thread(target=lambda: codes.append(found.run(stop, 0.0)))
     thread.start()
@@ -311,3 +315,24 @@ def test_the_gateway_stays_small():
 def test_the_kernel_says_what_the_clock_is_worth():
     found = gateway_main.kernel_discipline()
     assert found.err_ms >= 0
+
+
+def test_a_running_gateway_says_how_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with instruments() as modbus:
+        path = site(tmp_path, modbus=modbus)
+        assert main(["status", str(path)]) == 2
+        assert "it does not run here: emitwatch run gateway" in capsys.readouterr().err
+        with gateway(path):
+
+            def told() -> dict[str, Any]:
+                code = main(["status", str(path), "riverside-gw", "--json"])
+                said = capsys.readouterr().out
+                found: dict[str, Any] = json.loads(said)["gateways"].get("riverside-gw", {})
+                return found if code == 1 else {}  # 1: there is no broker
+
+            wait_until(lambda: bool(told().get("measured")))
+            state = told()
+            assert {(one["series"]["parameter"], one["value"]) for one in state["measured"]} >= {("LAeq", 55.4)}
+            assert state["connection"]["problem"]
+            assert main(["status", str(path)]) == 1
+            assert "slm LAeq" in capsys.readouterr().out

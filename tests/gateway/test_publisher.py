@@ -325,7 +325,7 @@ def test_access_rules_that_forbid_publishing_are_said(mosquitto, outbox, tmp_pat
         measure(outbox, 5000)
         wait_until(lambda: publisher._exchange.delivery.refused >= 10)
     assert sum("does not pass batches on" in line["event"] for line in logs) == 1, "once, not for every batch"
-    assert publisher._state_now()["delivery"]["state"] == "not_authorized"
+    assert publisher.state()["delivery"]["state"] == "not_authorized"
 
 
 def test_a_broker_without_a_collector_and_one_that_takes_no_large_packet_are_said(mosquitto, outbox, tmp_path):
