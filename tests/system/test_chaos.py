@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -122,7 +123,7 @@ def test_a_status_explains_the_poll_that_has_it() -> None:
     missing = rows.columns.time_ns == 3 * SECOND_NS
     value = np.where(missing, np.nan, rows.columns.value)
     status = np.where(missing, Status.NO_COMM, rows.columns.status).astype(np.uint8)
-    said = dataclasses.replace(rows, columns=dataclasses.replace(rows.columns, value=value, status=status))
+    said = dataclasses.replace(rows, columns=msgspec.structs.replace(rows.columns, value=value, status=status))
     silent = dataclasses.replace(without(found, 3, committed=False), rows=said)
     assert count(silent).unexplained_gaps == 0
     assert count(dataclasses.replace(silent, rows=stored([0, 1, 2, 4, 5]))).unexplained_gaps == 2
