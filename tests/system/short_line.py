@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from collector.__main__ import Collector
 from gateway.identity import load_or_create_key, public_hex
@@ -18,7 +19,6 @@ from gateway.settings import Broker, Site, parse_site
 from gateway.spooler import Spooler, outbox_folder
 from tests.gateway.batches import wait_until
 
-NOISE = (Series("riverside", "fence-north", "slm-north", "LAeq", "dB(A)"),)
 START_NS = 1_793_500_000 * SECOND_NS
 SITE = """
 [plant]
@@ -60,14 +60,13 @@ class Clocks:
 
 
 @dataclass
-class Line:
-    """A gateway's outbox, its way to the broker, and a collector, in this process."""
+class Gateway:
+    """A gateway's outbox and its way to the broker, in this process."""
 
-    site: Site
+    series: tuple[Series, ...]
     spooler: Spooler
     publisher: Publisher
     clocks: Clocks
-    collector: Collector | None = None
     measured: int = 0
 
     def measure(self, batches: int, values: int = 20) -> None:
@@ -75,7 +74,7 @@ class Line:
         for _ in range(batches):
             number = self.measured + np.arange(values, dtype=np.int64)
             columns = Columns(
-                NOISE,
+                self.series,
                 np.zeros(values, np.uint16),
                 START_NS + number * SECOND_NS,
                 number / 8192.0,
@@ -85,6 +84,34 @@ class Line:
             self.clocks.ahead_ns += 2 * SECOND_NS
             self.measured += values
         self.spooler.flush()
+
+
+@dataclass
+class Line:
+    """A gateway and a collector in this process."""
+
+    site: Site
+    gateway: Gateway
+    collector: Collector | None = None
+
+    @property
+    def spooler(self) -> Spooler:
+        """The gateway's outbox."""
+        return self.gateway.spooler
+
+    @property
+    def publisher(self) -> Publisher:
+        """Its way out."""
+        return self.gateway.publisher
+
+    @property
+    def measured(self) -> int:
+        """How many values were measured."""
+        return self.gateway.measured
+
+    def measure(self, batches: int, values: int = 20) -> None:
+        """See `Gateway.measure`."""
+        self.gateway.measure(batches, values)
 
     def collect(self) -> Collector:
         """Start a collector."""
@@ -115,18 +142,23 @@ def line(folder: Path, way: Broker, port: int) -> Iterator[Line]:
     text = SITE.format(port=port, collector=public_hex(collector), gateway=public_hex(gateway))
     site, faults = parse_site(text, str(folder / "site.toml"))
     assert site, faults
-    clocks = Clocks()
-    outbox = Spooler(
-        outbox_folder(site.data_dir, "riverside-gw"), "riverside", "riverside-gw", gateway,
-        now_ns=clocks.wall_ns, mono_ns=clocks.mono_ns,
-    )  # fmt: skip
-    with contextlib.closing(outbox) as spooler:
-        publisher = Publisher(way, None, "riverside-gw", spooler, collector.public_key())
-        found = Line(site, spooler, publisher, clocks)
-        publisher.start()
+    series = Series("riverside", "fence-north", "slm-north", "LAeq", "dB(A)")
+    with gateway_at(Path(site.data_dir), "riverside-gw", series, way, collector.public_key()) as outgoing:
+        found = Line(site, outgoing)
+        outgoing.publisher.start()
         try:
             yield found
         finally:
-            publisher.stop()
+            outgoing.publisher.stop()
             if found.collector:
                 found.collector.stop()
+
+
+@contextlib.contextmanager
+def gateway_at(data: Path, id: str, series: Series, way: Broker, collector: Ed25519PublicKey) -> Iterator[Gateway]:
+    """A gateway of some data folder, whose publisher is not started yet."""
+    clocks, folder = Clocks(), outbox_folder(data, id)
+    key, _ = load_or_create_key(folder / "key")
+    spooler = Spooler(folder, series.plant, id, key, now_ns=clocks.wall_ns, mono_ns=clocks.mono_ns)
+    with contextlib.closing(spooler):
+        yield Gateway((series,), spooler, Publisher(way, None, id, spooler, collector), clocks)

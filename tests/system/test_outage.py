@@ -14,8 +14,9 @@ from paho.mqtt.properties import Properties
 from gateway import outbox
 from gateway.identity import load_or_create_key, public_hex
 from tests.collector.brokers import free_port, mosquitto_at
-from tests.effort import MISSED_BATCHES, MISSED_WAYS, OUTAGE_SCALE
+from tests.effort import FLEET, FLEET_SCALE, MISSED_BATCHES, MISSED_WAYS, OUTAGE_SCALE
 from tests.gateway.batches import broker, wait_until
+from tests.system import fleet
 from tests.system.outage import FRESH_S, TIMES_REAL, measure
 from tests.system.short_line import line
 
@@ -68,5 +69,14 @@ def test_a_collector_that_misses_an_hour_loses_nothing(
 def test_the_backlog_of_three_days_drains_in_time(mosquitto: str, tmp_path: Path) -> None:
     outage = measure(tmp_path, mosquitto, HOURS * 3600 // OUTAGE_SCALE)
     print(f"fresh after {outage.fresh_s} s, drained at {outage.times_real} times real time")
+    assert outage.fresh_s <= FRESH_S, outage
+    assert outage.times_real >= TIMES_REAL, outage
+
+
+@pytest.mark.system
+@pytest.mark.timeout(600)
+def test_a_fleet_that_comes_back_at_once_is_fresh_and_drains_in_time(mosquitto: str, tmp_path: Path) -> None:
+    outage = fleet.measure(tmp_path, mosquitto, FLEET, HOURS * 3600 // FLEET_SCALE)
+    print(f"{FLEET} gateways fresh after {outage.fresh_s} s, drained at {outage.times_real} times real time")
     assert outage.fresh_s <= FRESH_S, outage
     assert outage.times_real >= TIMES_REAL, outage
