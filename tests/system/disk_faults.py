@@ -211,7 +211,7 @@ def run(
         with ThreadPoolExecutor(len(torments)) as pool:
             for done in [pool.submit(torment.run, limit, kinds) for torment in torments]:
                 done.result()
-        found = plant.finish()
+            found = plant.finish()  # before the threads end: the kernel ends what they have started with them
         return count(found), {torment.name: torment.outcome for torment in torments}
 
 
