@@ -29,7 +29,8 @@ import numpy as np
 import structlog
 
 from gateway.clock import STEP_NS
-from gateway.links.tcp import DEVICE_FAILURE, LinkDown, LinkError, Refused, TcpLink
+from gateway.links.link import Link, LinkDown, LinkError, Refused, Remedy, policy
+from gateway.links.open import open_link
 from gateway.measurement import SECOND_NS, Columns, Float64, Int64, Status, UInt8
 from gateway.registers import decode
 from gateway.schedule import Schedule
@@ -109,17 +110,15 @@ class Poller:
     ) -> None:
         self._put, self._kept, self._now_ns, self._mono_ns = put, kept, now_ns, mono_ns
         self._instruments = [_Instrument(sensor) for sensor in sensors]
-        self._addresses: dict[tuple[str, int], list[_Instrument]] = {}
+        self._addresses: dict[tuple[str, str, int], list[_Instrument]] = {}
         for instrument in self._instruments:
-            link = instrument.sensor.settings.link
-            assert link.kind == "tcp", "other links are refused before"
-            self._addresses.setdefault((link.address, link.port), []).append(instrument)
+            self._addresses.setdefault(instrument.sensor.settings.link.bus, []).append(instrument)
 
     async def run(self) -> None:
         """Poll until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for (host, port), instruments in self._addresses.items():
-                group.create_task(self._serve(host, port, instruments))
+            for instruments in self._addresses.values():
+                group.create_task(self._serve(instruments))
 
     def state(self) -> Mapping[str, Any]:
         """How the instruments are, for the gateway's state: problem of each, "" = it answers."""
@@ -130,11 +129,11 @@ class Poller:
             "ticks_unserved": sum(i.unserved for i in self._instruments),
         }
 
-    async def _serve(self, host: str, port: int, instruments: Sequence[_Instrument]) -> None:
+    async def _serve(self, instruments: Sequence[_Instrument]) -> None:
         """Serve the ticks of all sensors behind one address."""
         intervals = [i.sensor.interval_ns for i in instruments]
         timeout_s = min(max(TIMEOUT_S[0], min(intervals) / 2 / SECOND_NS), TIMEOUT_S[1])
-        link = TcpLink(host, port, timeout_s=timeout_s)
+        link = open_link(instruments[0].sensor.settings.link, connect_s=timeout_s)
         rest = Rest(PROBE_ADDRESS_S)
         offset_ns = self._now_ns() - self._mono_ns()
         schedule = Schedule(intervals, self._mono_ns() + offset_ns)
@@ -148,13 +147,15 @@ class Poller:
                         instrument.tick_ns = 0  # ticks between the old and the new time never were
                 now_ns = self._mono_ns() + offset_ns
                 for index in schedule.due(now_ns):
-                    await self._poll(link, rest, instruments[index], schedule.tick_ns(index), offset_ns)
+                    await self._poll(link, timeout_s, rest, instruments[index], schedule.tick_ns(index), offset_ns)
                 now_ns = self._mono_ns() + offset_ns
                 await asyncio.sleep(min((schedule.next_ns(now_ns) - now_ns) / SECOND_NS, LOOK_S))
         finally:
             link.close()
 
-    async def _poll(self, link: TcpLink, rest: Rest, instrument: _Instrument, tick_ns: int, offset_ns: int) -> None:
+    async def _poll(
+        self, link: Link, timeout_s: float, rest: Rest, instrument: _Instrument, tick_ns: int, offset_ns: int
+    ) -> None:
         """One tick of one sensor: its measurements, or NO_COMM. offset_ns: of the wall clock that the ticks are of."""
         self._fill(instrument, tick_ns)
         instrument.tick_ns = tick_ns
@@ -163,10 +164,10 @@ class Poller:
         if not (rest.resting(now_ns) or instrument.rest.resting(now_ns)):
             await self._wait_kept(instrument)
             try:
-                value, status = await _read(link, instrument.sensor)
+                value, status = await _read(link, instrument.sensor, timeout_s)
             except LinkError as error:
                 self._failed(rest, instrument, error)
-                if isinstance(error, Refused) and error.code == DEVICE_FAILURE:
+                if isinstance(error, Refused) and policy(error.code).remedy is Remedy.FAULT:
                     status[:] = Status.FAULT
             else:
                 self._worked(rest, instrument)
@@ -216,9 +217,12 @@ class Poller:
             _log.info("An instrument gives values again", sensor=settings.id, point=settings.point)
 
 
-async def _read(link: TcpLink, sensor: Sensor) -> tuple[Float64, UInt8]:
+async def _read(link: Link, sensor: Sensor, timeout_s: float) -> tuple[Float64, UInt8]:
     """The values of a sensor now, shapes (1, k). Raises LinkError when a block cannot be read."""
-    words = [(await link.read(sensor.settings.link.unit, block))[None, :] for block in sensor.plan.blocks]
+    unit, quirks = sensor.settings.link.unit, sensor.settings.link.quirks
+    words = [
+        (await link.read(unit, block, timeout_s=timeout_s, quirks=quirks))[None, :] for block in sensor.plan.blocks
+    ]
     return decode(sensor.plan, words)
 
 

@@ -13,12 +13,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 from gateway.brokers import Broker as Broker
 from gateway.brokers import read_broker
 from gateway.document import REQUIRED, Document, Fault, Table, parse_document
+from gateway.links.address import LINK_HINT, NO_LINK, parse_link
+from gateway.links.address import Link as Link
 from gateway.retention import Limits, read_limits
 
 OTHERS = ("store", "api", "alerts", "recipient", "channel", "author", "witness")
@@ -26,7 +27,6 @@ KINDS = ("noise", "stack", "water")
 PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
 KEY_HINT = "64 hex digits, as `emitwatch run` prints them when it makes the key"
 TIMEZONE_HINT = 'an IANA name, as "Asia/Shanghai"'
-LINK_HINT = "tcp://HOST:PORT?unit=1, rtu+tcp://HOST:PORT?unit=1 or rtu:///dev/ttyUSB0?baud=9600&parity=N&unit=1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +79,6 @@ class Point:
     name: Label
     rules: tuple[str, ...]
     settings: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """The way to an instrument. kind: tcp, rtu+tcp or rtu. address: host, or the serial device."""
-
-    kind: str
-    address: str
-    port: int
-    unit: int
-    options: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,8 +305,7 @@ def _sensors(
                 SensorSettings(
                     id=table.identifier("id") or "",
                     point=_named(table, "point", points),
-                    link=table.convert("link", parse_link, hint=LINK_HINT)
-                    or Link(kind="", address="", port=0, unit=0, options={}),
+                    link=table.convert("link", parse_link, hint=LINK_HINT) or NO_LINK,
                     profile=table.text("profile", hint="a device profile: `emitwatch profiles list`") or "",
                     interval_s=table.number("interval_s", low=0.1, high=86400, hint="seconds between two polls") or 1.0,
                     parameters=table.texts("parameters", [], hint="codes of gateway/parameters.toml"),
@@ -340,22 +328,3 @@ def _unique(root: Table, key: str, ids: list[str]) -> None:
     for number, id in enumerate(ids):
         if id and id in ids[:number]:
             root.fault(f"{key}[{number}].id", f"{id!r} is used twice", "every id is unique in its plant")
-
-
-def parse_link(text: str) -> Link:
-    """The way to an instrument in a link address; ValueError says what is wrong with it."""
-    parts = urlsplit(text)
-    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    unit = options.pop("unit", "1")
-    if not unit.isdigit() or not 0 <= int(unit) <= 247:
-        raise ValueError(f"unit {unit!r} is not between 0 and 247")
-    if parts.scheme in ("tcp", "rtu+tcp"):
-        if not parts.hostname or parts.port == 0 or parts.path.strip("/") or options:
-            raise ValueError(f"{text!r} is not a link address")
-        return Link(kind=parts.scheme, address=parts.hostname, port=parts.port or 502, unit=int(unit), options={})
-    if parts.scheme == "rtu":
-        unknown = set(options) - {"baud", "parity", "stop", "bytes"}
-        if not parts.path.startswith("/") or parts.netloc or unknown:
-            raise ValueError(f"{text!r} is not a link address")
-        return Link(kind="rtu", address=parts.path, port=0, unit=int(unit), options=options)
-    raise ValueError(f"{text!r} is not a link address")

@@ -8,19 +8,21 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import pytest
 
-from gateway.links.tcp import BadAnswer, LinkDown, LinkError, NoAnswer, Refused, TcpLink
+from gateway.links.link import BadAnswer, LinkDown, LinkError, NoAnswer, Refused
+from gateway.links.tcp import TcpLink
 from gateway.registers import Block
 from tests.gateway.modbus_server import Instruments, Reply, Request, mbap, serving, word
 from tests.gateway.ports import free_port
 
+TIMEOUT_S = 0.3
 BLOCK = Block(fc=3, address=10, count=3)
 GOOD = [word(1, address) for address in (10, 11, 12)]
 
 
-def run(instruments: Instruments, talk: Callable[[TcpLink], Awaitable[None]], timeout_s: float = 0.3) -> None:
+def run(instruments: Instruments, talk: Callable[[TcpLink], Awaitable[None]]) -> None:
     async def whole() -> None:
         async with serving(instruments):
-            link = TcpLink("127.0.0.1", instruments.port, timeout_s=timeout_s)
+            link = TcpLink("127.0.0.1", instruments.port)
             try:
                 await talk(link)
             finally:
@@ -34,7 +36,7 @@ def run(instruments: Instruments, talk: Callable[[TcpLink], Awaitable[None]], ti
 @pytest.mark.parametrize("count", [1, 3, 125])
 def test_registers_are_read(fc, count):
     async def talk(link: TcpLink) -> None:
-        words = await link.read(7, Block(fc, 100, count))
+        words = await link.read(7, Block(fc, 100, count), timeout_s=TIMEOUT_S)
         assert words.dtype == np.uint16
         assert words.tolist() == [word(7, 100 + i) for i in range(count)]
 
@@ -45,7 +47,9 @@ def test_registers_are_read(fc, count):
 @pytest.mark.parametrize("count", [1, 8, 13, 2000])
 def test_bits_are_read(fc, count):
     async def talk(link: TcpLink) -> None:
-        assert (await link.read(1, Block(fc, 3, count))).tolist() == [word(1, 3 + i) & 1 for i in range(count)]
+        assert (await link.read(1, Block(fc, 3, count), timeout_s=TIMEOUT_S)).tolist() == [
+            word(1, 3 + i) & 1 for i in range(count)
+        ]
 
     run(Instruments(), talk)
 
@@ -93,9 +97,9 @@ def test_a_wrong_answer_is_refused_and_the_next_read_is_right(script):
 
     async def talk(link: TcpLink) -> None:
         with pytest.raises((NoAnswer, BadAnswer)):
-            await link.read(1, BLOCK)
+            await link.read(1, BLOCK, timeout_s=TIMEOUT_S)
         instruments.script = Instruments.script
-        assert (await link.read(1, BLOCK)).tolist() == GOOD
+        assert (await link.read(1, BLOCK, timeout_s=TIMEOUT_S)).tolist() == GOOD
         assert instruments.connections == 2, "what comes next on the old connection could be anything"
 
     run(instruments, talk)
@@ -107,10 +111,10 @@ def test_an_exception_is_an_answer_and_keeps_the_connection(code):
 
     async def talk(link: TcpLink) -> None:
         with pytest.raises(Refused, match=f"exception {code}") as caught:
-            await link.read(1, BLOCK)
+            await link.read(1, BLOCK, timeout_s=TIMEOUT_S)
         assert caught.value.code == code
         instruments.script = Instruments.script
-        assert (await link.read(1, BLOCK)).tolist() == GOOD
+        assert (await link.read(1, BLOCK, timeout_s=TIMEOUT_S)).tolist() == GOOD
         assert instruments.connections == 1
 
     run(instruments, talk)
@@ -129,9 +133,9 @@ def test_a_late_answer_is_never_the_answer_to_the_next_request(strict):
 
     async def talk(link: TcpLink) -> None:
         with pytest.raises(NoAnswer):
-            await link.read(1, Block(3, 500, 3))
+            await link.read(1, Block(3, 500, 3), timeout_s=TIMEOUT_S)
         with pytest.raises(LinkError):
-            await link.read(1, BLOCK)
+            await link.read(1, BLOCK, timeout_s=TIMEOUT_S)
 
     run(Instruments(script), talk)
 
@@ -141,7 +145,7 @@ def test_a_connection_closed_while_idle_is_opened_again():
 
     async def talk(link: TcpLink) -> None:
         for _ in range(3):
-            assert (await link.read(1, BLOCK)).tolist() == GOOD
+            assert (await link.read(1, BLOCK, timeout_s=TIMEOUT_S)).tolist() == GOOD
             instruments.hang_up()
             await asyncio.sleep(0.02)
         assert instruments.connections == 3
@@ -159,19 +163,19 @@ def test_a_connection_closed_instead_of_an_answer_is_an_error():
     async def talk(link: TcpLink) -> None:
         instruments.script = hang_up
         with pytest.raises(LinkError):
-            await link.read(1, BLOCK)
+            await link.read(1, BLOCK, timeout_s=TIMEOUT_S)
         instruments.script = Instruments.script
-        assert (await link.read(1, BLOCK)).tolist() == GOOD
+        assert (await link.read(1, BLOCK, timeout_s=TIMEOUT_S)).tolist() == GOOD
 
     run(instruments, talk)
 
 
 def test_nobody_there():
     async def talk() -> None:
-        link = TcpLink("127.0.0.1", free_port(), timeout_s=0.3)
+        link = TcpLink("127.0.0.1", free_port())
         for _ in range(2):
             with pytest.raises(LinkDown, match="cannot connect to"):
-                await link.read(1, BLOCK)
+                await link.read(1, BLOCK, timeout_s=TIMEOUT_S)
         link.close()
 
     asyncio.run(talk())
@@ -181,15 +185,15 @@ def test_a_cancelled_read_leaves_no_answer_behind():
     instruments = Instruments(lambda r: None)
 
     async def talk(link: TcpLink) -> None:
-        reading = asyncio.create_task(link.read(1, Block(3, 500, 3)))
+        reading = asyncio.create_task(link.read(1, Block(3, 500, 3), timeout_s=TIMEOUT_S))
         await asyncio.sleep(0.05)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
         instruments.script = Instruments.script
-        assert (await link.read(1, BLOCK)).tolist() == GOOD
+        assert (await link.read(1, BLOCK, timeout_s=TIMEOUT_S)).tolist() == GOOD
 
-    run(instruments, talk, timeout_s=1.0)
+    run(instruments, talk)
 
 
 def test_many_reads_use_one_connection():
@@ -197,7 +201,7 @@ def test_many_reads_use_one_connection():
 
     async def talk(link: TcpLink) -> None:
         for unit in range(1, 200):
-            assert (await link.read(unit, BLOCK)).tolist() == [word(unit, a) for a in (10, 11, 12)]
+            assert (await link.read(unit, BLOCK, timeout_s=TIMEOUT_S)).tolist() == [word(unit, a) for a in (10, 11, 12)]
         assert instruments.connections == 1
 
-    run(instruments, talk, timeout_s=2.0)
+    run(instruments, talk)

@@ -282,10 +282,10 @@ def test_an_answer_long_after_its_tick_is_no_value_of_that_instant(late_ns, stat
             given: list[Columns] = []
             poller, link = (
                 Poller(sensors(served.port, 1), given.append),
-                TcpLink("127.0.0.1", served.port, timeout_s=5.0),
+                TcpLink("127.0.0.1", served.port),
             )
             now_ns = time.monotonic_ns()
-            await poller._poll(link, Rest(PROBE_S), poller._instruments[0], now_ns - late_ns, 0)
+            await poller._poll(link, 5.0, Rest(PROBE_S), poller._instruments[0], now_ns - late_ns, 0)
             link.close()
             return given[0]
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.retention import Limits
-from gateway.settings import Access, Label, Link, parse_link, parse_site
+from gateway.settings import Access, Label, parse_site
 from tests.effort import examples
 
 ROOT = Path(__file__).parent.parent.parent
@@ -134,35 +134,6 @@ def test_all_faults_are_found_at_once() -> None:
 
 def test_tables_of_other_packages_are_left_to_them() -> None:
     assert paths(SITE + '[store]\nkind = "anything"\n[[recipient]]\nid = "x"\n[[channel]]\nid = "y"\n') == []
-
-
-@pytest.mark.parametrize(
-    ("text", "link"),
-    [
-        ("tcp://10.0.0.1", Link(kind="tcp", address="10.0.0.1", port=502, unit=1, options={})),
-        ("tcp://[::1]:5020?unit=247", Link(kind="tcp", address="::1", port=5020, unit=247, options={})),
-        ("rtu+tcp://gw:4001?unit=3", Link(kind="rtu+tcp", address="gw", port=4001, unit=3, options={})),
-        (
-            "rtu:///dev/ttyUSB0?baud=9600&parity=N&unit=2",
-            Link(kind="rtu", address="/dev/ttyUSB0", port=0, unit=2, options={"baud": "9600", "parity": "N"}),
-        ),
-    ],
-)
-def test_links(text: str, link: Link) -> None:
-    assert parse_link(text) == link
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "", "tcp://", "tcp://h:0", "tcp://h:70000", "tcp://h?unit=248", "tcp://h?unit=-1", "tcp://h?unit=x",
-        "tcp://h/path", "tcp://h?baud=9600", "rtu://ttyUSB0", "rtu:///dev/x?colour=red", "serial:///dev/x", "h:502",
-        "tcp://[::1",
-    ],
-)  # fmt: skip
-def test_wrong_links_are_refused(text: str) -> None:
-    with pytest.raises(ValueError):
-        parse_link(text)
 
 
 def test_a_password_in_the_brokers_address_is_a_fault() -> None:
