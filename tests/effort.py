@@ -31,5 +31,6 @@ MISSED_WAYS = examples(1, 2)  # without the gateway's window, and with it
 OUTAGE_SCALE = examples(400, 10)  # batches of a 72 h outage that one stands for
 FLEET = examples(6, 50)  # gateways that come back at once
 FLEET_SCALE = examples(1000, 100)  # batches of each of them that one stands for
+LATE_REQUESTS = examples(5000, 30000)  # over each framing, one reply in twenty late
 PROXY_SIDES = examples(1, 2)  # between gateway and broker, and between broker and collector
 PROXY_ROUNDS = examples(1, 4)  # through all the ways a connection breaks

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from gateway.links.address import Link as Address
+from gateway.links.asking import CONNECT_S
 from gateway.links.link import Link
-from gateway.links.tcp import CONNECT_S, TcpLink
+from gateway.links.rtu import RtuLink, RtuTcpLink
+from gateway.links.tcp import TcpLink
 
 
 def open_link(address: Address, *, connect_s: float = CONNECT_S) -> Link:
     """The way to the units at an address; it connects when it is first read from."""
-    assert address.kind == "tcp", "other links are refused before"
-    return TcpLink(address.address, address.port, connect_s=connect_s)
+    if address.kind == "rtu":
+        return RtuLink(address.address, address.line, connect_s=connect_s)
+    kind = RtuTcpLink if address.kind == "rtu+tcp" else TcpLink
+    return kind(address.address, address.port, connect_s=connect_s)

@@ -9,11 +9,13 @@ ever there on the next.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import termios
 
 from pymodbus.transport import CommParams, ModbusProtocol
 
 from gateway.links.frames import Question
-from gateway.links.link import LinkDown, LinkError, NoAnswer
+from gateway.links.link import LinkDown, LinkError, NoAnswer, Refused
 from gateway.measurement import UInt16
 
 HEARD_MAX = 4096  # bytes kept of what nobody asked for; the longest answer has 260
@@ -23,7 +25,7 @@ class Wire(ModbusProtocol):
     """One connection from its opening to its end.
 
     heard: what came since the last request, or unasked after its answer. gone: the other side closed it.
-    heard_s: when the last byte came, on the loop's clock; 0 = none did.
+    heard_s: when the last byte came, or else the connection was opened, on the loop's clock.
     """
 
     def __init__(self, parameters: CommParams) -> None:
@@ -31,12 +33,26 @@ class Wire(ModbusProtocol):
         self.heard = b""
         self.heard_s = 0.0
         self.gone = False
+        self._made = self.loop.create_future()
+        self._stirred: asyncio.Future[None] | None = None
         self._question: Question | None = None
         self._answer: asyncio.Future[UInt16] | None = None
 
-    async def open(self) -> bool:
-        """Whether there is a connection now."""
-        return await self.connect() and not self.gone
+    async def open(self) -> None:
+        """Connect. Raises LinkDown."""
+        try:
+            async with asyncio.timeout(self.comm_params.timeout_connect):
+                self.transport, _ = await self.call_create()
+                await self._made
+        except TimeoutError as error:
+            self.close()
+            raise LinkDown(f"no connection within {self.comm_params.timeout_connect:.3g} s") from error
+        except (OSError, termios.error) as error:
+            raise LinkDown(str(error)) from error
+        except BaseException:
+            self.close()
+            raise
+        self.heard_s = self.loop.time()
 
     async def ask(self, question: Question, timeout_s: float) -> UInt16:
         """Send a request, and the words of its answer; what was heard before is forgotten. Raises LinkError."""
@@ -50,23 +66,41 @@ class Wire(ModbusProtocol):
             how = f"gave only {len(self.heard)} bytes of an answer" if self.heard else "did not answer"
             raise NoAnswer(f"unit {question.unit} {how} within {timeout_s:.3g} s") from error
         finally:
+            if self._answer.done() and not self._answer.cancelled():
+                self._answer.exception()  # seen, also where it came together with the time-out
             self._question = self._answer = None
-            self.heard = b""
+
+    async def stirs(self, seconds: float) -> None:
+        """Wait until something comes, or for so long."""
+        self._stirred = self.loop.create_future()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stirred
 
     def data_received(self, data: bytes) -> None:
         """Called with what comes; judges it while an answer is waited for."""
         self.heard_s = self.loop.time()
         if len(self.heard) < HEARD_MAX:
             self.heard += data
+        if self._stirred is not None and not self._stirred.done():
+            self._stirred.set_result(None)
         if self._question is None or self._answer is None or self._answer.done():
             return
         try:
             words = self._question.answer(self.heard)
         except LinkError as error:
             self._answer.set_exception(error)
+            if isinstance(error, Refused):
+                self.heard = b""
         else:
             if words is not None:
                 self._answer.set_result(words)
+                self.heard = b""
+
+    def callback_connected(self) -> None:
+        """Called when there is a connection."""
+        if not self._made.done():
+            self._made.set_result(None)
 
     def callback_disconnected(self, exc: Exception | None) -> None:
         """Called when the other side has gone."""
@@ -74,13 +108,10 @@ class Wire(ModbusProtocol):
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(LinkDown(f"the connection was closed instead of an answer ({exc or 'end'})"))
 
-    def callback_connected(self) -> None:
-        """Called when there is a connection; nothing is to be done."""
-
     def callback_new_connection(self) -> ModbusProtocol:
         """Called by servers only."""
         raise AssertionError("a wire listens to nobody")
 
     def callback_data(self, data: bytes, addr: tuple[object, ...] | None = None) -> int:
-        """Called by nothing here: `data_received` takes what comes."""
+        """Called by nobody: `data_received` takes what comes."""
         raise AssertionError(f"{len(data)} bytes from {addr} not taken")
