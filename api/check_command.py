@@ -35,7 +35,7 @@ from collector.verdicts.limits import site_faults
 from gateway import catalogue
 from gateway.connection import BrokerError, tls_context
 from gateway.document import Fault
-from gateway.sensors import resolve, unbuilt_links
+from gateway.sensors import resolve
 from gateway.settings import Broker, Site
 from gateway.terminal import AsJson
 
@@ -130,7 +130,6 @@ def _sensor_faults(sites: Sequence[Site]) -> Iterator[Fault]:
             for sensor in site.sensors
         )
         yield from resolve(replace(site, sensors=sensors), profiles, catalogue.parameters())[1]
-        yield from unbuilt_links(site)
 
 
 def _own_folders(sites: Sequence[Site], kind: str) -> tuple[list[str], bool]:

@@ -36,7 +36,7 @@ from gateway.identity import IdentityError, load_or_create_key, public_hex, publ
 from gateway.measurement import Columns
 from gateway.poller import Poller
 from gateway.publisher import Publisher
-from gateway.sensors import Sensor, resolve, unbuilt_links
+from gateway.sensors import Sensor, resolve
 from gateway.service import Manager
 from gateway.settings import Broker, Site
 from gateway.spooler import Spooler, SpoolError, SpoolFull, outbox_folder
@@ -226,7 +226,6 @@ def _plan(site_path: str, id: str | None, *, demo: bool) -> _Plan:
     profiles = catalogue.profiles([site.path(folder) for folder in site.folders.profiles])
     sensors, faults = resolve(site, profiles, catalogue.parameters())
     mine = tuple(sensor for sensor in sensors if sensor.settings.gateway == gateway)
-    faults += unbuilt_links(site)
     if faults:
         raise FaultyFiles(faults)
     if not mine:

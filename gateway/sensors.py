@@ -46,19 +46,10 @@ def resolve(
         note = _Notes(site, f"sensor[{number}]", faults)
         if sensor := _sensor(site, settings, profiles, parameters, note):
             found.append(sensor)
+    _one_line(site, faults)
     copies = _read_once(site, found, faults)
     _measured_once(site, [sensor for sensor in found if sensor.settings.id not in copies], faults)
     return tuple(found), faults
-
-
-def unbuilt_links(site: Site) -> list[Fault]:
-    """The links of a site that no gateway can poll yet."""
-    hint = "use tcp:// for now; serial links come with commissioning"
-    return [
-        site.document.fault(f"sensor[{number}].link", "this kind of link is not built yet", hint)
-        for number, settings in enumerate(site.sensors)
-        if settings.link.kind not in ("tcp", "")
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +108,39 @@ def _names(settings: SensorSettings, profile: Profile, parameters: Parameters, n
     return (tuple(names) or profile.parameters) if good else None
 
 
+def _one_line(site: Site, faults: list[Fault]) -> None:
+    """All units on one serial line, or behind one port, are spoken to in the same way."""
+    first: dict[tuple[str, str, int], SensorSettings] = {}
+    for number, settings in enumerate(site.sensors):
+        link = settings.link
+        serial = link.kind == "rtu"
+        owner = first.setdefault((settings.gateway if serial else "", link.address, link.port), settings)
+        note = _Notes(site, f"sensor[{number}]", faults)
+        if link.line != owner.link.line:
+            line = owner.link.line
+            said = f"{owner.id} is on the same line at baud={line.baud}&parity={line.parity}&stopbits={line.stopbits}"
+            note.fault("link", said, "all units on one serial line have the same baud, parity and stopbits")
+        elif link.kind and owner.link.kind and link.kind != owner.link.kind:
+            said = f"{owner.id} is at the same address with {owner.link.kind}://"
+            note.fault("link", said, "one port is spoken to in one way: tcp:// or rtu+tcp://")
+
+
 def _read_once(site: Site, sensors: list[Sensor], faults: list[Fault]) -> set[str]:
     """Sensors that read the same registers of the same instrument as one before: copied, and not changed enough.
 
     One instrument may serve several sensors as long as each reads registers of its own.
     """
-    owners: dict[tuple[str, str, int, int, str, int, int], str] = {}
+    owners: dict[tuple[str | int, ...], str] = {}
     numbers = {id(settings): number for number, settings in enumerate(site.sensors)}
     copies = set()
     for sensor in sensors:
         settings, link = sensor.settings, sensor.settings.link
         if not link.kind:
             continue
+        bus = (settings.gateway if link.kind == "rtu" else "", *link.bus)  # each gateway has serial lines of its own
         registers = [r for r in sensor.profile.registers if r.parameter in sensor.plan.parameters]
         for register in registers:
-            place = (link.kind, link.address, link.port, link.unit, register.parameter, register.fc, register.address)
+            place = (*bus, link.unit, register.parameter, register.fc, register.address)
             owner = owners.setdefault(place, settings.id)
             if owner != settings.id:
                 copies.add(settings.id)

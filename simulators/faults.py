@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.measurement import Float64, Status, UInt8
-from simulators.modbus import frame, refusal
+from simulators.modbus import HEADER, frame, refusal
 
 # kind -> (what it does, what the argument says, its default; None = takes no argument)
 FAULTS: dict[str, tuple[str, str, float | None]] = {
@@ -24,7 +24,12 @@ FAULTS: dict[str, tuple[str, str, float | None]] = {
     "short": ("answers with fewer registers than asked for", "registers missing", 1),
     "function": ("answers with another function", "function", 6),
     "unit": ("answers in the name of another unit", "unit", 99),
-    "transaction": ("answers with another transaction number", "how far off", 1),
+    "transaction": ("answers with another transaction number (not in RTU frames, which have none)", "how far off", 1),
+    "crc": ("answers with a wrong check sum, or a wrong length where there is none", "", None),
+    "half": ("sends only the beginning of its answer", "bytes of it", 4),
+    "noise": ("sends other bytes before its answer", "how many", 3),
+    "twice": ("sends every answer twice", "", None),
+    "echo": ("sends back the request before its answer, as an adapter that hears itself", "", None),
     "late": ("answers late", "delay [s]", 3),
     "stuck": ("repeats its first value for ever", "", None),
     "nan": ("has no value: the register holds NaN or what the maker writes instead", "", None),
@@ -94,10 +99,14 @@ def delay_s(fault: Fault | None) -> float:
     return fault.argument if fault and fault.kind == "late" else 0.0
 
 
-def replies(fault: Fault | None, transaction: int, unit: int, pdu: bytes) -> bytes | None:
-    """The bytes on the wire for a reply PDU; empty = nothing is sent, None = the connection is closed."""
+def replies(fault: Fault | None, transaction: int | None, unit: int, pdu: bytes, request: bytes = b"") -> bytes | None:
+    """The bytes on the wire for a reply PDU; empty = nothing is sent, None = the connection is closed.
+
+    transaction: None = RTU frames. request: the PDU that is answered.
+    """
+    right = frame(transaction, unit, pdu)
     if fault is None:
-        return frame(transaction, unit, pdu)
+        return right
     number = int(fault.argument)
     match fault.kind:
         case "silent":
@@ -113,6 +122,18 @@ def replies(fault: Fault | None, transaction: int, unit: int, pdu: bytes) -> byt
             return frame(transaction, unit, bytes((number & 0xFF,)) + pdu[1:])
         case "unit":
             return frame(transaction, number & 0xFF, pdu)
-        case "transaction":
+        case "transaction" if transaction is not None:
             return frame((transaction + number) & 0xFFFF, unit, pdu)
-    return frame(transaction, unit, pdu)
+        case "crc":
+            wrong = bytearray(right)
+            wrong[-1 if transaction is None else HEADER.size - 2] ^= 1
+            return bytes(wrong)
+        case "half":
+            return right[:number]
+        case "noise":
+            return bytes((0x55 + 7 * n) & 0xFF for n in range(number)) + right
+        case "twice":
+            return right + right
+        case "echo":
+            return frame(transaction, unit, request) + right
+    return right

@@ -1,4 +1,4 @@
-"""An instrument's side of Modbus TCP: a request in, a reply out.
+"""An instrument's side of Modbus, TCP or RTU: a request in, a reply out.
 
 Only reading exists here (functions 1 to 4), as in the instruments that matter and in the gateway.
 What an instrument holds is a `Memory`; whoever asks beyond it gets the exception the standard names:
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gateway.links.frames import crc
 from gateway.measurement import UInt16
 
 HEADER = struct.Struct(">HHHB")  # transaction, protocol (0), length of unit and PDU, unit
@@ -84,6 +85,8 @@ def refusal(function: int, code: int) -> bytes:
     return bytes((function | 0x80, code))
 
 
-def frame(transaction: int, unit: int, pdu: bytes) -> bytes:
-    """A PDU with the header it travels under."""
+def frame(transaction: int | None, unit: int, pdu: bytes) -> bytes:
+    """A PDU with the header it travels under, or, without a transaction, in an RTU frame."""
+    if transaction is None:
+        return (body := bytes((unit,)) + pdu) + crc(body)
     return HEADER.pack(transaction, 0, len(pdu) + 1, unit) + pdu

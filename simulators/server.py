@@ -1,15 +1,16 @@
-"""Instruments on the network: every sensor of some sites behind real Modbus TCP.
+"""Instruments to be read: every sensor of some sites behind real Modbus, TCP, RTU over TCP or a serial line.
 
-One socket for each address in the sites, many units behind it, as a serial gateway in a plant has
-them. What a unit holds is encoded from its profile and the plant's values at this very moment; the
-clock may run faster than the wall (`speed`). A port that is taken is reported and the rest goes on.
+One socket or line for each address in the sites, many units behind it, as a serial gateway in a plant has
+them; a serial line is a pseudo-terminal, with the name that the sites give it. What a unit holds is
+encoded from its profile and the plant's values at this very moment; the clock may run faster than the
+wall (`speed`). A port that is taken is reported and the rest goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from gateway.sensors import Sensor
 from gateway.settings import Site
 from simulators import faults, modbus, plant
 from simulators.faults import Fault
+from simulators.pty_port import PtyPort
+from simulators.requests import Request, rtu_requests, tcp_requests
 
 CONNECTIONS_MAX = 64  # of one port; a real converter takes 4 to 32
 
@@ -51,7 +54,7 @@ class Instrument:
 
 
 class Simulator:
-    """The sockets of some sites. Not thread-safe: everything happens in one event loop."""
+    """The sockets and serial lines of some sites. Not thread-safe: everything happens in one event loop."""
 
     def __init__(
         self,
@@ -64,88 +67,117 @@ class Simulator:
     ) -> None:
         self._clock_ns, self._speed, self._started_ns = clock_ns, speed, clock_ns()
         self._servers: list[asyncio.Server] = []
+        self._lines: list[PtyPort] = []
         self._talks: set[asyncio.Task[None]] = set()
-        self.ports: dict[tuple[str, int], dict[int, Instrument]] = {}
-        self.skipped: list[Sensor] = []
+        self.buses: dict[tuple[str, str, int], dict[int, Instrument]] = {}
         for site, instruments in sites:
             for sensor in instruments:
                 link = sensor.settings.link
-                if link.kind != "tcp":
-                    self.skipped.append(sensor)
-                    continue
                 found = next((f for f in fault if f.befalls(sensor.settings.id)), None)
-                units = self.ports.setdefault((link.address, link.port), {})
-                units[link.unit] = Instrument(site, sensor, seed, found)
+                self.buses.setdefault(link.bus, {})[link.unit] = Instrument(site, sensor, seed, found)
 
     def now_ns(self) -> int:
         """The plant's clock. [ns since 1970 UTC]"""
         return self._started_ns + int((self._clock_ns() - self._started_ns) * self._speed)
 
     async def start(self) -> list[str]:
-        """Listen; returns a sentence for every port that could not be had."""
+        """Listen; returns a sentence for every port or line that could not be had."""
         refused = []
-        for (host, port), units in self.ports.items():
+        for (kind, address, port), units in self.buses.items():
             try:
-                server = await asyncio.start_server(self._accept(units), host, port)
+                if kind == "rtu":
+                    await self._open_line(address, units)
+                else:
+                    self._servers.append(await asyncio.start_server(self._accept(kind, units), address, port))
             except OSError as error:
-                refused.append(f"cannot serve {host}:{port} (units {sorted(units)}): {error.strerror or error}")
-                continue
-            self._servers.append(server)
+                place = address if kind == "rtu" else f"{address}:{port}"
+                refused.append(f"cannot serve {place} (units {sorted(units)}): {error.strerror or error}")
         return refused
 
     async def stop(self) -> None:
-        """Close every socket."""
+        """Close every socket and line."""
         for server in self._servers:
             server.close()
         for talk in self._talks:
             talk.cancel()
         await asyncio.gather(*self._talks, return_exceptions=True)
         await asyncio.gather(*(server.wait_closed() for server in self._servers))
+        for line in self._lines:
+            line.close()
 
-    def _accept(self, units: Mapping[int, Instrument]) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
+    async def _open_line(self, name: str, units: Mapping[int, Instrument]) -> None:
+        line = PtyPort(name)
+        requests = rtu_requests(await line.open())
+        self._lines.append(line)
+
+        async def send(reply: bytes | None) -> bool:
+            line.write(reply or b"")
+            return True  # a serial line cannot be hung up
+
+        self._start(self._answer(units, requests, send))
+
+    def _accept(
+        self, kind: str, units: Mapping[int, Instrument]
+    ) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
         talks: set[asyncio.Task[None]] = set()
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if len(talks) >= CONNECTIONS_MAX:
                 writer.close()
                 return
-            talk = asyncio.ensure_future(self._talk(units, reader, writer))
-            for held in (talks, self._talks):
-                held.add(talk)
-                talk.add_done_callback(held.discard)
+            talk = self._start(self._talk(kind, units, reader, writer))
+            talks.add(talk)
+            talk.add_done_callback(talks.discard)
 
         return accept
 
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        talk = asyncio.ensure_future(work)
+        self._talks.add(talk)
+        talk.add_done_callback(self._talks.discard)
+        return talk
+
     async def _talk(
-        self, units: Mapping[int, Instrument], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, kind: str, units: Mapping[int, Instrument], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """One connection, request after request, until it closes or turns into rubbish."""
-        try:
-            while True:
-                header = modbus.HEADER.unpack(await reader.readexactly(modbus.HEADER.size))
-                transaction, protocol, length, unit = header
-                if protocol != 0 or not 2 <= length <= modbus.LENGTH_MAX:
-                    return
-                reply = await self._reply(units, transaction, unit, await reader.readexactly(length - 1))
-                if reply is None:
-                    return
+
+        async def send(reply: bytes | None) -> bool:
+            if reply:
                 writer.write(reply)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+            return reply is not None
+
+        try:
+            await self._answer(units, (rtu_requests if kind == "rtu+tcp" else tcp_requests)(reader), send)
+        except ConnectionError:
             return
         finally:
             writer.close()
 
+    async def _answer(
+        self,
+        units: Mapping[int, Instrument],
+        requests: AsyncIterator[Request],
+        send: Callable[[bytes | None], Awaitable[bool]],
+    ) -> None:
+        """Answer until nothing more comes, or `send` says that this is the end."""
+        async for transaction, unit, request in requests:
+            if not await send(await self._reply(units, transaction, unit, request)):
+                return
+
     async def _reply(
-        self, units: Mapping[int, Instrument], transaction: int, unit: int, request: bytes
+        self, units: Mapping[int, Instrument], transaction: int | None, unit: int, request: bytes
     ) -> bytes | None:
         instrument = units.get(unit)
+        if instrument is None and transaction is None:
+            return b""  # on a bus nobody answers in the place of another
         if instrument is None:
             # A converter says that nobody behind it answers: gateway target failed to respond.
             return modbus.frame(transaction, unit, modbus.refusal(request[0], 11))
         pdu = modbus.answer(instrument.memory(self.now_ns()), request)
         await asyncio.sleep(faults.delay_s(instrument.fault))
-        return faults.replies(instrument.fault, transaction, unit, pdu)
+        return faults.replies(instrument.fault, transaction, unit, pdu, request)
 
 
 def load(path: str) -> list[tuple[Site, tuple[Sensor, ...]]]:

@@ -24,7 +24,10 @@ def simulate(
     fault: Annotated[list[str] | None, typer.Option(metavar="F", help=FAULT_HELP)] = None,
     speed: Annotated[float, typer.Option(min=0.001, max=10_000.0, help="plant seconds in a second")] = 1.0,
 ) -> None:
-    """Serve every sensor of a site over Modbus TCP, at the addresses its links name, until Ctrl-C."""
+    """Serve every sensor of a site over Modbus at the addresses its links name, until Ctrl-C.
+
+    A serial line is a pseudo-terminal, and the link's device a symbolic link to it: name one in a folder of your own.
+    """
     try:
         wanted = [parse_fault(text) for text in fault or ()]
     except ValueError as error:
@@ -48,8 +51,10 @@ async def serve(site: str, *, seed: int, fault: Sequence[Fault], speed: float = 
     simulator = Simulator(sites, seed=seed, fault=fault, speed=speed)
     refused = await simulator.start()
     for sentence in refused:
-        sys.stderr.write(f"{sentence}\n    hint: another program has the port, or the address is not of this machine\n")
-    if len(refused) == len(simulator.ports):
+        sys.stderr.write(
+            f"{sentence}\n    hint: another program has the port or the file, or it is not of this machine\n"
+        )
+    if len(refused) == len(simulator.buses):
         sys.stderr.write("no sensor can be served\n")
         return 1
     _show(simulator)
@@ -59,13 +64,11 @@ async def serve(site: str, *, seed: int, fault: Sequence[Fault], speed: float = 
 
 
 def _show(simulator: Simulator) -> None:
-    for (host, port), units in simulator.ports.items():
+    for (kind, address, port), units in simulator.buses.items():
+        place = f"{kind}://{address}" + (f":{port}" if port else "")
         for unit, instrument in sorted(units.items()):
             settings = instrument.sensor.settings
             wrong = f"  [{instrument.fault.kind}]" if instrument.fault else ""
-            line = f"tcp://{host}:{port}?unit={unit}  {settings.id} at {settings.point}, {settings.profile}{wrong}\n"
-            sys.stdout.write(line)
-    for sensor in simulator.skipped:
-        sys.stdout.write(f"not served, only tcp:// links are: {sensor.settings.id}\n")
+            sys.stdout.write(f"{place}?unit={unit}  {settings.id} at {settings.point}, {settings.profile}{wrong}\n")
     sys.stdout.write("Ctrl-C ends it.\n")
     sys.stdout.flush()

@@ -216,7 +216,8 @@ def test_a_fault_of_the_plants_own_tables_hides_none_of_the_others(tmp_path: Pat
         (("area_class = 2", 'area_class = "2"'), ["point[0].settings.area_class"]),
         (("[store]", '[folders]\nprofiles = ["nix"]\nrules = ["no"]\n[store]'), ["folders.rules", "folders.profiles"]),
         (("tcp://127.0.0.1:5021?unit=2", "tcp://127.0.0.1:5021?unit=1"), ["sensor[1].link"]),
-        (("tcp://127.0.0.1:5021?unit=2", "rtu:///dev/ttyS0?unit=2"), ["sensor[1].link"]),
+        (("tcp://127.0.0.1:5021?unit=2", "rtu:///dev/ttyS0?unit=2"), []),
+        (("tcp://127.0.0.1:5021?unit=2", "rtu:///dev/ttyS0?bauds=9600"), ["sensor[1].link"]),
         (("tcp://127.0.0.1:5021?unit=2", "rtu+tcp://127.0.0.1:5021?unit=2"), ["sensor[1].link"]),
     ],
 )

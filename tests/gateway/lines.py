@@ -73,6 +73,7 @@ class Device:
     connections: int = 0
     requests: list[Request] = field(default_factory=list)
     shared: bool = False  # a late reply goes to whoever is connected by then, as with a serial server
+    answered: int = 0
     overtaking: bool = False  # a late reply does not hold up the later ones, as on a network of many paths
     _server: asyncio.Server | None = None
     _port: PtyPort | None = None
@@ -168,6 +169,13 @@ class Device:
                 await self.hang_up()
             else:
                 await asyncio.sleep(act)
+        self.answered += 1
+
+    async def finished(self) -> None:
+        """All that it had to send is on its way."""
+        while self.answered < len(self.requests):  # noqa: ASYNC110 - a test may wait
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)
 
     def _request(self, raw: bytes) -> Request:
         if self.kind == "tcp":

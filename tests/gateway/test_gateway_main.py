@@ -204,7 +204,7 @@ WRONG: dict[str, tuple[Callable[[str], str], str]] = {
     "not TOML": (lambda t: t + "[", "not readable as TOML"),
     "an unknown profile": (lambda t: t.replace("emitwatch-noise", "emitwatch-noice"), "sensor[0].profile"),
     "two faults at once": (lambda t: t.replace("timezone", "timezome"), "unknown key"),
-    "a link of later": (lambda t: t.replace("tcp://127.0.0.1:1?", "rtu:///dev/ttyS0?"), "come with commissioning"),
+    "an odd link": (lambda t: t.replace("tcp://127.0.0.1:1?", "rtu:///dev/ttyS0?speed=1&"), "no option of rtu://"),
     "several gateways": (two_gateways, "--id: other-gw, riverside-gw"),
     "no broker user": (str, "[broker] user: missing"),
     "no password file": (

@@ -109,7 +109,7 @@ def test_the_second_copy_of_an_answer_is_no_answer(kind, apart_s, tmp_path):
     async def talk(link: Asking, device: Device) -> None:
         device.script = lambda r: [r.frame(), apart_s, r.frame()]
         assert await _read(link, BLOCK, 0.1) in (words(BLOCK), "BadAnswer")
-        await asyncio.sleep(apart_s + 0.02)
+        await device.finished()
         device.script = right
         for block in (NEXT, BLOCK):
             assert await _read(link, block, WELL_S) == words(block)
@@ -135,7 +135,7 @@ def test_a_late_answer_is_never_the_answer_to_the_next_request(kind, late_s, sha
         device.script = right
         for block in (NEXT, BLOCK, NEXT, BLOCK):
             assert await _read(link, block, SHORT_S) in (words(block), "NoAnswer", "BadAnswer")
-        await asyncio.sleep(late_s)
+        await device.finished()
         assert await _read(link, NEXT, WELL_S) == words(NEXT)
 
     run(kind, tmp_path, talk, shared=shared)

@@ -8,7 +8,7 @@ import pytest
 from simulators import faults
 from simulators.faults import Fault, parse_fault
 
-PDU = bytes.fromhex("03 04 0001 0002")
+PDU, REQUEST = bytes.fromhex("03 04 0001 0002"), bytes.fromhex("03 0000 0002")
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,30 @@ def test_a_fault_that_does_not_exist_is_explained(text: str, says: str) -> None:
         ("unit=9", "0005 0000 0007 09 03 04 0001 0002"),
         ("transaction", "0006 0000 0007 01 03 04 0001 0002"),
         ("stuck", "0005 0000 0007 01 03 04 0001 0002"),
+        ("crc", "0005 0000 0006 01 03 04 0001 0002"),
+        ("half", "0005 0000"),
+        ("noise=2", "55 5c 0005 0000 0007 01 03 04 0001 0002"),
+        ("twice", 2 * "0005 0000 0007 01 03 04 0001 0002"),
+        ("echo", "0005 0000 0006 01 03 0000 0002" + "0005 0000 0007 01 03 04 0001 0002"),
     ],
 )
 def test_faults_on_the_wire(text: str, frame: str) -> None:
-    assert faults.replies(parse_fault(text), 5, 1, PDU) == bytes.fromhex(frame)
+    assert faults.replies(parse_fault(text), 5, 1, PDU, REQUEST) == bytes.fromhex(frame)
+
+
+@pytest.mark.parametrize(
+    ("text", "frame"),
+    [
+        ("exception=4", "01 83 04 40 f3"),
+        ("unit=9", "09 03 04 0001 0002 a3 f2"),
+        ("transaction", "01 03 04 0001 0002 2a 32"),
+        ("crc", "01 03 04 0001 0002 2a 33"),
+        ("half=2", "01 03"),
+        ("echo", "01 03 0000 0002 c4 0b" + "01 03 04 0001 0002 2a 32"),
+    ],
+)
+def test_faults_in_rtu_frames(text: str, frame: str) -> None:
+    assert faults.replies(parse_fault(text), None, 1, PDU, REQUEST) == bytes.fromhex(frame)
 
 
 def test_a_hangup_closes_the_connection() -> None:
