@@ -64,11 +64,16 @@ def server(name: str, *places: str) -> str:
     """Where a server's program is; the test is skipped (CI: fails) where it is missing."""
     found = shutil.which(name) or next((place for place in places if Path(place).exists()), None)
     if found is None:
-        message = f"{name} is not installed (apt-get install {name})"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        missing(f"{name} is not installed (apt-get install {name})")
+    assert found is not None
     return found
+
+
+def missing(message: str) -> None:
+    """Skip the test, and fail it in CI."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 @pytest.fixture(scope="session")
@@ -87,3 +92,19 @@ def chromium() -> str:
 def shared() -> Path:
     """The folder of shared cases."""
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def mbpoll() -> str:
+    """A Modbus client, which belongs to nobody here."""
+    return server("mbpoll")
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """Where Modbus servers of npm's are; `node` is there too."""
+    server("node")
+    folder = ROOT / ".venv" / "npm" / "node_modules"
+    if not (folder / "modbus-serial").is_dir():
+        missing("modbus-serial is not installed (make servers)")
+    return folder

@@ -109,3 +109,41 @@ def test_all_faults_of_all_sensors_are_found() -> None:
 def test_two_sensors_do_not_read_the_same_registers_of_one_instrument() -> None:
     second = SITE[SITE.index("[[sensor]]") :].replace('id = "s"', 'id = "t"')
     assert [path for path, _, _ in faults(SITE + second)] == ["sensor[1].link"]
+
+
+SERIAL = SITE.replace("tcp://127.0.0.1:502", "rtu:///dev/ttyS0?baud=19200&unit=1")
+SECOND = """
+[[sensor]]
+id = "t"
+point = "fence"
+link = "LINK"
+profile = "emitwatch-noise"
+interval_s = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (SERIAL, "rtu:///dev/ttyS0?baud=19200&unit=2", ""),
+        (SERIAL, "rtu:///dev/ttyS1?baud=9600&unit=1", ""),
+        (SERIAL, "rtu:///dev/ttyS0?unit=2", "s is on the same line at baud=19200&parity=N&stopbits=1"),
+        (SERIAL, "rtu:///dev/ttyS0?baud=19200&parity=E&unit=2", "s is on the same line"),
+        (SITE, "tcp://127.0.0.1:502?unit=2", ""),
+        (SITE, "rtu+tcp://127.0.0.1:503?unit=2", ""),
+        (SITE, "rtu+tcp://127.0.0.1:502?unit=2", "s is at the same address with tcp://"),
+    ],
+)
+def test_all_units_on_one_line_are_spoken_to_in_one_way(first: str, second: str, said: str) -> None:
+    site, wrong = parse_site(first + SECOND.replace("LINK", second), "site.toml")
+    assert site is not None, wrong
+    found = resolve(site, PROFILES, parameters())[1]
+    assert [fault.path for fault in found] == (["sensor[1].link"] if said else [])
+    assert not said or said in found[0].message
+
+
+def test_each_gateway_has_serial_lines_of_its_own() -> None:
+    two = SERIAL.replace('[[gateway]]\nid = "g"', '[[gateway]]\nid = "g"\n[[gateway]]\nid = "h"')
+    two = two.replace('id = "s"', 'id = "s"\ngateway = "g"')
+    other = SECOND.replace("LINK", "rtu:///dev/ttyS0?unit=1").replace('id = "t"', 'id = "t"\ngateway = "h"')
+    assert faults(two + other) == []
