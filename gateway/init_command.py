@@ -17,9 +17,10 @@ from rich.prompt import Confirm, Prompt
 
 from gateway import catalogue, terminal
 from gateway.document import Fault, FaultyFiles
+from gateway.links.address import LINK_HINT
 from gateway.profiles import Profile
 from gateway.sensors import resolve
-from gateway.settings import LINK_HINT, parse_site, timezone_fault
+from gateway.settings import parse_site, timezone_fault
 from gateway.site_draft import (
     COLUMNS,
     INTERVALS_S,

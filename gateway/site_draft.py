@@ -15,8 +15,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.document import IDENTIFIER, Fault
+from gateway.links.address import LINK_HINT, parse_link
 from gateway.profiles import Profile
-from gateway.settings import KINDS, LINK_HINT, parse_link
+from gateway.settings import KINDS
 
 COLUMNS: Mapping[str, str] = {
     "sensor": "id of the instrument: letters, digits, dot, dash",

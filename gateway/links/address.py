@@ -133,8 +133,8 @@ def _options(kind: str, query: str) -> dict[str, str]:
 
 def _unit(kind: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) in _UNITS[kind]):
-        known = "0 to 247 or 255" if kind == "tcp" else "1 to 247 (0 is a broadcast, which nobody answers)"
-        raise ValueError(f"unit {text!r} is not one of {known}")
+        known = "0 and 247, and not 255" if kind == "tcp" else "1 and 247 (0 is a broadcast, which nobody answers)"
+        raise ValueError(f"unit {text!r} is not between {known}")
     return int(text)
 
 

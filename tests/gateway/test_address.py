@@ -43,9 +43,9 @@ def test_what_is_no_link_address_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("tcp://h?unit=248", "0 to 247 or 255"),
+        ("tcp://h?unit=248", "between 0 and 247, and not 255"),
         ("rtu+tcp://h?unit=0", "a broadcast"),
-        ("rtu:///dev/x?unit=255", "1 to 247"),
+        ("rtu:///dev/x?unit=255", "1 and 247"),
         ("tcp://h?baud=9600", "'baud' is no option of tcp://"),
         ("rtu:///dev/x?colour=red", "options: unit, baud"),
         ("rtu:///dev/x?stopbit=1", "did you mean 'stopbits'"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -101,9 +101,8 @@ def test_an_answer_in_pieces_is_an_answer(kind, tmp_path):
     run(kind, tmp_path, talk)
 
 
-@every_kind
 @pytest.mark.parametrize("apart_s", [0.0, 0.001, 0.05])
-def test_the_second_copy_of_an_answer_is_no_answer(kind, apart_s, tmp_path):
+def test_the_second_copy_of_an_answer_is_no_answer(apart_s, tmp_path):
     """It comes after the first was taken: nobody waits for it, and the next request is not asked over it."""
 
     async def talk(link: Asking, device: Device) -> None:
@@ -114,7 +113,23 @@ def test_the_second_copy_of_an_answer_is_no_answer(kind, apart_s, tmp_path):
         for block in (NEXT, BLOCK):
             assert await _read(link, block, WELL_S) == words(block)
 
-    run(kind, tmp_path, talk)
+    run_each([Device(kind, tmp_path / kind) for kind in KINDS], talk)
+
+
+def run_each(devices: Sequence[Device], talk: Talk) -> None:
+    """The same talk with some devices, at the same time, since they mostly wait."""
+
+    async def one(device: Device) -> None:
+        await asyncio.to_thread(device.folder.mkdir)
+        async with served(device) as link:
+            await talk(link, device)
+
+    async def whole() -> None:
+        async with asyncio.TaskGroup() as group:
+            for device in devices:
+                group.create_task(one(device), name=str(device))
+
+    asyncio.run(whole())
 
 
 async def _read(link: Asking, block: Block, timeout_s: float, quirks: Quirks = PLAIN) -> list[int] | str:
@@ -124,10 +139,10 @@ async def _read(link: Asking, block: Block, timeout_s: float, quirks: Quirks = P
         return type(error).__name__
 
 
-@every_kind
 @pytest.mark.parametrize("late_s", [1.2 * SHORT_S, 8 * SHORT_S], ids=["just", "very late"])
-@pytest.mark.parametrize("shared", [False, True], ids=["to whom it asked", "to whom is there"])
-def test_a_late_answer_is_never_the_answer_to_the_next_request(kind, late_s, shared, tmp_path):
+def test_a_late_answer_is_never_the_answer_to_the_next_request(late_s, tmp_path):
+    """Whether it goes to the connection that asked, or to whichever there is by then."""
+
     async def talk(link: Asking, device: Device) -> None:
         assert await _read(link, BLOCK, WELL_S) == words(BLOCK)
         device.script = lambda r: [late_s, r.frame()]
@@ -136,9 +151,10 @@ def test_a_late_answer_is_never_the_answer_to_the_next_request(kind, late_s, sha
         for block in (NEXT, BLOCK, NEXT, BLOCK):
             assert await _read(link, block, SHORT_S) in (words(block), "NoAnswer", "BadAnswer")
         await device.finished()
+        assert await _read(link, NEXT, WELL_S) in (words(NEXT), "BadAnswer")
         assert await _read(link, NEXT, WELL_S) == words(NEXT)
 
-    run(kind, tmp_path, talk, shared=shared)
+    run_each([Device(kind, tmp_path / f"{kind}{to}", shared=bool(to)) for kind in KINDS for to in (0, 1)], talk)
 
 
 @every_kind

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ import pytest
 from gateway import catalogue, registers, sensors
 from gateway.links.link import BadAnswer, LinkDown, LinkError, NoAnswer, Refused
 from gateway.links.open import open_link
-from gateway.measurement import SECOND_NS, Status
+from gateway.measurement import SECOND_NS, Columns, Status
+from gateway.poller import Poller
 from gateway.sensors import Sensor
 from gateway.settings import parse_site
 from simulators import plant
@@ -141,3 +143,26 @@ def test_a_name_that_was_left_behind_is_taken_over_and_given_back(tmp_path: Path
 
     asyncio.run(scene())
     assert not name.is_symlink()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gateway_polls_all_units_on_one_line(kind: str, tmp_path: Path) -> None:
+    given: list[Columns] = []
+
+    async def scene() -> None:
+        async with simulated(kind, tmp_path, "cems:silent") as (_, found):
+            # Every second all of them: they wait for one another, not for the silent one.
+            every = [replace(s, settings=replace(s.settings, interval_s=1.0)) for s in found]
+            poller = Poller(every, lambda columns: given.append(columns) or len(given))
+            polling = asyncio.create_task(poller.run())
+            for _ in range(100):
+                await asyncio.sleep(0.05)
+                if {s.sensor for c in given for s in c.series if not c.status.any()} == {"slm", "flow", "water"}:
+                    break
+            polling.cancel()
+            await asyncio.gather(polling, return_exceptions=True)
+
+    asyncio.run(scene())
+    said = {c.series[0].sensor: set(c.status.tolist()) for c in given}
+    assert said.pop("cems") == {Status.NO_COMM}
+    assert said == {"slm": {Status.OK}, "flow": {Status.OK}, "water": {Status.OK}}
