@@ -89,14 +89,14 @@ class Asking(ABC):
         now_s = wire.loop.time()
         noisy_s = max(self._doubt.due_s(unit, wire.heard_s, pause_s), now_s) + NOISY_S
         while (due_s := self._doubt.due_s(unit, wire.heard_s, pause_s)) > now_s:
-            if wire.gone:
-                raise LinkDown(f"{self._place}: the connection was closed")
             if now_s > noisy_s:
                 self.close()
                 raise BadAnswer(f"{self._place} does not fall silent, {len(wire.heard)} bytes came unasked")
             await wire.stirs(due_s - now_s)
             now_s = wire.loop.time()
             self._settle(wire)
+        if wire.gone:
+            raise LinkDown(f"{self._place}: the connection was closed")
         return wire
 
     def _look(self, unit: int) -> None:
