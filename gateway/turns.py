@@ -1,0 +1,315 @@
+"""Whose turn it is on one link: a fair queue of the units of a serial bus or of a TCP endpoint.
+
+A job is a sensor's poll at its ticks. Rules:
+
+- a tick is served until its deadline, the next tick; of those who wait the earliest deadline comes first, then who
+  was served longest ago. A tick nobody had time for lapses, and the rhythm stays;
+- a unit that answered last time is trusted. Another is tried when every trusted one can still be in time after its
+  time-out. Where there was no such slack for a while, a unit that failed once at most may be tried all the same for
+  TRIAL of the bus's time, and the others for DEAD_CROWDED of it;
+- units that failed more than once together take at most DEAD of the time, and from the third time on a unit is only
+  tried now and then (`gateway.breaker`);
+- where nobody is trusted nobody is in the way: someone is tried every ALONE_NS, and the first answer wakes all;
+- a link without connection is tried again after DOWN_NS; it is no fault of the units. A connection that was lost
+  while it idled is made again for the same tick.
+
+Pure: `now_ns` is monotonic, ticks are UTC, `offset_ns` lies between them. [ns]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gateway.breaker import Breaker, Budget
+from gateway.links.link import LinkDown, LinkError, NoAnswer, Policy, Refused, Remedy, policy
+from gateway.measurement import SECOND_NS
+from gateway.patience import FIRST_NS, Patience, percentile
+from gateway.schedule import Schedule
+
+DEAD, DEAD_CROWDED, TRIAL = 0.1, 0.005, 0.1  # shares of a bus's time
+SAVED_NS = 500_000_000  # of such a share, while it is not used
+ALONE_NS = 500_000_000
+DOWN_NS = 500_000_000
+CROWDED_NS = (1_000_000_000, 5_000_000_000)  # without slack, after which a unit is tried all the same: trial, dead
+AGAIN_NS = (20_000_000, 50_000_000)  # until it is looked again for who is not ready yet, and for who has to be paid for
+
+
+class Ask(NamedTuple):
+    """A turn: read this job now. probe: its unit is only tried. charged: the budgets that pay for it."""
+
+    job: int
+    tick_ns: int
+    timeout_ns: int
+    probe: bool
+    charged: tuple[Budget, ...]
+
+
+class Lapse(NamedTuple):
+    """Ticks of a job that get no value, from first to before end. unserved: for want of time."""
+
+    job: int
+    first_ns: int
+    end_ns: int
+    unserved: bool
+
+
+_NO_REFUSAL = Policy(Remedy.AWAY)  # of an error that is none: nobody was reached
+
+
+@dataclass(slots=True, eq=False)
+class _Unit:
+    """A unit of the link. tried_ns: when last, at first when it was made."""
+
+    patience: Patience
+    tried_ns: int
+    breaker: Breaker = field(default_factory=Breaker)
+    heard: bool = False
+
+    @property
+    def dead(self) -> bool:
+        return self.breaker.failures > 1
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A sensor's poll.
+
+    told_ns: the last tick whose outcome was told, 0 = none. tick_ns: the one that waits, 0 = none. after_ns: not
+    before. tries: of that tick. cost_ns: what a poll takes, smoothed. refused: asks for what is not there.
+    """
+
+    unit: _Unit
+    interval_ns: int
+    told_ns: int = 0
+    tick_ns: int = 0
+    after_ns: int = 0
+    tries: int = 0
+    served_ns: int = 0
+    cost_ns: int = 0
+    refused: Breaker = field(default_factory=Breaker)
+
+
+class Turns:
+    """The queue of one link. units: of each job. first_ns: time-out of a unit that is not known yet."""
+
+    def __init__(
+        self, units: Sequence[int], intervals_ns: Sequence[int], now_ns: int, offset_ns: int, first_ns: int = FIRST_NS
+    ) -> None:
+        self._units = {unit: _Unit(Patience(first_ns), now_ns) for unit in units}
+        self._jobs = [_Job(self._units[unit], interval) for unit, interval in zip(units, intervals_ns, strict=True)]
+        self._waiting: dict[int, _Job] = {}
+        self._order: list[int] = []  # of those who wait on trusted units, whose turn comes first
+        self._doubtful: list[int] = []  # the others
+        self._trusted: set[_Unit] = set()
+        self._unsorted = False
+        self._dead, self._crowded, self._trial = (
+            Budget(share, SAVED_NS, now_ns) for share in (DEAD, DEAD_CROWDED, TRIAL)
+        )
+        self._downs: list[_Unit] = []  # without connection since the last answer
+        self._down_until_ns = self._tried_ns = 0
+        self.reset(now_ns, offset_ns)
+
+    def reset(self, now_ns: int, offset_ns: int) -> None:
+        """The wall clock was set: ticks between the old and the new time never were."""
+        self._offset_ns = offset_ns
+        self._schedule = Schedule([job.interval_ns for job in self._jobs], now_ns + offset_ns)
+        self._next_ns = self._schedule.next_ns(now_ns + offset_ns)
+        self._waiting.clear()
+        self._unsorted = True
+        for job in self._jobs:
+            job.told_ns = job.tick_ns = 0
+
+    # --- ticks ---------------------------------------------------------------------------------------------
+
+    def look(self, now_ns: int) -> list[Lapse]:
+        """Take the ticks that have come; those that nobody is asked for, in the order they are to be told."""
+        lapsed = []
+        if now_ns + self._offset_ns >= self._next_ns:
+            for index in self._schedule.due(now_ns + self._offset_ns):
+                job, tick_ns = self._jobs[index], self._schedule.tick_ns(index)
+                if job.told_ns and job.told_ns + job.interval_ns < tick_ns:
+                    lapsed.append(Lapse(index, job.told_ns + job.interval_ns, tick_ns, unserved=True))
+                job.told_ns, job.tick_ns = tick_ns - job.interval_ns, tick_ns
+                job.after_ns = job.tries = 0
+                self._waiting[index] = job
+            self._next_ns = self._schedule.next_ns(now_ns + self._offset_ns)
+            self._unsorted = True
+        if self._unsorted:
+            lapsed += self._spare(now_ns)
+            self._sort()
+        return lapsed
+
+    def _spare(self, now_ns: int) -> list[Lapse]:
+        """The ticks of those who are left alone now. Where nobody is in the way, someone is tried although it rests."""
+        someone = None
+        if not self._trusted and now_ns >= max(self._down_until_ns, self._tried_ns + ALONE_NS):
+            someone = min((job.unit for job in self._waiting.values()), key=lambda unit: unit.tried_ns, default=None)
+        spared = []
+        for index, job in list(self._waiting.items()):
+            rest_ns = max(self._down_until_ns, job.unit.breaker.until_ns, job.refused.until_ns)
+            if now_ns < rest_ns and job.unit is not someone:
+                spared.append(Lapse(index, job.tick_ns, job.tick_ns + job.interval_ns, unserved=False))
+                self._told(index)
+        return spared
+
+    def _sort(self) -> None:
+        waiting = self._waiting
+        self._order = [index for index, job in waiting.items() if job.unit in self._trusted]
+        self._order.sort(
+            key=lambda index: (waiting[index].tick_ns + waiting[index].interval_ns, waiting[index].served_ns)
+        )
+        self._doubtful = [index for index, job in waiting.items() if job.unit not in self._trusted]
+        self._unsorted = False
+
+    def _told(self, index: int) -> None:
+        job = self._waiting.pop(index)
+        job.told_ns, job.tick_ns = job.tick_ns, 0
+
+    # --- turns ---------------------------------------------------------------------------------------------
+
+    def next(self, now_ns: int, ready: Callable[[int], bool] = lambda _: True) -> Ask | int:
+        """After `look`: who is to be asked now, or when to look again. ready: whether a job may be asked already."""
+        wake_ns = self._next_ns - self._offset_ns
+        turn: int | None = None
+        while self._order and self._order[0] not in self._waiting:
+            del self._order[0]
+        for index in self._order:
+            job = self._waiting.get(index)
+            if job is None:
+                continue
+            if job.after_ns <= now_ns and ready(index):
+                turn = index
+                break
+            wake_ns = min(wake_ns, max(job.after_ns, now_ns + AGAIN_NS[0]))
+        for index in self._candidates(now_ns, ready):
+            wake_ns = min(wake_ns, now_ns + AGAIN_NS[1])
+            if ask := self._try(index, now_ns, crowded=turn is not None):
+                return ask
+        if turn is None:
+            return wake_ns
+        return self._ask(turn, now_ns, self._jobs[turn].unit.patience.timeout_ns, ())
+
+    def _ask(self, index: int, now_ns: int, timeout_ns: int, charged: tuple[Budget, ...]) -> Ask:
+        job = self._jobs[index]
+        job.unit.tried_ns = self._tried_ns = now_ns
+        return Ask(index, job.tick_ns, timeout_ns, bool(job.unit.breaker.until_ns), charged)
+
+    def _candidates(self, now_ns: int, ready: Callable[[int], bool]) -> Iterator[int]:
+        """Who was tried longest ago of those who failed once at most, and of the dead."""
+        for dead in (False, True) if self._doubtful else ():
+            found = [
+                index
+                for index in self._doubtful
+                if index in self._waiting
+                and self._jobs[index].unit.dead is dead
+                and self._jobs[index].after_ns <= now_ns
+                and ready(index)
+            ]
+            if found:
+                yield min(found, key=lambda index: self._jobs[index].unit.tried_ns)
+
+    def _try(self, index: int, now_ns: int, *, crowded: bool) -> Ask | None:
+        """Ask a doubtful unit, if there is time for it. What is not known of it, its neighbours tell."""
+        unit = self._jobs[index].unit
+        if not self._trusted:
+            return self._ask(index, now_ns, unit.patience.timeout_ns, ())
+        if not unit.heard:
+            unit.patience.first_ns = percentile([other.patience.learned_ns for other in self._trusted], 0.5)
+        dead, longest_ns, least_ns = unit.dead, unit.patience.timeout_ns, unit.patience.least_ns
+        for timeout_ns in () if crowded else (longest_ns, least_ns):
+            if (not dead or self._dead.affords(timeout_ns, now_ns)) and self._slack(now_ns, timeout_ns):
+                return self._ask(index, now_ns, timeout_ns, (self._dead,) if dead else ())
+        waited = now_ns >= max(unit.tried_ns, unit.breaker.until_ns) + CROWDED_NS[dead]
+        budget = self._crowded if dead else self._trial
+        if waited and budget.affords(least_ns, now_ns):
+            return self._ask(index, now_ns, least_ns, (budget, self._dead) if dead else (budget,))
+        return None
+
+    def _slack(self, now_ns: int, pause_ns: int) -> bool:
+        """Whether every job of a trusted unit still meets its next deadline after a pause."""
+        at_ns = now_ns + pause_ns
+        for deadline_ns, job in sorted(self._deadlines(), key=lambda due: due[0]):
+            at_ns = max(at_ns, deadline_ns - job.interval_ns) + job.cost_ns
+            if at_ns > deadline_ns:
+                return False
+        return True
+
+    def _deadlines(self) -> Iterator[tuple[int, _Job]]:
+        """When the next tick of each job of a trusted unit lapses, monotonic."""
+        for job in self._jobs:
+            if job.unit in self._trusted:
+                tick_ns = job.tick_ns or job.told_ns + job.interval_ns
+                yield tick_ns + job.interval_ns - self._offset_ns, job
+
+    # --- what came of it --------------------------------------------------------------------------------------
+
+    def heard(self, job: int, took_ns: int) -> None:
+        """An answer of the job's unit, one of its blocks or a refusal, came in time."""
+        self._jobs[job].unit.patience.heard(took_ns)
+        self._downs.clear()
+
+    def answered(self, ask: Ask, now_ns: int, took_ns: int) -> None:
+        """The job has its values, and its tick is over."""
+        job = self._jobs[ask.job]
+        self._works(job.unit)
+        job.refused.worked()
+        job.cost_ns += (took_ns - job.cost_ns) // 8 if job.cost_ns else took_ns
+        self._over(ask, now_ns, took_ns)
+
+    def failed(self, ask: Ask, now_ns: int, took_ns: int, error: LinkError) -> bool:
+        """The job got no values; whether its tick is over, else it is asked again for the same."""
+        job = self._jobs[ask.job]
+        job.tries += 1
+        called_for = policy(error.code) if isinstance(error, Refused) else _NO_REFUSAL
+        if called_for.remedy is not Remedy.AWAY:
+            self._works(job.unit)
+        if isinstance(error, LinkDown):
+            self._downs = [*self._downs, job.unit][-3:]
+        if self._again(job, now_ns, error, called_for):
+            self._spend(ask, took_ns)
+            return False
+        if isinstance(error, LinkDown) and (len(set(self._downs)) > 1 or len(self._units) == 1):
+            self._down_until_ns = now_ns + DOWN_NS
+        elif called_for.remedy is Remedy.AWAY:
+            job.unit.breaker.failed(now_ns)
+            self._trusted.discard(job.unit)
+        elif called_for.remedy is Remedy.NONE:
+            job.refused.failed(now_ns)
+        if isinstance(error, NoAnswer):
+            job.unit.patience.missed()
+        self._unsorted = True
+        self._over(ask, now_ns, took_ns)
+        return True
+
+    def _again(self, job: _Job, now_ns: int, error: LinkError, called_for: Policy) -> bool:
+        """Whether the same tick is tried again; a connection may have been lost long ago, while it idled."""
+        retries = 1 if isinstance(error, LinkDown) and len(self._downs) == 1 else called_for.retries
+        shortest_s, longest_s = called_for.retry_s
+        job.after_ns = now_ns + int(min(shortest_s * 2 ** (job.tries - 1), longest_s) * SECOND_NS)
+        in_time = job.after_ns < job.tick_ns + job.interval_ns - self._offset_ns
+        return in_time and job.tries <= retries
+
+    def _works(self, unit: _Unit) -> None:
+        """A unit answered; where nobody did before, the others may do so too."""
+        if unit in self._trusted:
+            return
+        if not self._trusted:
+            for other in self._units.values():
+                other.breaker.wake()
+        unit.heard = True
+        unit.breaker.worked()
+        self._trusted.add(unit)
+        self._unsorted = True
+
+    def _over(self, ask: Ask, now_ns: int, took_ns: int) -> None:
+        job = self._jobs[ask.job]
+        job.served_ns = now_ns
+        self._spend(ask, took_ns)
+        if job.tick_ns == ask.tick_ns:
+            self._told(ask.job)
+
+    def _spend(self, ask: Ask, took_ns: int) -> None:
+        for budget in ask.charged:
+            budget.spend(took_ns)
