@@ -115,7 +115,7 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
         return empty_columns()
     if len(parts) == 1:
         return parts[0]
-    if all(part.series == parts[0].series for part in parts):
+    if all(part.series is parts[0].series or part.series == parts[0].series for part in parts):
         series, indexes = parts[0].series, [part.series_index for part in parts]
     else:
         place: dict[Series, int] = {}

@@ -147,7 +147,7 @@ def _compact(columns: Columns) -> Columns:
         return columns
     used = counts > 0
     place = (np.cumsum(used) - 1).astype(np.uint16)
-    series = tuple(s for s, use in zip(columns.series, used, strict=True) if use)
+    series = tuple([columns.series[number] for number in np.flatnonzero(used).tolist()])
     return Columns(series, place[columns.series_index], columns.time_ns, columns.value, columns.status)
 
 

@@ -1,0 +1,133 @@
+"""What polls gave, put together: many sensors of one kind are decoded at once, and told in one table.
+
+A `Reading` is what of a sensor is asked together: a plan at a rate. Polls come in one by one, from any
+link, and leave as few large `Columns`, in the order of their ticks. Missing is a status, never a gap:
+a tick without values is a row for each of its series. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gateway.measurement import Columns, Float64, Int64, Series, Status, UInt8, UInt16
+from gateway.registers import Plan, decode
+from gateway.sensors import Sensor
+
+TABLE_MAX = 1 << 16  # series that a table can number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What of a sensor is asked together. series: of each parameter, in the order of plan.parameters."""
+
+    sensor: Sensor
+    plan: Plan
+    interval_ns: int
+    series: tuple[Series, ...]
+
+
+def readings(sensor: Sensor) -> tuple[Reading, ...]:
+    """How a sensor is read."""
+    return (Reading(sensor=sensor, plan=sensor.plan, interval_ns=sensor.interval_ns, series=sensor.series),)
+
+
+@dataclass(slots=True)
+class _Answers:
+    """Polls of readings that decode alike: which reading, tick, words of each block, whether they came too late."""
+
+    reading: list[int] = field(default_factory=list)
+    tick_ns: list[int] = field(default_factory=list)
+    words: list[Sequence[UInt16]] = field(default_factory=list)
+    late: list[bool] = field(default_factory=list)
+
+
+class Harvest:
+    """Collects what readings, known by their number, gave. polls: the readings that did since `clear`."""
+
+    def __init__(self, readings: Sequence[Reading]) -> None:
+        self._plans: list[Plan] = []
+        self._kind: list[int] = []  # of each reading, which plan
+        self._numbers: list[UInt16] = []  # of each reading's series in its table
+        self._table: list[int] = []
+        self._tables = _tables(readings)
+        known: dict[tuple[object, ...], int] = {}
+        table = at = 0
+        for reading in readings:
+            plan, k = reading.plan, len(reading.series)
+            if at + k > TABLE_MAX:
+                table, at = table + 1, 0
+            self._kind.append(known.setdefault((id(plan.profile), plan.parameters, plan.blocks), len(self._plans)))
+            if self._kind[-1] == len(self._plans):
+                self._plans.append(plan)
+            self._numbers.append(np.arange(at, at + k, dtype=np.uint16))
+            self._table.append(table)
+            at += k
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was collected."""
+        self.polls: list[int] = []
+        self._answers: dict[tuple[int, int], _Answers] = {}
+        self._rows: dict[int, list[tuple[UInt16, Int64, Float64, UInt8]]] = {}
+
+    def answer(self, reading: int, tick_ns: int, words: Sequence[UInt16], *, late: bool) -> None:
+        """A reading's words at a tick, one array for each block of its plan."""
+        self.polls.append(reading)
+        found = self._answers.setdefault((self._table[reading], self._kind[reading]), _Answers())
+        found.reading.append(reading)
+        found.tick_ns.append(tick_ns)
+        found.words.append(words)
+        found.late.append(late)
+
+    def nothing(self, reading: int, ticks_ns: Int64, status: Status = Status.NO_COMM) -> None:
+        """A reading gave nothing at some ticks."""
+        self.polls.append(reading)
+        numbers = self._numbers[reading]
+        n = len(ticks_ns) * len(numbers)
+        self._rows.setdefault(self._table[reading], []).append(
+            (
+                np.tile(numbers, len(ticks_ns)),
+                np.repeat(ticks_ns, len(numbers)),
+                np.full(n, np.nan),
+                np.full(n, status, np.uint8),
+            )
+        )
+
+    def gather(self) -> list[tuple[int, Columns]]:
+        """Everything collected, by tick: for each table the number of its first series over all readings, and it."""
+        for (table, kind), answers in self._answers.items():
+            self._rows.setdefault(table, []).append(self._decoded(self._plans[kind], answers))
+        self._answers = {}
+        starts = np.cumsum([0, *map(len, self._tables)]).tolist()
+        return [(starts[table], _joined(self._tables[table], rows)) for table, rows in sorted(self._rows.items())]
+
+    def _decoded(self, plan: Plan, answers: _Answers) -> tuple[UInt16, Int64, Float64, UInt8]:
+        n = len(answers.words)
+        words = [
+            np.concatenate([words[number] for words in answers.words]).reshape(n, block.count)
+            for number, block in enumerate(plan.blocks)
+        ]
+        value, status = decode(plan, words)
+        if any(answers.late):
+            status[np.array(answers.late)[:, None] & (status == Status.OK)] = Status.STALE
+        numbers = np.concatenate([self._numbers[reading] for reading in answers.reading])
+        ticks = np.repeat(np.array(answers.tick_ns, np.int64), value.shape[1])
+        return numbers, ticks, value.ravel(), status.ravel()
+
+
+def _tables(readings: Sequence[Reading]) -> list[tuple[Series, ...]]:
+    tables: list[list[Series]] = [[]]
+    for reading in readings:
+        if len(tables[-1]) + len(reading.series) > TABLE_MAX:
+            tables.append([])
+        tables[-1].extend(reading.series)
+    return [tuple(table) for table in tables]
+
+
+def _joined(series: tuple[Series, ...], rows: Sequence[tuple[UInt16, Int64, Float64, UInt8]]) -> Columns:
+    numbers, ticks, value, status = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    order = np.argsort(ticks, kind="stable")
+    return Columns(series, numbers[order], ticks[order], value[order], status[order])
