@@ -105,7 +105,7 @@ def run(
         latest.put(columns)
         return spooler.put(columns)
 
-    poller = Poller(plan.sensors, put, kept=spooler.kept)
+    poller = Poller(plan.sensors, put, kept=spooler.kept, tell=spooler.tell)
     try:
         collector = public_key(plan.site.collector_key) if plan.site.collector_key else None
         publisher = Publisher(

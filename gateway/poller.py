@@ -1,7 +1,8 @@
 """Polls the instruments: on every tick each sensor gives its measurements, or says why not.
 
-The sensors behind one network address share a connection and are read one after the other, in a
-task of their own, so that a slow address delays nobody else. Rules:
+Each TCP endpoint and each serial bus has a task of its own, so that a slow one delays no other; whose turn it
+is on one, and for how long, `gateway.turns` decides. What polls give is put together over all of them
+(`gateway.harvest`). Rules:
 
 - a measurement carries the tick it was read for, so that a series is regular;
 - an instrument that does not answer gives NaN with NO_COMM at every tick, and a tick that could not
@@ -9,9 +10,8 @@ task of their own, so that a slow address delays nobody else. Rules:
 - an answer that comes more than STALE_INTERVALS after its tick is STALE: it is no value of that instant;
 - a sensor is not asked again before its last values are on the disk, so that a crash costs one poll of a sensor and
   no more; sensors that are polled faster than once a second do not wait;
-- after some failures in a row a sensor is only tried now and then, so that a dead unit does not take
-  the time of the living ones behind the same address;
-- that an instrument went away is logged once, and once that it is back.
+- that an instrument went away is logged once, and once that it is back; that sensors have been silent for some
+  intervals (`gateway.watchdog`), or that registers asked for do not exist, is also an event of the gateway.
 
 Ticks follow the monotonic clock, set to UTC at the start; when the wall clock is stepped, they are
 set anew.
@@ -22,70 +22,47 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import structlog
 
 from gateway.clock import STEP_NS
-from gateway.links.link import Link, LinkDown, LinkError, Refused, Remedy, policy
+from gateway.harvest import Harvest, Reading, readings
+from gateway.links.link import Link, LinkError, Refused, Remedy, policy
 from gateway.links.open import open_link
-from gateway.measurement import SECOND_NS, Columns, Float64, Int64, Status, UInt8
-from gateway.registers import decode
-from gateway.schedule import Schedule
+from gateway.measurement import SECOND_NS, Columns, Int64, Status, UInt16
 from gateway.sensors import Sensor
+from gateway.shelves import SpoolError
+from gateway.turns import Ask, Lapse, Turns
+from gateway.watchdog import Watchdog, enumeration
 
-TIMEOUT_S = (0.2, 3.0)  # of an answer: half the shortest interval of the address, within these
-FAILURES = 3  # in a row, after which a sensor or an address is only tried now and then
+CONNECT_S = 1.5  # a second try of the system's own falls into it, and one that was lost costs less than a second more
 STALE_INTERVALS = 2.5
 STALE_NS = SECOND_NS  # less than this is no age, however short the interval
-PROBE_S = (1.0, 30.0)  # between two such tries of a sensor: first, longest
-PROBE_ADDRESS_S = (1.0, 5.0)  # of an address; shorter, since all its sensors wait for it
 LOOK_S = 10.0  # longest sleep, so that a step of the clock is seen soon
-KEPT_S = 0.02  # between two looks whether a poll is on the disk
+GATHER_S = 0.05  # that a poll waits for others to be decoded with
+WATCH_S = 1.0
 MAX_FILL = 3600  # ticks that are filled with NO_COMM at once
+MAX_NOTES = 100  # that wait for a disk which takes none
+MAX_TEXT = 500  # letters of a note that a collector takes
 
 _log = structlog.get_logger("gateway.poller")
 
 
 @dataclass(slots=True)
-class Rest:
-    """How long something that fails is left alone: pure, `now_ns` is monotonic. wait_s: first and longest."""
+class _Poll:
+    """A reading while it is polled.
 
-    wait_s: tuple[float, float]
-    failures: int = 0
-    until_ns: int = 0
-
-    def resting(self, now_ns: int) -> bool:
-        """Whether it is not to be tried now."""
-        return now_ns < self.until_ns
-
-    def failed(self, now_ns: int) -> None:
-        """It failed again: each time it is left alone for twice as long."""
-        self.failures += 1
-        if self.failures >= FAILURES:
-            first, longest = self.wait_s
-            seconds = min(first * 2 ** min(self.failures - FAILURES, 20), longest)
-            self.until_ns = now_ns + int(seconds * SECOND_NS)
-
-    def worked(self) -> None:
-        """It works."""
-        self.failures, self.until_ns = 0, 0
-
-
-@dataclass(slots=True)
-class _Instrument:
-    """A sensor while it is polled.
-
-    tick_ns: the last one served, 0 = none. ticket: of its last values. problem: "" = it answers.
+    ticket: of its last values, None = they are not put yet. problem: "" = it answers. alarmed: that it asks for what
+    does not exist was told.
     """
 
-    sensor: Sensor
-    rest: Rest = field(default_factory=lambda: Rest(PROBE_S))
-    tick_ns: int = 0
-    ticket: int = 0
+    reading: Reading
+    ticket: int | None = 0
     problem: str = ""
+    alarmed: bool = False
     answered: int = 0
     failed: int = 0
     unserved: int = 0
@@ -95,7 +72,8 @@ class Poller:
     """Polls sensors and hands their measurements to `put`.
 
     put: takes Columns and returns a ticket, quickly; called in the event loop. kept: whether what a ticket stands for
-    is on the disk, or cannot be there for want of room.
+    is on the disk, or cannot be there for want of room. tell: takes what is to be recorded of the gateway itself;
+    called in another thread.
     now_ns, mono_ns: wall and monotonic clock. [ns]
     """
 
@@ -105,135 +83,189 @@ class Poller:
         put: Callable[[Columns], int],
         *,
         kept: Callable[[int], bool] = lambda _: True,
+        tell: Callable[[str, str, Mapping[str, Any]], None] = lambda *_: None,
         now_ns: Callable[[], int] = time.time_ns,
         mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._put, self._kept, self._now_ns, self._mono_ns = put, kept, now_ns, mono_ns
-        self._instruments = [_Instrument(sensor) for sensor in sensors]
-        self._addresses: dict[tuple[str, str, int], list[_Instrument]] = {}
-        for instrument in self._instruments:
-            self._addresses.setdefault(instrument.sensor.settings.link.bus, []).append(instrument)
+        self._put, self._kept, self._tell, self._now_ns, self._mono_ns = put, kept, tell, now_ns, mono_ns
+        self._sensors = list(sensors)
+        self._polls = [_Poll(reading) for sensor in self._sensors for reading in readings(sensor)]
+        self._harvest, self._some = Harvest([poll.reading for poll in self._polls]), asyncio.Event()
+        self._watchdog = Watchdog(
+            [len(s.series) for s in self._sensors], [s.interval_ns for s in self._sensors], mono_ns()
+        )
+        self._notes: list[tuple[str, str, Mapping[str, Any]]] = []
+        self._buses: dict[tuple[str, str, int], list[int]] = {}
+        for number, poll in enumerate(self._polls):
+            self._buses.setdefault(poll.reading.sensor.settings.link.bus, []).append(number)
 
     async def run(self) -> None:
         """Poll until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for instruments in self._addresses.values():
-                group.create_task(self._serve(instruments))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._gather())
+                group.create_task(self._watch())
+                for numbers in self._buses.values():
+                    group.create_task(self._serve(numbers))
+        finally:
+            self._give()
 
     def state(self) -> Mapping[str, Any]:
-        """How the instruments are, for the gateway's state: problem of each, "" = it answers."""
+        """How the instruments are, for the gateway's state.
+
+        links: problem of each, "" = it answers. good_s: how long ago the last good value of each was. [s]
+        """
+        ages_s = (self._watchdog.ages_ns(self._mono_ns()) / SECOND_NS).round(1).tolist()
         return {
-            "links": {i.sensor.settings.id: i.problem for i in self._instruments},
-            "polls_answered": sum(i.answered for i in self._instruments),
-            "polls_failed": sum(i.failed for i in self._instruments),
-            "ticks_unserved": sum(i.unserved for i in self._instruments),
+            "links": {poll.reading.sensor.settings.id: poll.problem for poll in self._polls},
+            "good_s": {sensor.settings.id: age_s for sensor, age_s in zip(self._sensors, ages_s, strict=True)},
+            "polls_answered": sum(poll.answered for poll in self._polls),
+            "polls_failed": sum(poll.failed for poll in self._polls),
+            "ticks_unserved": sum(poll.unserved for poll in self._polls),
         }
 
-    async def _serve(self, instruments: Sequence[_Instrument]) -> None:
-        """Serve the ticks of all sensors behind one address."""
-        intervals = [i.sensor.interval_ns for i in instruments]
-        timeout_s = min(max(TIMEOUT_S[0], min(intervals) / 2 / SECOND_NS), TIMEOUT_S[1])
-        link = open_link(instruments[0].sensor.settings.link, connect_s=timeout_s)
-        rest = Rest(PROBE_ADDRESS_S)
+    # --- one link --------------------------------------------------------------------------------------------
+
+    async def _serve(self, numbers: Sequence[int]) -> None:
+        """Serve the ticks of all readings behind one address."""
+        asked = [self._polls[number].reading for number in numbers]
+        link = open_link(asked[0].sensor.settings.link, connect_s=CONNECT_S)
         offset_ns = self._now_ns() - self._mono_ns()
-        schedule = Schedule(intervals, self._mono_ns() + offset_ns)
+        units, intervals = [r.sensor.settings.link.unit for r in asked], [r.interval_ns for r in asked]
+        turns = Turns(units, intervals, self._mono_ns(), offset_ns)
         try:
             while True:
                 stepped_ns = self._now_ns() - self._mono_ns()
                 if abs(stepped_ns - offset_ns) > STEP_NS:
                     offset_ns = stepped_ns
-                    schedule = Schedule(intervals, self._mono_ns() + offset_ns)
-                    for instrument in instruments:
-                        instrument.tick_ns = 0  # ticks between the old and the new time never were
-                now_ns = self._mono_ns() + offset_ns
-                for index in schedule.due(now_ns):
-                    await self._poll(link, timeout_s, rest, instruments[index], schedule.tick_ns(index), offset_ns)
-                now_ns = self._mono_ns() + offset_ns
-                await asyncio.sleep(min((schedule.next_ns(now_ns) - now_ns) / SECOND_NS, LOOK_S))
+                    turns.reset(self._mono_ns(), offset_ns)
+                for lapse in turns.look(self._mono_ns()):
+                    self._lapse(numbers[lapse.job], lapse)
+                turn = turns.next(self._mono_ns(), lambda job: self._ready(numbers[job]))
+                if isinstance(turn, Ask):
+                    await self._poll(link, turns, turn, numbers[turn.job], offset_ns)
+                else:
+                    await asyncio.sleep(min((turn - self._mono_ns()) / SECOND_NS, LOOK_S))
         finally:
             link.close()
 
-    async def _poll(
-        self, link: Link, timeout_s: float, rest: Rest, instrument: _Instrument, tick_ns: int, offset_ns: int
-    ) -> None:
-        """One tick of one sensor: its measurements, or NO_COMM. offset_ns: of the wall clock that the ticks are of."""
-        self._fill(instrument, tick_ns)
-        instrument.tick_ns = tick_ns
-        value, status = _nothing(instrument.sensor, 1)
-        now_ns = self._mono_ns()
-        if not (rest.resting(now_ns) or instrument.rest.resting(now_ns)):
-            await self._wait_kept(instrument)
-            try:
-                value, status = await _read(link, instrument.sensor, timeout_s)
-            except LinkError as error:
-                self._failed(rest, instrument, error)
-                if isinstance(error, Refused) and policy(error.code).remedy is Remedy.FAULT:
-                    status[:] = Status.FAULT
-            else:
-                self._worked(rest, instrument)
-                age_ns = self._mono_ns() + offset_ns - tick_ns
-                if age_ns > max(STALE_INTERVALS * instrument.sensor.interval_ns, STALE_NS):
-                    status[status == Status.OK] = Status.STALE
-        instrument.ticket = self._put(_columns(instrument.sensor, np.array([tick_ns], np.int64), value, status))
+    def _ready(self, number: int) -> bool:
+        """Whether a reading's last values are on the disk."""
+        poll = self._polls[number]
+        return poll.reading.interval_ns < SECOND_NS or (poll.ticket is not None and self._kept(poll.ticket))
 
-    async def _wait_kept(self, instrument: _Instrument) -> None:
-        """Until the sensor's last values are on the disk."""
-        while instrument.sensor.interval_ns >= SECOND_NS and not self._kept(instrument.ticket):  # noqa: ASYNC110 - by a thread
-            await asyncio.sleep(KEPT_S)
-
-    def _fill(self, instrument: _Instrument, tick_ns: int) -> None:
-        """The ticks since the last one served, which nobody had time for."""
-        interval_ns = instrument.sensor.interval_ns
-        if not instrument.tick_ns or tick_ns <= instrument.tick_ns + interval_ns:
+    async def _poll(self, link: Link, turns: Turns, ask: Ask, number: int, offset_ns: int) -> None:
+        """One turn of one reading. offset_ns: of the wall clock that the ticks are of."""
+        poll, began_ns = self._polls[number], self._mono_ns()
+        try:
+            words = await self._read(link, turns, ask, poll.reading)
+        except LinkError as error:
+            now_ns = self._mono_ns()
+            if turns.failed(ask, now_ns, now_ns - began_ns, error):
+                self._nothing(number, np.array([ask.tick_ns]), self._failed(poll, error))
             return
-        first_ns = max(instrument.tick_ns + interval_ns, tick_ns - MAX_FILL * interval_ns)
-        ticks = np.arange(first_ns, tick_ns, interval_ns, dtype=np.int64)
-        instrument.unserved += len(ticks)
-        self._put(_columns(instrument.sensor, ticks, *_nothing(instrument.sensor, len(ticks))))
-
-    def _failed(self, rest: Rest, instrument: _Instrument, error: LinkError) -> None:
         now_ns = self._mono_ns()
-        if isinstance(error, LinkDown):
-            rest.failed(now_ns)
-        else:
-            rest.worked()
-            instrument.rest.failed(now_ns)
-        instrument.failed += 1
-        if not instrument.problem:
-            settings = instrument.sensor.settings
+        turns.answered(ask, now_ns, now_ns - began_ns)
+        self._worked(poll)
+        stale_ns = max(STALE_INTERVALS * poll.reading.interval_ns, STALE_NS)
+        self._harvest.answer(number, ask.tick_ns, words, late=now_ns + offset_ns - ask.tick_ns > stale_ns)
+        poll.ticket = None
+        self._some.set()
+
+    async def _read(self, link: Link, turns: Turns, ask: Ask, reading: Reading) -> list[UInt16]:
+        """The words of each block. Raises LinkError when one cannot be read; a probe begins with the smallest."""
+        address, blocks = reading.sensor.settings.link, reading.plan.blocks
+        words: dict[int, UInt16] = {}
+        for number in sorted(range(len(blocks)), key=lambda n: blocks[n].count if ask.probe else n):
+            began_ns = self._mono_ns()
+            try:
+                words[number] = await link.read(
+                    address.unit, blocks[number], timeout_s=ask.timeout_ns / SECOND_NS, quirks=address.quirks
+                )
+            except Refused:
+                turns.heard(ask.job, self._mono_ns() - began_ns)
+                raise
+            turns.heard(ask.job, self._mono_ns() - began_ns)
+        return [words[number] for number in range(len(blocks))]
+
+    # --- what came of it ---------------------------------------------------------------------------------------
+
+    def _lapse(self, number: int, lapse: Lapse) -> None:
+        """Ticks that nobody had time for, or that a reading was not asked for."""
+        poll = self._polls[number]
+        interval_ns = poll.reading.interval_ns
+        ticks = np.arange(max(lapse.first_ns, lapse.end_ns - MAX_FILL * interval_ns), lapse.end_ns, interval_ns)
+        poll.unserved += len(ticks) if lapse.unserved else 0
+        self._nothing(number, ticks)
+
+    def _nothing(self, number: int, ticks_ns: Int64, status: Status = Status.NO_COMM) -> None:
+        self._harvest.nothing(number, ticks_ns, status)
+        self._polls[number].ticket = None
+        self._some.set()
+
+    def _failed(self, poll: _Poll, error: LinkError) -> Status:
+        """Note it; the status of the values that did not come."""
+        poll.failed += 1
+        settings, text = poll.reading.sensor.settings, str(error)
+        remedy = policy(error.code).remedy if isinstance(error, Refused) else Remedy.AWAY
+        if not poll.problem:
             _log.warning(
                 "An instrument gives no values; it is polled on, the others are not touched",
-                sensor=settings.id, point=settings.point, profile=settings.profile, problem=str(error),
+                sensor=settings.id, point=settings.point, profile=settings.profile, problem=text,
             )  # fmt: skip
-        instrument.problem = str(error)
+        if remedy is Remedy.NONE and not poll.alarmed:
+            poll.alarmed = True
+            say = f"{settings.id} refuses what profile {settings.profile} asks for: {text}"
+            self._note("configuration", say, {"sensor": settings.id, "profile": settings.profile, "problem": text})
+        poll.problem = text
+        return Status.FAULT if remedy is Remedy.FAULT else Status.NO_COMM
 
-    def _worked(self, rest: Rest, instrument: _Instrument) -> None:
-        rest.worked()
-        instrument.rest.worked()
-        instrument.answered += 1
-        if instrument.problem:
-            instrument.problem = ""
-            settings = instrument.sensor.settings
+    def _worked(self, poll: _Poll) -> None:
+        poll.answered += 1
+        poll.alarmed = False
+        if poll.problem:
+            poll.problem = ""
+            settings = poll.reading.sensor.settings
             _log.info("An instrument gives values again", sensor=settings.id, point=settings.point)
 
+    # --- over all links ------------------------------------------------------------------------------------------
 
-async def _read(link: Link, sensor: Sensor, timeout_s: float) -> tuple[Float64, UInt8]:
-    """The values of a sensor now, shapes (1, k). Raises LinkError when a block cannot be read."""
-    unit, quirks = sensor.settings.link.unit, sensor.settings.link.quirks
-    words = [
-        (await link.read(unit, block, timeout_s=timeout_s, quirks=quirks))[None, :] for block in sensor.plan.blocks
-    ]
-    return decode(sensor.plan, words)
+    async def _gather(self) -> None:
+        """Hand on what polls gave, together."""
+        while True:
+            await self._some.wait()
+            await asyncio.sleep(GATHER_S)
+            self._give()
 
+    def _give(self) -> None:
+        polls, tables = self._harvest.polls, self._harvest.gather()
+        self._harvest.clear()
+        self._some.clear()
+        now_ns, ticket = self._mono_ns(), 0
+        for start, columns in tables:
+            ticket = self._put(columns)
+            self._watchdog.see(columns.series_index.astype(np.intp) + start, columns.status, now_ns)
+        for number in polls:
+            self._polls[number].ticket = ticket
 
-def _nothing(sensor: Sensor, ticks: int) -> tuple[Float64, UInt8]:
-    """No communication at some ticks."""
-    shape = (ticks, len(sensor.series))
-    return np.full(shape, np.nan), np.full(shape, Status.NO_COMM, np.uint8)
+    async def _watch(self) -> None:
+        """Tell who fell silent and who is back, and what else is to be recorded."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            gone, back = self._watchdog.look(self._mono_ns())
+            self._name("silent", "no good values from", gone)
+            self._name("heard", "good values again from", back)
+            while self._notes:
+                try:
+                    await asyncio.to_thread(self._tell, *self._notes[0])
+                except SpoolError:
+                    break  # the next flush says what is wrong with the disk
+                del self._notes[0]
 
+    def _name(self, what: str, text: str, numbers: Sequence[int]) -> None:
+        names = [self._sensors[number].settings.id for number in numbers]
+        if names:
+            self._note(what, f"{text} {enumeration(names)}", {"sensors": " ".join(names)[:MAX_TEXT], "n": len(names)})
 
-def _columns(sensor: Sensor, ticks: Int64, value: Float64, status: UInt8) -> Columns:
-    """Values and statuses of some ticks, shapes (n, k), by column."""
-    k = len(sensor.series)
-    index = np.tile(np.arange(k, dtype=np.uint16), len(ticks))
-    return Columns(sensor.series, index, np.repeat(ticks, k), value.ravel(), status.ravel())
+    def _note(self, what: str, text: str, detail: Mapping[str, Any]) -> None:
+        self._notes = [*self._notes, (what, text[:MAX_TEXT], detail)][-MAX_NOTES:]
