@@ -132,7 +132,8 @@ class Poller:
         link = open_link(asked[0].sensor.settings.link, connect_s=CONNECT_S)
         offset_ns = self._now_ns() - self._mono_ns()
         units, intervals = [r.sensor.settings.link.unit for r in asked], [r.interval_ns for r in asked]
-        turns = Turns(units, intervals, self._mono_ns(), offset_ns)
+        numbered = all(reading.sensor.settings.link.numbered for reading in asked)
+        turns = Turns(units, intervals, self._mono_ns(), offset_ns, numbered=numbered)
         try:
             while True:
                 stepped_ns = self._now_ns() - self._mono_ns()
@@ -177,15 +178,14 @@ class Poller:
         address, blocks = reading.sensor.settings.link, reading.plan.blocks
         words: dict[int, UInt16] = {}
         for number in sorted(range(len(blocks)), key=lambda n: blocks[n].count if ask.probe else n):
-            began_ns = self._mono_ns()
             try:
                 words[number] = await link.read(
                     address.unit, blocks[number], timeout_s=ask.timeout_ns / SECOND_NS, quirks=address.quirks
                 )
             except Refused:
-                turns.heard(ask.job, self._mono_ns() - began_ns)
+                turns.heard(ask.job, int(link.latency_s * SECOND_NS))
                 raise
-            turns.heard(ask.job, self._mono_ns() - began_ns)
+            turns.heard(ask.job, int(link.latency_s * SECOND_NS))
         return [words[number] for number in range(len(blocks))]
 
     # --- what came of it ---------------------------------------------------------------------------------------

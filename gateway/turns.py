@@ -11,7 +11,9 @@ A job is a sensor's poll at its ticks. Rules:
   tried now and then (`gateway.breaker`);
 - where nobody is trusted nobody is in the way: someone is tried every ALONE_NS, and the first answer wakes all;
 - a link without connection is tried again after DOWN_NS; it is no fault of the units. A connection that was lost
-  while it idled is made again for the same tick.
+  while it idled is made again for the same tick;
+- where answers do not say what they answer, a unit that owes one is not asked before the link believes it again
+  (`gateway.links.doubt`), so that the others need not wait for that.
 
 Pure: `now_ns` is monotonic, ticks are UTC, `offset_ns` lies between them. [ns]
 """
@@ -23,9 +25,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.breaker import Breaker, Budget
-from gateway.links.link import LinkDown, LinkError, NoAnswer, Policy, Refused, Remedy, policy
+from gateway.links.doubt import WAIT_S, WAIT_TIMEOUTS
+from gateway.links.link import BadAnswer, LinkDown, LinkError, NoAnswer, Policy, Refused, Remedy, policy
 from gateway.measurement import SECOND_NS
-from gateway.patience import FIRST_NS, Patience, percentile
+from gateway.patience import Patience, percentile
 from gateway.schedule import Schedule
 
 DEAD, DEAD_CROWDED, TRIAL = 0.1, 0.005, 0.1  # shares of a bus's time
@@ -60,10 +63,11 @@ _NO_REFUSAL = Policy(Remedy.AWAY)  # of an error that is none: nobody was reache
 
 @dataclass(slots=True, eq=False)
 class _Unit:
-    """A unit of the link. tried_ns: when last, at first when it was made."""
+    """A unit of the link. tried_ns: when last, at first when it was made. owes_ns: until then."""
 
     patience: Patience
     tried_ns: int
+    owes_ns: int = 0
     breaker: Breaker = field(default_factory=Breaker)
     heard: bool = False
 
@@ -90,14 +94,19 @@ class _Job:
     cost_ns: int = 0
     refused: Breaker = field(default_factory=Breaker)
 
+    @property
+    def due_ns(self) -> int:
+        return max(self.after_ns, self.unit.owes_ns)
+
 
 class Turns:
-    """The queue of one link. units: of each job. first_ns: time-out of a unit that is not known yet."""
+    """The queue of one link. units: of each job. numbered: whether answers say what they answer."""
 
     def __init__(
-        self, units: Sequence[int], intervals_ns: Sequence[int], now_ns: int, offset_ns: int, first_ns: int = FIRST_NS
+        self, units: Sequence[int], intervals_ns: Sequence[int], now_ns: int, offset_ns: int, *, numbered: bool = True
     ) -> None:
-        self._units = {unit: _Unit(Patience(first_ns), now_ns) for unit in units}
+        self._units = {unit: _Unit(Patience(), now_ns) for unit in units}
+        self._numbered = numbered
         self._jobs = [_Job(self._units[unit], interval) for unit, interval in zip(units, intervals_ns, strict=True)]
         self._waiting: dict[int, _Job] = {}
         self._order: list[int] = []  # of those who wait on trusted units, whose turn comes first
@@ -179,10 +188,10 @@ class Turns:
             job = self._waiting.get(index)
             if job is None:
                 continue
-            if job.after_ns <= now_ns and ready(index):
+            if job.due_ns <= now_ns and ready(index):
                 turn = index
                 break
-            wake_ns = min(wake_ns, max(job.after_ns, now_ns + AGAIN_NS[0]))
+            wake_ns = min(wake_ns, max(job.due_ns, now_ns + AGAIN_NS[0]))
         for index in self._candidates(now_ns, ready):
             wake_ns = min(wake_ns, now_ns + AGAIN_NS[1])
             if ask := self._try(index, now_ns, crowded=turn is not None):
@@ -204,7 +213,7 @@ class Turns:
                 for index in self._doubtful
                 if index in self._waiting
                 and self._jobs[index].unit.dead is dead
-                and self._jobs[index].after_ns <= now_ns
+                and self._jobs[index].due_ns <= now_ns
                 and ready(index)
             ]
             if found:
@@ -279,6 +288,10 @@ class Turns:
             job.refused.failed(now_ns)
         if isinstance(error, NoAnswer):
             job.unit.patience.missed()
+        if isinstance(error, NoAnswer | BadAnswer) and not self._numbered:
+            shortest_s, longest_s = WAIT_S
+            wait_ns = max(int(WAIT_TIMEOUTS * ask.timeout_ns), int(shortest_s * SECOND_NS))
+            job.unit.owes_ns = now_ns + min(wait_ns, int(longest_s * SECOND_NS))
         self._unsorted = True
         self._over(ask, now_ns, took_ns)
         return True

@@ -77,6 +77,11 @@ class Link:
         return self.kind, self.address, self.port
 
     @property
+    def numbered(self) -> bool:
+        """Whether an answer says which request it belongs to."""
+        return self.kind == "tcp" and not self.quirks.tid_zero_ok
+
+    @property
     def options(self) -> dict[str, str]:
         """What else the address says, by name: the line of a serial link, and what is odd about the device."""
         line = self.line

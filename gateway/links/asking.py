@@ -37,6 +37,7 @@ class Asking(ABC):
         self._reopens = parameters.comm_type is CommType.TCP
         self._doubt = Doubt(silence_s)
         self._wire: Wire | None = None
+        self.latency_s = 0.0
 
     async def read(self, unit: int, block: Block, *, timeout_s: float, quirks: Quirks = PLAIN) -> UInt16:
         """The words of a block of a unit, shape (block.count,); bits as 0 and 1. Raises LinkError.
@@ -123,7 +124,7 @@ class Asking(ABC):
         try:
             words = await wire.ask(question, timeout_s)
         except Refused:
-            self._doubt.answered(question.unit, wire.heard_s - asked_s)
+            self._answered(wire, question, asked_s)
             raise
         except LinkError as error:
             self._lost(wire, question, asked_s, timeout_s)
@@ -131,8 +132,13 @@ class Asking(ABC):
         except asyncio.CancelledError:
             self._lost(wire, question, asked_s, timeout_s)
             raise
-        self._doubt.answered(question.unit, wire.heard_s - asked_s)
+        self._answered(wire, question, asked_s)
         return words
+
+    def _answered(self, wire: Wire, question: Question, asked_s: float) -> None:
+        took_s = wire.heard_s - asked_s
+        self._doubt.answered(question.unit, took_s)
+        self.latency_s = max(0.0, took_s - question.longest * self._byte_s)
 
     def _lost(self, wire: Wire, question: Question, asked_s: float, timeout_s: float) -> None:
         """No answer: it may still come, and must not be taken for the next one."""

@@ -48,7 +48,12 @@ class Refused(LinkError):
 
 
 class Link(Protocol):
-    """One way to one or more units: a TCP connection or a serial bus. One caller at a time."""
+    """One way to one or more units: a TCP connection or a serial bus. One caller at a time.
+
+    latency_s: how long the last answer took, without the time its bytes take on a serial line. [s]
+    """
+
+    latency_s: float
 
     async def read(self, unit: int, block: Block, *, timeout_s: float, quirks: Quirks = PLAIN) -> UInt16:
         """The words of a block of a unit, shape (block.count,); bits as 0 and 1. Raises LinkError.

@@ -58,17 +58,21 @@ class Wire(ModbusProtocol):
         """Send a request, and the words of its answer; what was heard before is forgotten. Raises LinkError."""
         self.heard = b""
         self._question, self._answer = question, self.loop.create_future()
+        patience = self.loop.call_later(timeout_s, self._give_up, question, timeout_s)
         try:
             self.send(question.request)
-            async with asyncio.timeout(timeout_s):
-                return await self._answer
-        except TimeoutError as error:
-            how = f"gave only {len(self.heard)} bytes of an answer" if self.heard else "did not answer"
-            raise NoAnswer(f"unit {question.unit} {how} within {timeout_s:.3g} s") from error
+            return await self._answer
         finally:
+            patience.cancel()
             if self._answer.done() and not self._answer.cancelled():
-                self._answer.exception()  # seen, also where it came together with the time-out
+                self._answer.exception()  # seen, also where nobody waits for it any more
             self._question = self._answer = None
+
+    def _give_up(self, question: Question, timeout_s: float) -> None:
+        """The time is over; what came was judged before, so that a loop that is late takes no answer for silence."""
+        if self._answer is not None and not self._answer.done():
+            how = f"gave only {len(self.heard)} bytes of an answer" if self.heard else "did not answer"
+            self._answer.set_exception(NoAnswer(f"unit {question.unit} {how} within {timeout_s:.3g} s"))
 
     async def stirs(self, seconds: float) -> None:
         """Wait until something comes, or for so long."""

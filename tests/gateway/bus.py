@@ -40,13 +40,14 @@ class Bus:
     intervals_ns: Sequence[int]
     units: Sequence[int] = ()
     kept: Callable[[int], bool] = lambda job: True
+    numbered: bool = True
     now_ns: int = 5 * SECOND_NS
     asked: list[tuple[int, int, Ask, LinkError | None]] = field(default_factory=list)
     told: list[list[tuple[int, str]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.units = self.units or range(len(self.manners))
-        self.turns = Turns(self.units, self.intervals_ns, self.now_ns, EPOCH_NS)
+        self.turns = Turns(self.units, self.intervals_ns, self.now_ns, EPOCH_NS, numbered=self.numbered)
         self.told = [[] for _ in self.manners]
 
     def run(self, seconds: float) -> Bus:

@@ -210,6 +210,15 @@ def test_when_the_wall_clock_is_set_ticks_begin_anew():
         assert {what for _, what in told} == {"answered"}
 
 
+def test_a_unit_that_owes_an_answer_is_not_asked_before_it_would_be_believed():
+    """Else the whole bus would have to wait for it; where answers have numbers nobody waits."""
+    for numbered, least_s in ((True, 0), (False, 0.25)):
+        bus = Bus([answers(5 * MS), dead], [100 * MS] * 2, numbered=numbered).run(30)
+        tried = [began for began, _, ask, _ in bus.asked if ask.job == 1]
+        assert min(after - before for before, after in pairwise(tried)) >= least_s * SECOND_NS
+        assert bus.share(0, LATER_NS) >= 0.99
+
+
 def test_a_probe_says_so():
     bus = Bus([answers(5 * MS), dead], [SECOND_NS] * 2).run(60)
     probes = [ask.probe for _, _, ask, _ in bus.asked if ask.job == 1]
