@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from gateway.settings import parse_site
 from gateway.shelves import SpoolFull
 from gateway.turns import Ask, Turns
 from tests.gateway.batches import PATIENCE_S
+from tests.gateway.lines import Device, right
 from tests.gateway.modbus_server import Instruments, Request, mbap, serving
 
 INTERVAL_NS = SECOND_NS // 10
@@ -292,10 +294,10 @@ def test_thirty_dead_units_of_a_hundred_leave_the_others_their_polls():
         return float((table.status[living[table.series_index]] == Status.OK).mean())
 
     async def talk(bench: Bench) -> None:
-        await asyncio.sleep(8)  # until it is known who answers
+        await asyncio.sleep(6)  # until it is known who answers
         for _ in range(5):
             bench.given.clear()
-            await asyncio.sleep(6)
+            await asyncio.sleep(5)
             kept.append(share(bench))
             if kept[-1] >= 0.99:
                 break
@@ -386,3 +388,38 @@ def test_registers_that_do_not_exist_are_told_once(monkeypatch):
         poll(talk, 1, found=instruments(script=refuse), tell=tell)
     assert [(what, detail["sensor"]) for what, _, detail in told] == [("configuration", "slm-1")]
     assert "illegal data address" in told[0][1]
+
+
+@pytest.mark.parametrize("kind", ["rtu+tcp", "rtu"])
+def test_silent_units_leave_the_others_their_polls_on_a_serial_line_too(kind, tmp_path):
+    silent, lost = (2, 5, 8), []
+
+    async def whole() -> None:
+        device = Device(kind, tmp_path, script=lambda r: [] if r.unit in silent else right(r))
+        await device.start()
+        mine = [
+            replace(s, settings=replace(s.settings, link=replace(device.link, unit=s.settings.link.unit)))
+            for s in sensors(502, *range(1, 11), interval_s=0.5)
+        ]
+        given: list[Columns] = []
+        running = asyncio.create_task(Poller(mine, lambda columns: given.append(columns) or 0).run())
+        try:
+            await asyncio.sleep(2)
+            for _ in range(6):
+                given.clear()
+                await asyncio.sleep(2)
+                table = concatenate(given)
+                living = np.array([int(s.sensor.removeprefix("slm-")) not in silent for s in table.series])
+                away = table.status == Status.NO_COMM
+                assert away[~living[table.series_index]].all()
+                lost.append(float(away[living[table.series_index]].mean()))
+                if lost[-1] <= 0.01:
+                    break
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await device.stop()
+
+    with capture_logs():
+        asyncio.run(whole())
+    assert lost[-1] <= 0.01, lost
