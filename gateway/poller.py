@@ -91,9 +91,8 @@ class Poller:
         self._sensors = list(sensors)
         self._polls = [_Poll(reading) for sensor in self._sensors for reading in readings(sensor)]
         self._harvest, self._some = Harvest([poll.reading for poll in self._polls]), asyncio.Event()
-        self._watchdog = Watchdog(
-            [len(s.series) for s in self._sensors], [s.interval_ns for s in self._sensors], mono_ns()
-        )
+        slowest = [max(reading.interval_ns for reading in readings(sensor)) for sensor in self._sensors]
+        self._watchdog = Watchdog([len(sensor.series) for sensor in self._sensors], slowest, mono_ns())
         self._notes: list[tuple[str, str, Mapping[str, Any]]] = []
         self._buses: dict[tuple[str, str, int], list[int]] = {}
         for number, poll in enumerate(self._polls):
