@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from gateway.measurement import SECOND_NS, Columns, Series, Status
+import numpy as np
+
+from gateway.measurement import SECOND_NS, Columns, Float64, Int64, Series, Status, UInt8
 
 REFRESH_S = 5
 TROUBLE = (Status.FAULT, Status.OUT_OF_RANGE, Status.NO_COMM, Status.STALE, Status.UNSYNCED)  # none that people set
@@ -27,34 +29,50 @@ class Shown:
     age_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The last measurement of each of some series, shapes (n,). time_ns: 0 = there is none."""
+
+    series: tuple[Series, ...]
+    time_ns: Int64
+    value: Float64
+    status: UInt8
+
+
 class Latest:
     """What was measured last, of every series."""
 
     def __init__(self) -> None:
-        # By the table of series, which an instrument gives again and again; looked into only when somebody asks.
-        self._columns: dict[int, Columns] = {}
+        self._tables: dict[int, _Table] = {}  # the same few tables of series come again and again
 
     def put(self, columns: Columns) -> None:
         """Measurements that have come in."""
-        if len(columns):
-            self._columns[id(columns.series)] = columns
+        n = len(columns.series)
+        table = self._tables.setdefault(
+            id(columns.series), _Table(columns.series, np.zeros(n, np.int64), np.empty(n), np.zeros(n, np.uint8))
+        )
+        order = np.argsort(columns.time_ns, kind="stable")
+        order = order[columns.time_ns[order] >= table.time_ns[columns.series_index[order]]]
+        places = columns.series_index[order]  # of equal ones the last is kept
+        table.time_ns[places] = columns.time_ns[order]
+        table.value[places] = columns.value[order]
+        table.status[places] = columns.status[order]
 
     def shown(self, now_ns: int) -> list[Shown]:
         """The last of each series, by sensor and parameter. now_ns: time of day. [ns since 1970 UTC]"""
-        last: dict[Series, tuple[int, Columns, int]] = {}
-        for columns in list(self._columns.values()):
-            for row, (index, time_ns) in enumerate(zip(columns.series_index, columns.time_ns, strict=True)):
-                series = columns.series[index]
-                if series not in last or last[series][0] <= time_ns:
-                    last[series] = int(time_ns), columns, row
-        rows = sorted(last.items(), key=lambda item: (item[0].sensor, item[0].parameter))
-        return [_shown(series, time_ns, columns, row, now_ns) for series, (time_ns, columns, row) in rows]
+        last: dict[Series, tuple[int, float, int]] = {}
+        for table in list(self._tables.values()):
+            rows = zip(table.series, table.time_ns.tolist(), table.value.tolist(), table.status.tolist(), strict=True)
+            for series, *found in rows:
+                if found[0] and found[0] >= last.get(series, (0,))[0]:
+                    last[series] = (found[0], found[1], found[2])
+        newest = sorted(last.items(), key=lambda item: (item[0].sensor, item[0].parameter))
+        return [_shown(series, *found, now_ns) for series, found in newest]
 
 
-def _shown(series: Series, time_ns: int, columns: Columns, row: int, now_ns: int) -> Shown:
-    value = float(columns.value[row])
+def _shown(series: Series, time_ns: int, value: float, status: int, now_ns: int) -> Shown:
     known = value if value == value else None  # NaN is not itself
-    return Shown(series, known, Status(int(columns.status[row])), (now_ns - time_ns) / SECOND_NS)
+    return Shown(series, known, Status(status), (now_ns - time_ns) / SECOND_NS)
 
 
 def problems(state: Mapping[str, Any]) -> list[tuple[str, str]]:

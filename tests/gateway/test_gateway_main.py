@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
@@ -23,7 +22,7 @@ from api.cli import main
 from gateway import __main__ as gateway_main
 from gateway import seal, wire
 from gateway.identity import load_or_create_key, public_hex
-from gateway.measurement import concatenate
+from gateway.measurement import Status, concatenate
 from gateway.spooler import Spooler, read_batches
 from gateway.status import Latest
 from tests.gateway.batches import COLLECTOR_KEY, KEY, PATIENCE_S, Collector, columns, running, wait_until
@@ -123,7 +122,7 @@ def test_a_gateway_measures_publishes_and_ends_with_nothing_left(mosquitto, tmp_
     assert process.returncode == 0, said.decode()
     assert {(ep, seq, batch.header.n) for (ep, seq), batch in collector.batches.items()} == set(kept(tmp_path))
     table = concatenate([batch.columns for batch in collector.batches.values()])
-    assert set(np.unique(table.value).tolist()) == {55.4}
+    assert set(table.value[table.status != Status.NO_COMM].tolist()) == {55.4}, "a busy machine may miss a tick"
     assert {s.parameter for s in table.series} == {"LAeq", "LAFmax"}
     assert b"The gateway has ended" in said
     assert b"unacked_batches=0" in said

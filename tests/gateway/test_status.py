@@ -49,6 +49,15 @@ def test_the_last_of_each_series_is_shown() -> None:
     assert shown == [("a", None, Status.NO_COMM, 3.0), ("b", 2.0, Status.OK, 5.0)]
 
 
+def test_what_is_shown_stays_while_others_of_the_same_table_come_in() -> None:
+    latest = Latest()
+    series = tuple(Series("a", "fence", sensor, "LAeq", "dB(A)") for sensor in "abc")
+    for index, seconds, values in (([0, 1], [9, 9], [1.0, 2.0]), ([1, 1], [7, 8], [4.0, 3.0]), ([0], [10], [0.5])):
+        times, status = NOW_NS - np.array(seconds) * SECOND_NS, np.zeros(len(index), np.uint8)
+        latest.put(Columns(series, np.array(index, np.uint16), times, np.array(values), status))
+    assert [(one.series.sensor, one.value, one.age_s) for one in latest.shown(NOW_NS)] == [("a", 1.0, 9), ("b", 4.0, 7)]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
