@@ -7,8 +7,9 @@ a tick without values is a row for each of its series. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from gateway.registers import Plan, decode
 from gateway.sensors import Sensor
 
 TABLE_MAX = 1 << 16  # series that a table can number
+
+_Rows: TypeAlias = tuple[UInt16, Int64, Float64, UInt8]  # number in the table, tick, value, status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,7 @@ class _Answers:
 
 
 class Harvest:
-    """Collects what readings, known by their number, gave. polls: the readings that did since `clear`."""
+    """Collects what readings, known by their number, gave. polls: the readings that did since `gather`."""
 
     def __init__(self, readings: Sequence[Reading]) -> None:
         self._plans: list[Plan] = []
@@ -71,7 +74,7 @@ class Harvest:
         """Forget what was collected."""
         self.polls: list[int] = []
         self._answers: dict[tuple[int, int], _Answers] = {}
-        self._rows: dict[int, list[tuple[UInt16, Int64, Float64, UInt8]]] = {}
+        self._nothing: dict[int, list[tuple[int, int, Status]]] = {}
 
     def answer(self, reading: int, tick_ns: int, words: Sequence[UInt16], *, late: bool) -> None:
         """A reading's words at a tick, one array for each block of its plan."""
@@ -82,29 +85,23 @@ class Harvest:
         found.words.append(words)
         found.late.append(late)
 
-    def nothing(self, reading: int, ticks_ns: Int64, status: Status = Status.NO_COMM) -> None:
+    def nothing(self, reading: int, ticks_ns: Iterable[int], status: Status = Status.NO_COMM) -> None:
         """A reading gave nothing at some ticks."""
         self.polls.append(reading)
-        numbers = self._numbers[reading]
-        n = len(ticks_ns) * len(numbers)
-        self._rows.setdefault(self._table[reading], []).append(
-            (
-                np.tile(numbers, len(ticks_ns)),
-                np.repeat(ticks_ns, len(numbers)),
-                np.full(n, np.nan),
-                np.full(n, status, np.uint8),
-            )
-        )
+        self._nothing.setdefault(self._table[reading], []).extend((reading, tick, status) for tick in ticks_ns)
 
     def gather(self) -> list[tuple[int, Columns]]:
-        """Everything collected, by tick: for each table the number of its first series over all readings, and it."""
+        """Everything collected since the last time, by tick: tables, each with the number of its first series."""
+        found: dict[int, list[_Rows]] = {}
         for (table, kind), answers in self._answers.items():
-            self._rows.setdefault(table, []).append(self._decoded(self._plans[kind], answers))
-        self._answers = {}
+            found.setdefault(table, []).append(self._decoded(self._plans[kind], answers))
+        for table, gaps in self._nothing.items():
+            found.setdefault(table, []).append(self._missing(gaps))
+        self.clear()
         starts = np.cumsum([0, *map(len, self._tables)]).tolist()
-        return [(starts[table], _joined(self._tables[table], rows)) for table, rows in sorted(self._rows.items())]
+        return [(starts[table], _joined(self._tables[table], rows)) for table, rows in sorted(found.items())]
 
-    def _decoded(self, plan: Plan, answers: _Answers) -> tuple[UInt16, Int64, Float64, UInt8]:
+    def _decoded(self, plan: Plan, answers: _Answers) -> _Rows:
         n = len(answers.words)
         words = [
             np.concatenate([words[number] for words in answers.words]).reshape(n, block.count)
@@ -117,6 +114,18 @@ class Harvest:
         ticks = np.repeat(np.array(answers.tick_ns, np.int64), value.shape[1])
         return numbers, ticks, value.ravel(), status.ravel()
 
+    def _missing(self, gaps: Sequence[tuple[int, int, Status]]) -> _Rows:
+        of, ticks, statuses = zip(*gaps, strict=True)
+        numbers = [self._numbers[reading] for reading in of]
+        widths = np.array([len(one) for one in numbers])
+        status = np.repeat(np.array(statuses, np.uint8), widths)
+        return (
+            np.concatenate(numbers),
+            np.repeat(np.array(ticks, np.int64), widths),
+            np.full(len(status), np.nan),
+            status,
+        )
+
 
 def _tables(readings: Sequence[Reading]) -> list[tuple[Series, ...]]:
     tables: list[list[Series]] = [[]]
@@ -127,7 +136,7 @@ def _tables(readings: Sequence[Reading]) -> list[tuple[Series, ...]]:
     return [tuple(table) for table in tables]
 
 
-def _joined(series: tuple[Series, ...], rows: Sequence[tuple[UInt16, Int64, Float64, UInt8]]) -> Columns:
+def _joined(series: tuple[Series, ...], rows: Sequence[_Rows]) -> Columns:
     numbers, ticks, value, status = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     order = np.argsort(ticks, kind="stable")
     return Columns(series, numbers[order], ticks[order], value[order], status[order])

@@ -32,7 +32,7 @@ from gateway.clock import STEP_NS
 from gateway.harvest import Harvest, Reading, readings
 from gateway.links.link import Link, LinkError, Refused, Remedy, policy
 from gateway.links.open import open_link
-from gateway.measurement import SECOND_NS, Columns, Int64, Status, UInt16
+from gateway.measurement import SECOND_NS, Columns, Status, UInt16
 from gateway.sensors import Sensor
 from gateway.shelves import SpoolError
 from gateway.turns import Ask, Lapse, Turns
@@ -114,9 +114,13 @@ class Poller:
 
         links: problem of each, "" = it answers. good_s: how long ago the last good value of each was. [s]
         """
+        problems: dict[str, str] = {}
+        for poll in self._polls:
+            id = poll.reading.sensor.settings.id
+            problems[id] = problems.get(id) or poll.problem
         ages_s = (self._watchdog.ages_ns(self._mono_ns()) / SECOND_NS).round(1).tolist()
         return {
-            "links": {poll.reading.sensor.settings.id: poll.problem for poll in self._polls},
+            "links": problems,
             "good_s": {sensor.settings.id: age_s for sensor, age_s in zip(self._sensors, ages_s, strict=True)},
             "polls_answered": sum(poll.answered for poll in self._polls),
             "polls_failed": sum(poll.failed for poll in self._polls),
@@ -162,7 +166,7 @@ class Poller:
         except LinkError as error:
             now_ns = self._mono_ns()
             if turns.failed(ask, now_ns, now_ns - began_ns, error):
-                self._nothing(number, np.array([ask.tick_ns]), self._failed(poll, error))
+                self._nothing(number, [ask.tick_ns], self._failed(poll, error))
             return
         now_ns = self._mono_ns()
         turns.answered(ask, now_ns, now_ns - began_ns)
@@ -193,11 +197,11 @@ class Poller:
         """Ticks that nobody had time for, or that a reading was not asked for."""
         poll = self._polls[number]
         interval_ns = poll.reading.interval_ns
-        ticks = np.arange(max(lapse.first_ns, lapse.end_ns - MAX_FILL * interval_ns), lapse.end_ns, interval_ns)
+        ticks = range(max(lapse.first_ns, lapse.end_ns - MAX_FILL * interval_ns), lapse.end_ns, interval_ns)
         poll.unserved += len(ticks) if lapse.unserved else 0
         self._nothing(number, ticks)
 
-    def _nothing(self, number: int, ticks_ns: Int64, status: Status = Status.NO_COMM) -> None:
+    def _nothing(self, number: int, ticks_ns: Iterable[int], status: Status = Status.NO_COMM) -> None:
         self._harvest.nothing(number, ticks_ns, status)
         self._polls[number].ticket = None
         self._some.set()
@@ -238,7 +242,6 @@ class Poller:
 
     def _give(self) -> None:
         polls, tables = self._harvest.polls, self._harvest.gather()
-        self._harvest.clear()
         self._some.clear()
         now_ns, ticket = self._mono_ns(), 0
         for start, columns in tables:

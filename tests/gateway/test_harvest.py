@@ -51,7 +51,7 @@ def test_together_they_are_what_they_are_alone(kinds, seed):
             match chance.choice(["answer", "late", "nothing", "fault", "away"]):
                 case "nothing" | "fault" as how:
                     status = Status.NO_COMM if how == "nothing" else Status.FAULT
-                    together.nothing(number, np.array([tick]), status)
+                    together.nothing(number, [tick], status)
                     alone[number] += [(tick, s.parameter, np.nan, status) for s in asked[number].series]
                 case "answer" | "late" as how:
                     found = [words.integers(0, 65536, block.count, np.uint16) for block in asked[number].plan.blocks]
@@ -62,14 +62,14 @@ def test_together_they_are_what_they_are_alone(kinds, seed):
                         (tick, s.parameter, *row)
                         for s, *row in zip(asked[number].series, value[0].tolist(), status[0].tolist(), strict=True)
                     ]
+    asked_for = together.polls
     tables = together.gather()
-    assert len(tables) == (1 if together.polls else 0)
+    assert len(tables) == (1 if asked_for else 0)
     for start, columns in tables:
         assert start == 0
         assert (np.diff(columns.time_ns) >= 0).all()
         for number in range(6):
             np.testing.assert_equal(rows(columns, f"s{number}"), alone[number])
-    together.clear()
     assert together.gather() == []
 
 
@@ -81,7 +81,7 @@ def test_more_series_than_a_table_can_number_go_into_several(kind):
         patch.setattr(harvest, "TABLE_MAX", 2 * len(asked[0].series) + 1 if len(asked[0].series) > 1 else 2)
         together = Harvest(asked)
         for number in range(5):
-            together.nothing(number, np.array([7]))
+            together.nothing(number, [7])
         tables = together.gather()
     assert [len(columns.series) // len(asked[0].series) for _, columns in tables] == [2, 2, 1]
     told = [rows(columns, f"s{number}") for _, columns in tables for number in range(5)]
