@@ -42,6 +42,7 @@ def asked(draw: st.DrawFn) -> tuple[Question, bytes, bytes]:
     return question, data, right(question, data)
 
 
+@settings(max_examples=examples(100))
 @given(blocks, units, numbers)
 def test_requests_are_those_of_pymodbus(block: Block, unit: int, number: int) -> None:
     request = REQUESTS[block.fc](address=block.address, count=block.count, dev_id=unit, transaction_id=number)
@@ -49,7 +50,7 @@ def test_requests_are_those_of_pymodbus(block: Block, unit: int, number: int) ->
     assert rtu_question(unit, block).request == FramerRTU(DecodePDU(False)).buildFrame(request)
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100, 2000))
 @given(asked())
 def test_the_right_reply_is_the_answer_and_not_before_its_last_byte(case: tuple[Question, bytes, bytes]) -> None:
     question, data, frame = case
@@ -65,7 +66,7 @@ def test_the_right_reply_is_the_answer_and_not_before_its_last_byte(case: tuple[
         question.answer(frame + b"\0")
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(100, 3000))
 @given(asked(), st.data())
 def test_a_reply_with_any_other_head_is_none(case: tuple[Question, bytes, bytes], data: st.DataObject) -> None:
     question, _, frame = case
@@ -78,7 +79,7 @@ def test_a_reply_with_any_other_head_is_none(case: tuple[Question, bytes, bytes]
         return
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(100, 3000))
 @given(asked(), st.data())
 def test_any_one_burst_of_sixteen_bits_is_seen_in_rtu(case: tuple[Question, bytes, bytes], data: st.DataObject) -> None:
     question, _, frame = case
@@ -92,6 +93,7 @@ def test_any_one_burst_of_sixteen_bits_is_seen_in_rtu(case: tuple[Question, byte
         return
 
 
+@settings(max_examples=examples(50))
 @given(asked(), st.integers(1, 255))
 def test_an_exception_is_told_by_its_code(case: tuple[Question, bytes, bytes], code: int) -> None:
     question = case[0]
@@ -103,7 +105,7 @@ def test_an_exception_is_told_by_its_code(case: tuple[Question, bytes, bytes], c
     assert caught.value.code == code
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100, 2000))
 @given(blocks, units, numbers)
 def test_the_echo_of_a_request_is_never_its_answer(block: Block, unit: int, number: int) -> None:
     trap = Block(block.fc % 2 + 1, 0x0300 | block.address & 0xFF, 17 + block.count % 8)
