@@ -107,7 +107,7 @@ def test_the_second_copy_of_an_answer_is_no_answer(apart_s, tmp_path):
 
     async def talk(link: Asking, device: Device) -> None:
         device.script = lambda r: [r.frame(), apart_s, r.frame()]
-        assert await _read(link, BLOCK, 0.1) in (words(BLOCK), "BadAnswer")
+        assert await _read(link, BLOCK, 0.1) in (words(BLOCK), "BadAnswer", "NoAnswer")
         await device.finished()
         device.script = right
         for block in (NEXT, BLOCK):
@@ -169,8 +169,10 @@ def test_a_device_that_slept_through_many_requests_answers_none_of_them_wrongly(
             block = Block(3, 300 + 10 * n, 3)
             assert await _read(link, block, 0.02) in (words(block), "NoAnswer", "BadAnswer")
         for _ in range(30):  # as many as there are answers to old requests, each of which is refused
-            found = await _read(link, NEXT, 0.2)
-            assert found in (words(NEXT), "NoAnswer", "BadAnswer")
+            found = await _read(link, NEXT, 0.5)
+            if found == words(NEXT):
+                break
+            assert found in ("NoAnswer", "BadAnswer")
         assert found == words(NEXT)
 
     run(kind, tmp_path, talk, shared=True)
@@ -179,8 +181,8 @@ def test_a_device_that_slept_through_many_requests_answers_none_of_them_wrongly(
 @every_kind
 def test_a_read_that_was_given_up_leaves_no_answer_behind(kind, tmp_path):
     async def talk(link: Asking, device: Device) -> None:
-        device.script = lambda r: [0.03, r.frame()]
-        reading = asyncio.create_task(link.read(1, BLOCK, timeout_s=0.1))
+        device.script = lambda r: [0.15, r.frame()]
+        reading = asyncio.create_task(link.read(1, BLOCK, timeout_s=0.5))
         await asyncio.sleep(0.01)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -271,7 +273,7 @@ def test_transaction_0_is_taken_where_it_is_allowed_and_doubted_after_a_time_out
 
     async def talk(link: Asking, device: Device) -> None:
         device.script = lambda r: [r.frame(tid=0)]
-        assert await _read(link, BLOCK, SHORT_S) == "BadAnswer"
+        assert await _read(link, BLOCK, WELL_S) == "BadAnswer"
         assert await _read(link, BLOCK, WELL_S, quirks) == words(BLOCK)
         device.script = lambda r: [r.frame(b"\x83\2", tid=0)]
         assert await _read(link, BLOCK, WELL_S, quirks) == "Refused"
