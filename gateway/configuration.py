@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
@@ -105,7 +105,14 @@ def _profile(profile: Profile) -> Iterator[tuple[str, Any]]:
 
 def _register(register: Register) -> Mapping[str, Any]:
     names = ("parameter", "fc", "address", "type", "order", "scale", "offset", "unit", "sentinels", "low", "high")
-    return {name: getattr(register, name) for name in names} | ({"added": True} if register.added else {})
+    # What few registers have stands there only where it says something, so that no other text changes.
+    few = {
+        "added": register.added, "mask": register.mask, "interval_s": register.interval_s,
+        "by": [(by.fc, by.address, by.mask, [(c.word, c.scale, c.unit) for c in by.cases]) for by in register.by],
+        "told": [(low, high, status.name) for low, high, status in register.told],
+        "checks": {k: v for k, v in asdict(register.checks).items() if v},
+    }  # fmt: skip
+    return {name: getattr(register, name) for name in names} | {name: value for name, value in few.items() if value}
 
 
 def _rule(rule: StatusRule) -> Mapping[str, Any]:

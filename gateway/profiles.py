@@ -14,32 +14,66 @@ named in the site file. Rules of a profile, which `gateway.profile_file` enforce
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from gateway.blocks import MAX_BITS as MAX_BITS
+from gateway.blocks import MAX_REGISTERS as MAX_REGISTERS
+from gateway.blocks import Block, Limits
+from gateway.conditions import ADDRESSES as ADDRESSES
+from gateway.conditions import BIT_FUNCTIONS as BIT_FUNCTIONS
+from gateway.conditions import STATUSES as STATUSES
 from gateway.measurement import Status
 from gateway.settings import Label
 from gateway.units import Conversion
 from gateway.words import TYPES
 
-# Modbus Application Protocol V1.1b3, 6.1 to 6.4: most that one request may ask for.
-MAX_REGISTERS = 125
-MAX_BITS = 2000
-ADDRESSES = 65536
-
-BIT_FUNCTIONS = (1, 2)
 WORD_FUNCTIONS = (3, 4)
 
-# What an instrument can know about its own values; the other statuses are found out by the gateway.
-STATUSES: Mapping[str, Status] = MappingProxyType({
-    "maintenance": Status.MAINTENANCE,
-    "calibration": Status.CALIBRATION,
-    "fault": Status.FAULT,
-    "out_of_range": Status.OUT_OF_RANGE,
-    "stopped": Status.STOPPED,
-    "manual": Status.MANUAL,
-})  # fmt: skip
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What one value of a chooser's word says: a further scale, and the unit of the number, "" = the register's own."""
+
+    word: int
+    scale: float
+    unit: str
+    conversion: Conversion | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chooser:
+    """A word that says in which unit or with how many decimals another register is.
+
+    mask: the bits of it that count. cases: by word after masking; for any other word there is no value.
+    """
+
+    fc: int
+    address: int
+    mask: int
+    cases: tuple[Case, ...]
+    manual: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checks:
+    """What a parameter can plausibly do, in its own unit; None and 0 = not checked.
+
+    soft_low, soft_high: beyond it somebody is told, and the value stays good.
+    rate_max: most it can change in a second; for a counter what tells a new beginning from a reset.
+    resolution, stuck_after: so many values in a row that differ by less than the resolution are stuck.
+    rollover: what a counter is worth when it begins again at 0.
+    """
+
+    soft_low: float | None = None
+    soft_high: float | None = None
+    rate_max: float | None = None
+    resolution: float = 0.0
+    stuck_after: int = 0
+    rollover: float | None = None
+
+
+NO_CHECKS = Checks()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +81,10 @@ class Register:
     """Where and how an instrument gives a parameter.
 
     value = raw * scale + offset in `unit`, the instrument's own; `conversion` then gives the parameter's unit.
-    sentinels: ranges of raw numbers that mean "no value".
+    mask: bits of a single word that the number is in, 0 = those of the type.
+    by: words that choose unit or scale; `scale` and `unit` are what holds where they say nothing else.
+    sentinels: ranges of raw numbers that mean "no value"; told: those that say why.
+    interval_s: time between two readings, None = the sensor's. [s]
     low, high: what the instrument can measure; outside is out_of_range. [parameter's unit]
     added: its value adds to the register of the same parameter before it (a counter in two parts).
     manual: where it stands in the manual.
@@ -67,6 +104,11 @@ class Register:
     high: float
     added: bool
     manual: str
+    mask: int = 0
+    by: tuple[Chooser, ...] = ()
+    told: tuple[tuple[float, float, Status], ...] = ()
+    interval_s: float | None = None
+    checks: Checks = NO_CHECKS
 
     @property
     def width(self) -> int:
@@ -104,10 +146,32 @@ class StatusRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A register that is no measurement but says how the instrument is set (`[[setting]]`) or which one it is.
+
+    type: of gateway.words, or "ascii". count: registers it takes. unit: for people.
+    """
+
+    name: str
+    title: Label
+    fc: int
+    address: int
+    type: str
+    count: int
+    order: str
+    mask: int
+    scale: float
+    offset: float
+    unit: str
+    manual: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """A worked example: words as read, and what they mean.
 
     words: (function code, address) -> word. expect: parameter -> value, None = no value. status: of each.
+    items: setting or identity -> what it says.
     path, line: where it stands in its file.
     """
 
@@ -118,6 +182,7 @@ class Example:
     source: str
     path: str
     line: int | None
+    items: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +192,9 @@ class Profile:
     kind: of the points it belongs to. source: whose word the register map is. manual: the document that
     registers cite. unverified: what nobody has checked against a manual or an instrument.
     max_registers, max_hole, max_hole_bits: the longest request, and the widest gap a request may read across.
+    max_bits: the longest request for bits. holes: what no request may touch. requests: the only ones it answers.
+    tid_zero_ok: it answers with transaction 0. pause_s: silence it needs before a request. [s]
+    settings, identity: what is read back now and then; how it is set, which one it is.
     no_status: why the profile has no status rule; "" = it has.
     """
 
@@ -146,6 +214,13 @@ class Profile:
     status: tuple[StatusRule, ...]
     examples: tuple[Example, ...]
     file: str
+    max_bits: int = MAX_BITS
+    holes: tuple[Block, ...] = ()
+    requests: tuple[Block, ...] = ()
+    tid_zero_ok: bool = False
+    pause_s: float = 0.0
+    settings: tuple[Item, ...] = ()
+    identity: tuple[Item, ...] = ()
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -158,3 +233,15 @@ class Profile:
             if register.parameter == parameter:
                 return register
         raise KeyError(parameter)
+
+    def parts(self, parameter: str) -> Sequence[Register]:
+        """All registers of a parameter: the first, then what adds to it."""
+        return [register for register in self.registers if register.parameter == parameter]
+
+    @property
+    def limits(self) -> Limits:
+        """What requests the instrument allows."""
+        return Limits(
+            registers=self.max_registers, bits=self.max_bits, hole=self.max_hole, hole_bits=self.max_hole_bits,
+            holes=self.holes, requests=self.requests,
+        )  # fmt: skip

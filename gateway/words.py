@@ -149,10 +149,11 @@ def pack(numbers: Float64, type: str, *, bytes_swapped: bool = False, mask: int 
 def _packed(numbers: Float64, kind: WordType) -> UInt16:
     if kind.dtype:
         exact = numbers.astype(f">{kind.dtype}", order="C")[..., None]
-        return exact.view(">u2").astype(np.uint16)
+        words: UInt16 = exact.view(">u2").astype(np.uint16)
+        return words
     digits = numbers.astype(np.int64)[..., None] // _places(kind) % 10
-    words = digits.astype(np.uint16).reshape(*numbers.shape, kind.width, 4) << _DIGIT_SHIFTS
-    return words.sum(axis=3, dtype=np.uint16)
+    spread = digits.astype(np.uint16).reshape(*numbers.shape, kind.width, 4) << _DIGIT_SHIFTS
+    return np.asarray(spread.sum(axis=3, dtype=np.uint16))
 
 
 def lowest_bit(mask: int) -> int:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 from gateway.measurement import Status
-from gateway.profiles import Profile, Register, StatusRule
+from gateway.profiles import Case, Chooser, Profile, Register, StatusRule
 from gateway.settings import Label
 from gateway.units import Conversion
-from gateway.words import ORDERS, TYPES
+from gateway.words import ORDERS, TYPES, numbers_held
 
 CODES = ("SO2", "NOx", "NO", "NO2", "CO", "HCl", "HF", "NH3", "O2", "dust", "temperature", "moisture")
 
@@ -22,6 +22,13 @@ def register(parameter: str = "SO2", address: int = 0, **changes: object) -> Reg
         "added": False, "manual": "page 1",
     }  # fmt: skip
     return Register(**{**given, **changes})  # type: ignore[arg-type]
+
+
+def chooser(address: int, *scales: float, **changes: object) -> Chooser:
+    """A word that chooses a scale: 0 the first, 1 the second .."""
+    cases = tuple(Case(word=n, scale=scale, unit="", conversion=None) for n, scale in enumerate(scales))
+    given: dict[str, object] = {"fc": 3, "address": address, "mask": 0xFFFF, "cases": cases, "manual": "page 3"}
+    return Chooser(**{**given, **changes})  # type: ignore[arg-type]
 
 
 def rule(address: int, parameters: Sequence[str], **changes: object) -> StatusRule:
@@ -59,11 +66,16 @@ def profiles(draw: st.DrawFn) -> Profile:
         type = draw(st.sampled_from(sorted(TYPES)))
         fc = draw(st.sampled_from((3, 4)))
         scale = draw(st.sampled_from((1.0, 0.1, 0.01, 2.0)))
-        kind = TYPES[type]
-        low, high = max(kind.low, -2e6) * scale, min(kind.high, 2e6) * scale
+        kind, mask = TYPES[type], 0
+        if type in ("int16", "uint16") and draw(st.booleans()):
+            mask = ((1 << draw(st.integers(2, 16))) - 1) << draw(st.integers(0, 10)) & 0xFFFF
+        raw_low, raw_high = numbers_held(type, mask)
+        low, high = max(raw_low, -2e6) * scale, min(raw_high, 2e6) * scale
+        address = place(fc, kind.width)
+        by = (chooser(place(3, 1), 1.0, 0.1),) if draw(st.integers(0, 4)) == 0 else ()
         registers.append(
-            register(name, place(fc, kind.width), fc=fc, type=type, order=draw(st.sampled_from(ORDERS)), scale=scale,
-                     low=low, high=high)
+            register(name, address, fc=fc, type=type, order=draw(st.sampled_from(ORDERS)), scale=scale,
+                     low=low, high=high, mask=mask, by=by)
         )  # fmt: skip
         if draw(st.booleans()):
             fc = draw(st.sampled_from((1, 2, 3, 4)))

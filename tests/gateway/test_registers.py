@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.blocks import Block
 from gateway.catalogue import profiles as packaged
 from gateway.measurement import Status
-from gateway.profiles import MAX_BITS, Profile
-from gateway.registers import Block, Plan, decode, encode, plan
-from gateway.words import TYPES
+from gateway.plans import Plan, narrowed, plan, rates, why
+from gateway.profiles import MAX_BITS, Case, Profile
+from gateway.registers import decode, encode
+from gateway.units import conversion
+from gateway.words import TYPES, raw_number
 from tests.effort import examples
 from tests.gateway import instruments
-from tests.gateway.instruments import profile, register, rule
+from tests.gateway.instruments import chooser, profile, register, rule
 
 PACKAGED = packaged()
 OK, FAULT = int(Status.OK), int(Status.FAULT)
@@ -52,6 +54,7 @@ def test_blocks_hold_every_word_whole_and_stay_within_what_the_instrument_allows
         assert f.offset + f.register.width <= block.count
         wanted |= {(block.fc, f.register.address + n) for n in range(f.register.width)}
     wanted |= {(r.fc, r.address) for r in p.status if set(r.parameters) & set(reading.parameters)}
+    wanted |= {(by.fc, by.address) for f in reading.fields for by in f.register.by}
     for block in reading.blocks:
         bits = block.fc in (1, 2)
         assert 1 <= block.count <= (MAX_BITS if bits else p.max_registers)
@@ -66,21 +69,6 @@ def test_blocks_hold_every_word_whole_and_stay_within_what_the_instrument_allows
         assert longest <= (p.max_hole_bits if bits else p.max_hole)
     held = {(b.fc, b.address + n) for b in reading.blocks for n in range(b.count)}
     assert wanted <= held
-
-
-@settings(max_examples=examples(40), deadline=None)
-@given(instruments.profiles())
-def test_no_two_neighbouring_requests_could_have_been_one(p: Profile) -> None:
-    blocks = plan(p).blocks
-    for a, b in pairwise(blocks):
-        bits = a.fc in (1, 2)
-        hole, limit = (p.max_hole_bits, MAX_BITS) if bits else (p.max_hole, p.max_registers)
-        first = min(
-            [r.width for r in p.registers if (r.fc, r.address) == (b.fc, b.address)]
-            + [1 for r in p.status if (r.fc, r.address) == (b.fc, b.address)]
-        )
-        joined = b.address + first - a.address
-        assert a.fc != b.fc or b.address - (a.address + a.count) > hole or joined > limit
 
 
 def test_shipped_profiles_take_few_requests() -> None:
@@ -243,6 +231,78 @@ def test_values_too_large_for_the_register_are_clipped_not_wrapped() -> None:
         value = np.array([[1e300], [-1e300]])
         got = decode(reading, encode(reading, value, np.zeros(value.shape, np.uint8)))[0][:, 0]
         assert got.tolist() == pytest.approx([min(1e300, TYPES[type].high), max(-1e300, TYPES[type].low)])
+
+
+def test_two_numbers_in_one_word_do_not_disturb_one_another() -> None:
+    p = profile([
+        register("SO2", 0, type="int8", mask=0xFF00, low=-128, high=127), register("CO", 0, type="uint8", high=255),
+    ])  # fmt: skip
+    reading = plan(p)
+    assert reading.blocks == (Block(3, 0, 1),)
+    assert one(reading, [0xFE07]) == ([-2.0, 7.0], [OK, OK])
+    assert encode(reading, np.array([[-2.0, 7.0]]), np.zeros((1, 2), np.uint8))[0].tolist() == [[0xFE07]]
+
+
+def test_another_word_chooses_scale_and_unit() -> None:
+    units = tuple(
+        Case(word=n, scale=1.0, unit=unit, conversion=conversion(unit, "mg/m3", 64.0))
+        for n, unit in enumerate(("mg/m3", "ppm"))
+    )
+    by = (chooser(5, 1.0, 0.1, 0.01), chooser(6, cases=units, mask=0x000F))
+    reading = plan(profile([register("SO2", 0, type="uint16", by=by)]))
+    assert reading.blocks == (Block(3, 0, 1), Block(3, 5, 2))
+    assert one(reading, [701], [1, 0]) == ([70.1], [OK])
+    assert one(reading, [1000], [2, 0xFFF1])[0] == pytest.approx([10 * 64 / 22.4])
+    for unknown in ([3, 0], [0, 2]):
+        value, status = one(reading, [701], unknown)
+        assert math.isnan(value[0])
+        assert status == [FAULT]
+
+
+def test_a_sentinel_can_say_why_there_is_no_value() -> None:
+    under, over = raw_number(1e37, "float32"), raw_number(2e37, "float32")
+    told = ((over, over, Status.OUT_OF_RANGE),)
+    reading = plan(profile([register(sentinels=((under, under),), told=told, high=1e38)]))
+    for raw, said in ((under, Status.FAULT), (over, Status.OUT_OF_RANGE)):
+        (words,) = encode(reading, np.array([[np.nan]]), np.array([[said]], np.uint8))
+        assert words.astype(">u2").view(">f4")[0, 0] == raw
+        value, status = decode(reading, [words])
+        assert math.isnan(value[0, 0])
+        assert status.tolist() == [[said]]
+
+
+def test_what_is_refused_is_no_value_and_everything_else_goes_on() -> None:
+    p = profile(
+        [register("SO2", 0, type="uint16"), register("CO", 1, type="uint16"), register("NO", 2, type="uint16")],
+        [rule(3, ["NO"])],
+    )
+    reading = narrowed(plan(p), 0)
+    assert reading.blocks == (Block(3, 0, 2), Block(3, 2, 2))
+    reading = narrowed(narrowed(reading, 0), 0)
+    assert reading.blocks == (Block(3, 1, 1), Block(3, 2, 2))
+    assert list(why(reading)) == ["SO2"]
+    value, status = decode(reading, words(reading, [7], [8, 0]))
+    assert np.isnan(value[0, 0])
+    assert value[0, 1:].tolist() == [7.0, 8.0]
+    assert status.tolist() == [[FAULT, OK, OK]]
+    reading = narrowed(narrowed(reading, 1), 2)
+    value, status = decode(reading, words(reading, [7], [8]))
+    assert value[0, 1:].tolist() == [7.0, 8.0]
+    assert status.tolist() == [[FAULT, OK, FAULT]], "a value whose status nobody knows is no good one"
+    assert "status word 3:3" in why(reading)["NO"]
+    reading = narrowed(narrowed(reading, 0), 0)
+    assert reading.blocks == ()
+    value, status = decode(reading, [])
+    assert np.isnan(value).all()
+    assert status.tolist() == [[FAULT, FAULT, FAULT]]
+
+
+def test_registers_of_different_intervals_have_plans_of_their_own() -> None:
+    p = profile([register("SO2", 0), register("CO", 2, interval_s=0.1), register("NO", 4)], [rule(6, ["CO", "NO"])])
+    fast, slow = rates(p, ["NO", "CO", "SO2"], 1.0)
+    assert (fast.interval_ns, fast.plan.parameters, fast.columns) == (100_000_000, ("CO",), (1,))
+    assert (slow.interval_ns, slow.plan.parameters, slow.columns) == (1_000_000_000, ("NO", "SO2"), (0, 2))
+    assert fast.plan.blocks == (Block(3, 2, 2), Block(3, 6, 1))
 
 
 # --- status -----------------------------------------------------------------------------------------

@@ -1,0 +1,85 @@
+"""Settings and identity read back: how an instrument is set and which one it is, beside what it measures.
+
+A span or a unit that somebody changes at the instrument changes every value that follows, so the registers that
+`[[setting]]` and `[[identity]]` of a profile name are read now and then and compared with the last time. Rules:
+
+- a number that is not finite and a text that is empty are nothing said: None;
+- what could not be read is left out, and is no change.
+
+Pure: words in, values out; who reads them and when is the poller's affair.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.blocks import TCP, Block, Cost, divide
+from gateway.measurement import UInt16
+from gateway.plans import ratio
+from gateway.profiles import Item, Profile
+from gateway.words import TYPES, text, unpack
+
+Said = Mapping[str, float | str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A setting or an identity that is another than before."""
+
+    name: str
+    before: float | str | None
+    after: float | str | None
+
+
+def item_blocks(profile: Profile, cost: Cost = TCP) -> tuple[Block, ...]:
+    """The requests that bring all settings and the identity of an instrument; () where the profile names none."""
+    spans = [Block(item.fc, item.address, item.count) for item in (*profile.settings, *profile.identity)]
+    return tuple(part.block for part in divide(spans, profile.limits, cost))
+
+
+def read_items(profile: Profile, answers: Mapping[Block, UInt16]) -> dict[str, float | str | None]:
+    """What an instrument says of itself. answers: words of the blocks that could be read, shape (count,)."""
+    found = {}
+    for item in (*profile.settings, *profile.identity):
+        wanted = Block(item.fc, item.address, item.count)
+        for block, words in answers.items():
+            if block.holds(wanted):
+                start = item.address - block.address
+                found[item.name] = _meaning(item, words[start : start + item.count])
+                break
+    return found
+
+
+def _meaning(item: Item, words: UInt16) -> float | str | None:
+    swapped = item.order in ("BADC", "DCBA")
+    ordered = words[::-1] if item.order in ("CDAB", "DCBA") else words
+    if item.type not in TYPES:
+        return text(ordered, bytes_swapped=swapped) or None
+    raw = float(unpack(ordered[None, None, :], item.type, bytes_swapped=swapped, mask=item.mask)[0, 0])
+    multiplier, divisor = ratio(item.scale)
+    value = raw * multiplier / divisor + item.offset
+    return value if math.isfinite(value) else None
+
+
+def changes(before: Said, after: Said) -> Sequence[Change]:
+    """What is another than before, by name; what is missing on one side is not compared.
+
+    >>> changes({"span": 500.0}, {"span": 250.0, "firmware": "1.2"})
+    [Change(name='span', before=500.0, after=250.0)]
+    """
+    return [Change(name, before[name], after[name]) for name in after if name in before and before[name] != after[name]]
+
+
+def words_of(profile: Profile, words: Mapping[tuple[int, int], int]) -> dict[Block, UInt16]:
+    """The words of settings and identity as far as an example gives them: answers for `read_items`."""
+    answers = {}
+    for item in (*profile.settings, *profile.identity):
+        places = [(item.fc, item.address + n) for n in range(item.count)]
+        if all(place in words for place in places):
+            block = Block(item.fc, item.address, item.count)
+            answers[block] = np.array([words[place] for place in places], np.uint16)
+    return answers
