@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from gateway import seal, wire
+from gateway.inputs import Input
 from gateway.profiles import Profile, Register, StatusRule
 from gateway.sensors import Sensor
 from gateway.settings import Site
@@ -88,6 +89,7 @@ def canonical(site: Site, gateway: str, sensors: Sequence[Sensor]) -> str:
             (f"{at}/link", [link.kind, link.address, link.port, dict(sorted(link.options.items()))]),
             (f"{at}/interval_s", settings.interval_s), (f"{at}/parameters", sensor.plan.parameters),
         ]  # fmt: skip
+        lines += [(f"{at}/input/{number:03}", _input(item)) for number, item in enumerate(settings.inputs)]
     for point in {sensor.point.id: sensor.point for sensor in mine}.values():
         lines += [(f"point/{point.id}/kind", point.kind), (f"point/{point.id}/rules", point.rules)]
         lines += [(f"point/{point.id}/{key}", value) for key, value in point.settings.items()]
@@ -118,6 +120,12 @@ def _register(register: Register) -> Mapping[str, Any]:
 def _rule(rule: StatusRule) -> Mapping[str, Any]:
     names = ("fc", "address", "mask", "values", "negated", "parameters")
     return {name: getattr(rule, name) for name in names} | {"status": rule.status.name}
+
+
+def _input(item: Input) -> Mapping[str, Any]:
+    link = item.link
+    place = [link.kind, link.address, link.port, link.unit, dict(sorted(link.options.items()))] if link else []
+    return {"link": place, "status": item.status.name, "parameters": item.parameters, **asdict(item.condition)}
 
 
 def hash_of(text: str) -> bytes:

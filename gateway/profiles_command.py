@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway import catalogue, terminal
+from gateway.blocks import TCP, Block, Part, serial
 from gateway.document import FaultyFiles
-from gateway.profiles import Profile, Register, StatusRule
-from gateway.registers import Plan, plan
+from gateway.plans import Plan, plan
+from gateway.profiles import Item, Profile, Register, StatusRule
 from gateway.terminal import AsJson, Language
 
 app = typer.Typer(help="Device profiles: what an instrument's registers mean.", no_args_is_help=True)
@@ -42,12 +44,13 @@ def list_profiles(folders: Folders = None, as_json: AsJson = False, language: La
 def show(
     name: Annotated[str, typer.Argument(help="Name of a device profile, or a file.")],
     folders: Folders = None,
+    baud: Annotated[int, typer.Option(help="Plan for a serial line of this speed; 0 = for TCP.", min=0)] = 0,
     as_json: AsJson = False,
     language: Language = "en",
 ) -> None:
     """One device profile: its registers with the place in the manual, its status rules and the requests it takes."""
     profile = _profile(name, folders)
-    reading = plan(profile)
+    reading = plan(profile, (), serial(baud) if baud else TCP)
     if as_json:
         typer.echo(json.dumps(_whole(profile, reading), ensure_ascii=False, indent=1))
         return
@@ -60,7 +63,9 @@ def show(
     if profile.no_status:
         console.print(Text(f"no status: {profile.no_status}"))
     titles = {"registers": _registers(profile), "status, first that applies": _status(profile, language)}
-    titles["requests"] = _requests(reading)
+    titles |= {"settings, read back": _items(profile.settings), "identity": _items(profile.identity)}
+    way = f"a serial line of {baud} baud" if baud else "TCP"
+    titles[f"requests, {reading.cost_s * 1000:.0f} ms over {way}"] = _requests(reading)
     for title, table in titles.items():
         if table.row_count:
             console.print(Text(f"\n{title}", "bold"))
@@ -122,8 +127,9 @@ def _registers(profile: Profile) -> Table:
     for r in profile.registers:
         name = f"+ {r.parameter}" if r.added else r.parameter
         order = r.order if r.width > 1 or r.order in ("BADC", "DCBA") else ""
+        type = f"{r.type} & 0x{r.mask:04X}" if r.mask else r.type
         range = f"{r.low:g} to {r.high:g} {_parameter_unit(r)}".strip()
-        table.add_row(name, str(r.fc), _address(r.address), r.type, order, _formula(r), r.unit, range, r.manual)
+        table.add_row(name, str(r.fc), _address(r.address), type, order, _formula(r), r.unit, range, r.manual)
     return table
 
 
@@ -134,7 +140,8 @@ def _parameter_unit(register: Register) -> str:
 def _formula(register: Register) -> str:
     """How the raw number becomes one in the instrument's unit."""
     text = "raw" if register.scale == 1 else f"raw * {register.scale:g}"
-    return text + (f" {register.offset:+g}" if register.offset else "")
+    text += f" {register.offset:+g}" if register.offset else ""
+    return ", ".join([text, *(f"as {by.fc}:{by.address} says" for by in register.by)])
 
 
 def _address(address: int) -> str:
@@ -160,11 +167,30 @@ def _condition(rule: StatusRule) -> str:
     return f"{masked} is {'not ' if rule.negated else ''}{' or '.join(map(str, rule.values))}"
 
 
-def _requests(reading: Plan) -> Table:
-    table = terminal.table("function", "from", "count")
-    for block in reading.blocks:
-        table.add_row(str(block.fc), _address(block.address), str(block.count))
+def _items(items: Sequence[Item]) -> Table:
+    table = terminal.table("name", "function", "address", "type", "unit", "manual")
+    for item in items:
+        type = f"{item.type}, {item.count} registers" if item.type == "ascii" else item.type
+        table.add_row(item.name, str(item.fc), _address(item.address), type, item.unit, item.manual)
     return table
+
+
+def _requests(reading: Plan) -> Table:
+    table = terminal.table("function", "from", "count", "cost", "brings")
+    for part in reading.parts:
+        cost, brings = f"{reading.cost.of(part.block) * 1000:.1f} ms", ", ".join(_brought(reading, part))
+        table.add_row(str(part.block.fc), _address(part.block.address), str(part.block.count), cost, brings)
+    return table
+
+
+def _brought(reading: Plan, part: Part) -> list[str]:
+    """What is in a block, in the order of its addresses."""
+    registers = [f.register for f in reading.fields]
+    found = [(r.fc, r.address, r.width, f"+ {r.parameter}" if r.added else r.parameter) for r in registers]
+    found += [(by.fc, by.address, 1, f"unit or scale of {r.parameter}") for r in registers for by in r.by]
+    found += [(w.rule.fc, w.rule.address, 1, "status") for w in reading.watches]
+    held = [(address, text) for fc, address, count, text in found if part.block.holds(Block(fc, address, count))]
+    return list(dict.fromkeys(text for _, text in sorted(held)))
 
 
 def _summary(profile: Profile) -> dict[str, Any]:
@@ -182,6 +208,8 @@ def _whole(profile: Profile, reading: Plan) -> dict[str, Any]:
             "parameter": r.parameter, "fc": r.fc, "address": r.address, "type": r.type, "order": r.order,
             "scale": r.scale, "offset": r.offset, "unit": r.unit, "sentinels": [list(ends) for ends in r.sentinels],
             "low": r.low, "high": r.high, "range_unit": _parameter_unit(r), "added": r.added, "manual": r.manual,
+            "mask": r.mask, "interval_s": r.interval_s, "checks": asdict(r.checks),
+            "by": [[by.fc, by.address] for by in r.by],
         }
         for r in profile.registers
     ]  # fmt: skip
@@ -193,11 +221,19 @@ def _whole(profile: Profile, reading: Plan) -> dict[str, Any]:
         }
         for rule in profile.status
     ]  # fmt: skip
-    requests = [{"fc": block.fc, "address": block.address, "count": block.count} for block in reading.blocks]
+    requests = [
+        {**asdict(part.block), "cost_s": reading.cost.of(part.block), "brings": _brought(reading, part)}
+        for part in reading.parts
+    ]
+    items = {
+        key: [{"name": item.name, "fc": item.fc, "address": item.address, "type": item.type} for item in found]
+        for key, found in (("settings", profile.settings), ("identity", profile.identity))
+    }
     return {
         **_summary(profile),
         "no_status": profile.no_status,
         "registers": registers,
         "status": status,
         "requests": requests,
+        **items,
     }

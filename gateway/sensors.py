@@ -9,22 +9,28 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.blocks import CONVERTER_BAUD, Cost, link_cost
 from gateway.document import Fault
 from gateway.measurement import Series
 from gateway.parameters import Parameters
+from gateway.plans import Plan, Rate, plan, rates
 from gateway.profiles import Profile
-from gateway.registers import Plan, plan
-from gateway.settings import Point, SensorSettings, Site
+from gateway.settings import Link, Point, SensorSettings, Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensor:
-    """One instrument of a plant, ready to be polled. series: of each parameter, in the order of plan.parameters."""
+    """One instrument of a plant, ready to be polled.
+
+    plan: all that is read of it. rates: the same, divided by the intervals that registers ask for, fastest first.
+    series: of each parameter, in the order of plan.parameters.
+    """
 
     settings: SensorSettings
     point: Point
     profile: Profile
     plan: Plan
+    rates: tuple[Rate, ...]
     series: tuple[Series, ...]
 
     @property
@@ -83,11 +89,27 @@ def _sensor(
     names = _names(settings, profile, parameters, notes)
     if names is None or point is None:
         return None
-    reading = plan(profile, names)
+    cost = _cost(settings.link)
+    reading = plan(profile, names, cost)
     series = tuple(
         Series(site.plant.id, point.id, settings.id, name, parameters[name].unit) for name in reading.parameters
     )
-    return Sensor(settings=settings, point=point, profile=profile, plan=reading, series=series)
+    _check_inputs(settings, reading, notes)
+    divided = rates(profile, names, settings.interval_s, cost)
+    return Sensor(settings=settings, point=point, profile=profile, plan=reading, rates=divided, series=series)
+
+
+def _cost(link: Link) -> Cost:
+    baud = link.options.get("baud", "")
+    return link_cost(link.kind, int(baud) if baud.isdigit() and int(baud) else CONVERTER_BAUD)
+
+
+def _check_inputs(settings: SensorSettings, reading: Plan, notes: _Notes) -> None:
+    for number, item in enumerate(settings.inputs):
+        for name in item.parameters:
+            if name not in reading.parameters:
+                key, message = f"input[{number}].parameters", f"{name!r} is not read by this sensor"
+                notes.fault(key, message, _hint(name, list(reading.parameters)))
 
 
 def _names(settings: SensorSettings, profile: Profile, parameters: Parameters, notes: _Notes) -> tuple[str, ...] | None:

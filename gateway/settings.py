@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from gateway.brokers import Broker as Broker
 from gateway.brokers import read_broker
 from gateway.document import REQUIRED, Document, Fault, Table, parse_document
+from gateway.inputs import Input, read_inputs
 from gateway.links.address import LINK_HINT, NO_LINK, parse_link
 from gateway.links.address import Link as Link
 from gateway.retention import Limits, read_limits
@@ -83,7 +84,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SensorSettings:
-    """One instrument as the site file has it. parameters: which to keep; empty = all of the profile."""
+    """One instrument as the site file has it.
+
+    parameters: which to keep; empty = all of the profile. inputs: words elsewhere that say what they are worth.
+    """
 
     id: str
     point: str
@@ -92,6 +96,7 @@ class SensorSettings:
     interval_s: float
     parameters: tuple[str, ...]
     gateway: str
+    inputs: tuple[Input, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,6 +315,7 @@ def _sensors(
                     interval_s=table.number("interval_s", low=0.1, high=86400, hint="seconds between two polls") or 1.0,
                     parameters=table.texts("parameters", [], hint="codes of gateway/parameters.toml"),
                     gateway=gateway or "",
+                    inputs=read_inputs(table, parse_link, LINK_HINT),
                 )
             )
     _unique(root, "sensor", [s.id for s in found])
