@@ -43,8 +43,11 @@ def read_condition(table: Table) -> Condition | None:
     """The condition in a table; None where its place is wrong."""
     fc = table.integer("fc", low=1, high=4, hint="1 coils, 2 discrete inputs, 3 holding, 4 input registers")
     address = table.integer("address", low=0, high=ADDRESSES - 1, hint="as on the wire, counted from 0")
+    if fc is None:
+        table.skip("bit", "when", "mask", "equals", "unless")  # what they mean hangs on the function
+        return None
     mask, values, negated = _word(table, bits=fc in BIT_FUNCTIONS)
-    if fc is None or address is None:
+    if address is None:
         return None
     return Condition(fc=fc, address=address, mask=mask, values=values, negated=negated)
 

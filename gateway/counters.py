@@ -78,7 +78,7 @@ class Counters:
             first = np.isnan(last) | (elapsed_s <= 0)
             around = np.where(np.isinf(rollover), np.inf, forward + rollover)
             step = np.full(len(rows), Step.RESET, np.uint8)
-            step[(forward < 0) & (around <= most + slack)] = Step.ROLLOVER
+            step[(forward < 0) & np.isfinite(rollover) & (around <= most + slack)] = Step.ROLLOVER
             step[(forward >= 0) & (forward <= most + slack)] = Step.COUNTED
             step[np.isfinite(most) & (most >= rollover)] = Step.UNKNOWN
         step[first] = Step.FIRST

@@ -39,6 +39,10 @@ point = "n"
 link = "tcp://127.0.0.1:502"
 profile = "emitwatch-noise"
 interval_s = 1
+[[sensor.input]]
+fc = 2
+address = 0
+status = "maintenance"
 [[author]]
 id = "a"
 [[recipient]]
@@ -112,8 +116,8 @@ def test_every_setting_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_documented_setting_of_the_site_file_exists() -> None:
     text = (ROOT / "docs/reference/site-file.md").read_text()
     readers = ("gateway/settings.py", "gateway/links/address.py", "gateway/brokers.py", "gateway/retention.py",
-               "collector/settings.py", "collector/authors.py", "alerts/witness_settings.py",
-               "api/settings.py")  # fmt: skip
+               "gateway/inputs.py", "gateway/conditions.py", "collector/settings.py", "collector/authors.py",
+               "alerts/witness_settings.py", "api/settings.py")  # fmt: skip
     code = "".join((ROOT / name).read_text() for name in readers)
     for section in text.split("\n## ")[1:]:
         table = section.split("Settings of a point:")[0]

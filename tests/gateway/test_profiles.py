@@ -6,6 +6,7 @@ import random
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tomli_w
 from hypothesis import given, settings
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from gateway.catalogue import parameters
 from gateway.catalogue import profiles as packaged
 from gateway.measurement import Status
+from gateway.plans import plan
 from gateway.profile_file import parse_profile
-from gateway.registers import example_faults, plan
+from gateway.registers import decode, encode, example_faults
 from tests.effort import examples
 
 PACKAGED = packaged()
@@ -50,6 +52,137 @@ manual = "page 2"
 [[example]]
 read = [{ fc = 3, address = 0, words = [0x4120, 0, 0] }]
 expect = { SO2 = 10.0 }
+source = "bench"
+"""
+
+# Everything that the format can say beside that.
+EVERYTHING = """
+[profile]
+name = "quirks"
+title = { en = "Quirks", zh = "怪表" }
+maker = "Maker"
+model = "Q"
+kind = "water"
+source = "the manual, edition 1"
+manual = "manual"
+max_registers = 60
+max_bits = 64
+max_hole = 8
+holes = [{ fc = 3, address = 200, count = 10 }]
+requests = [{ fc = 4, address = 0, count = 20 }]
+tid_zero_ok = true
+pause_s = 0.05
+
+[[register]]
+parameter = "flow"
+fc = 4
+address = 0
+type = "bcd32_sign"
+order = "CDAB"
+unit = "m3/h"
+low = -100
+high = 100
+soft_low = 0
+soft_high = 90
+rate_max = 5
+resolution = 0.1
+stuck_after = 600
+interval_s = 0.2
+sentinels = [-79999999, { from = 79999999, to = 79999999, status = "out_of_range" }]
+manual = "page 1"
+
+[[register.by]]
+fc = 4
+address = 2
+mask = 0x00FF
+cases = [{ is = 0, scale = 1 }, { is = 1, scale = 0.1 }]
+manual = "page 1, decimals"
+
+[[register.by]]
+fc = 4
+address = 3
+cases = [{ is = 0, unit = "m3/h" }, { is = 1, unit = "L/s", scale = 2 }]
+manual = "page 1, units"
+
+[[register]]
+parameter = "total_volume"
+fc = 3
+address = 10
+type = "uint32"
+unit = "m3"
+low = 0
+high = 1000000
+rollover = 1000000
+rate_max = 0.1
+manual = "page 2"
+
+[[register]]
+parameter = "total_volume"
+fc = 3
+address = 12
+type = "uint16"
+scale = 0.001
+added = true
+unit = "m3"
+low = 0
+high = 1
+manual = "page 2"
+
+[[register]]
+parameter = "pH"
+fc = 3
+address = 14
+type = "uint8"
+half = "high"
+scale = 0.1
+unit = ""
+low = 0
+high = 14
+manual = "page 3"
+
+[[register]]
+parameter = "water_temperature"
+fc = 3
+address = 14
+type = "int16"
+mask = 0x00FC
+unit = "degC"
+low = -20
+high = 31
+manual = "page 3"
+
+[[status]]
+fc = 3
+address = 14
+bit = 0
+status = "calibration"
+manual = "page 3"
+
+[[setting]]
+name = "span"
+fc = 3
+address = 100
+type = "float32"
+unit = "mg/L"
+manual = "page 4"
+
+[[identity]]
+name = "serial_number"
+fc = 3
+address = 110
+type = "ascii"
+count = 4
+order = "BADC"
+manual = "page 5"
+
+[[example]]
+read = [
+    { fc = 4, address = 0, words = [0x0123, 0x8000, 0x0001, 0x0001] },
+    { fc = 3, address = 10, words = [0x0000, 0x0007, 250, 0, 0x46FC] },
+    { fc = 3, address = 100, words = [0x4120, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x4241, 0x3231, 0x0033, 0] },
+]
+expect = { flow = -24.6, total_volume = 7.25, pH = 7.0, water_temperature = -1.0 }
+items = { span = 10.0, serial_number = "AB123" }
 source = "bench"
 """
 
@@ -105,13 +238,13 @@ def test_the_simulated_instruments_are_documented_register_by_register() -> None
 
 def test_every_key_of_a_profile_is_documented() -> None:
     page = (FILES[0].parents[2] / "docs/reference/profile-file.md").read_text("utf-8")
-    for file in FILES:
-        tree = tomllib.loads(file.read_text("utf-8"))
-        for table in ("profile", "register", "status", "example"):
+    for text in [EVERYTHING, *(file.read_text("utf-8") for file in FILES)]:
+        tree = tomllib.loads(text)
+        for table in ("profile", "register", "status", "setting", "identity", "example"):
             section = page.split(f"[{table}]\n" if table == "profile" else f"## [[{table}]]\n")[1].split("\n## ")[0]
             rows = tree.get(table, [])
             for key in {key for row in (rows if isinstance(rows, list) else [rows]) for key in row}:
-                assert f"`{key}`" in section, f"{table}.{key} of {file.name}"
+                assert f"`{key}`" in section, f"{table}.{key}"
 
 
 @pytest.mark.parametrize(
@@ -159,6 +292,83 @@ def test_faults_name_the_field(old: str, new: str, wanted: list[str]) -> None:
     assert paths(GOOD.replace(old, new, 1)) == wanted
 
 
+def test_everything_the_format_can_say_is_understood() -> None:
+    profile, faults = parse_profile(EVERYTHING, "quirks.toml", parameters())
+    assert not faults, "\n".join(map(str, faults))
+    assert profile is not None
+    assert example_faults(profile) == []
+    assert (profile.tid_zero_ok, profile.pause_s, profile.max_bits) == (True, 0.05, 64)
+    flow, total = profile.register("flow"), profile.register("total_volume")
+    assert flow.checks.soft_high == pytest.approx(25.0)
+    assert (flow.checks.rate_max, flow.checks.resolution) == pytest.approx((5 / 3.6, 0.1 / 3.6))
+    assert flow.told == ((79999999.0, 79999999.0, Status.OUT_OF_RANGE),)
+    assert (flow.interval_s, flow.checks.stuck_after, total.checks.rollover) == (0.2, 600, 1e6)
+    reading = plan(profile)
+    assert [(block.fc, block.address, block.count) for block in reading.blocks] == [(3, 10, 5), (4, 0, 20)]
+    value = np.array([[12.0, 7.25, 6.9, -16.0], [-0.5, 999_999.999, 14.0, 15.0], [np.nan, 0.0, 0.0, 0.0]])
+    status = np.array([[0, 0, 0, 0], [2, 2, 2, 2], [4, 0, 0, 0]], np.uint8)
+    got, got_status = decode(reading, encode(reading, value, status))
+    assert got == pytest.approx(value, abs=0.5 / 3.6, nan_ok=True)
+    assert got[:, 1:] == pytest.approx(value[:, 1:], abs=1e-6)
+    assert got_status.tolist() == status.tolist()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ("address = 200, count = 10", "address = 12, count = 1", ["register[2].address"]),
+        ("address = 200, count = 10", "address = 101, count = 1", ["setting[0].address"]),
+        ("count = 20 }", "count = 126 }", ["profile.requests[0].count"]),
+        ("pause_s = 0.05", "pause_s = 60", ["profile.pause_s"]),
+        ("soft_low = 0\n", "soft_low = 95\n", ["register[0].soft_low"]),
+        ("soft_high = 90", "soft_high = 900", ["register[0].soft_low"]),
+        ("stuck_after = 600", "stuck_after = 1", ["register[0].stuck_after"]),
+        ("interval_s = 0.2", "interval_s = 0.01", ["register[0].interval_s"]),
+        ('status = "out_of_range" }', 'status = "no_comm" }', ["register[0].sentinels"]),
+        ("from = 79999999", "from = 89999999", ["register[0].sentinels"]),
+        ("mask = 0x00FF", "mask = 0x00F0", ["register[0].by[0].cases[1].is"]),
+        ("{ is = 1, scale = 0.1 }", "{ is = 0, scale = 0.1 }", ["register[0].by[0].cases"]),
+        ("{ is = 0, scale = 1 }", "{ is = 0 }", ["register[0].by[0].cases[0]"]),
+        ("{ is = 0, scale = 1 }", '{ is = 0, unit = "m3/h" }', ["register[0].by"]),
+        ('unit = "L/s", scale = 2', 'unit = "mg/L"', ["register[0].by[1].cases[1].unit"]),
+        ("rate_max = 0.1", "", ["register[1].rate_max"]),
+        (
+            "added = true",
+            "added = true\nrollover = 1000\nrate_max = 1",
+            ["register[2].rate_max", "register[2].rollover"],
+        ),
+        ('half = "high"', 'half = "upper"', ["register[3].half", "register[4].address"]),
+        ('type = "uint8"', 'type = "uint16"', ["register[3].half"]),
+        ("mask = 0x00FC", "mask = 0x00F5", ["register[4].mask"]),
+        ("mask = 0x00FC", "mask = 0x0FFC", ["register[4].address"]),
+        ('type = "int16"\nmask', 'type = "int32"\nmask', ["register[4].mask"]),
+        ("count = 4\n", "", ["identity[0].count"]),
+        ('order = "BADC"', "scale = 2", ["identity[0].type"]),
+        ('name = "serial_number"', 'name = "number"', ["identity[0].name", "example[0].items.serial_number"]),
+        ("items = { span = 10.0,", 'items = { span = "10",', ["example[0].items.span"]),
+    ],
+)
+def test_faults_of_the_rarer_keys_name_the_field(old: str, new: str, wanted: list[str]) -> None:
+    assert EVERYTHING.count(old) >= 1
+    assert sorted(paths(EVERYTHING.replace(old, new, 1))) == sorted(wanted)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ("span = 10.0", "span = 11.0", "example[0].items.span"),
+        ('"AB123"', '"AB124"', "example[0].items.serial_number"),
+        ("0x4241, 0x3231, 0x0033, 0]", "0x4241]", "example[0].read"),
+        ("0x8000, 0x0001, 0x0001]", "0x8000, 0x0002, 0x0001]", "example[0].expect.flow"),
+        ("0x8000, 0x0001, 0x0001]", "0x8000]", "example[0].read"),
+    ],
+)
+def test_an_example_of_settings_that_does_not_hold_is_a_fault(old: str, new: str, path: str) -> None:
+    profile, faults = parse_profile(EVERYTHING.replace(old, new), "quirks.toml", parameters())
+    assert profile is not None, faults
+    assert path in [fault.path for fault in example_faults(profile)]
+
+
 def test_a_profile_without_example_status_or_registers_is_a_fault() -> None:
     assert paths(GOOD.split("[[example]]")[0]) == ["example"]
     start, rest = GOOD.split("[[status]]")
@@ -198,9 +408,9 @@ ODD = [0, -1, 2**70, 1.5, float("nan"), float("inf"), "", "x" * 100, [], [1], ["
 
 
 @settings(max_examples=examples(150), deadline=None)
-@given(st.sampled_from(FILES), st.randoms(use_true_random=False), st.sampled_from(ODD))
-def test_no_content_makes_the_reader_fall(file: Path, rng: random.Random, odd: object) -> None:
-    tree = tomllib.loads(file.read_text("utf-8"))
+@given(st.sampled_from([*FILES, *[None] * 5]), st.randoms(use_true_random=False), st.sampled_from(ODD))
+def test_no_content_makes_the_reader_fall(file: Path | None, rng: random.Random, odd: object) -> None:
+    tree = tomllib.loads(file.read_text("utf-8") if file else EVERYTHING)
     place: dict | list = tree  # type: ignore[type-arg]
     while True:
         key = rng.choice(list(place) if isinstance(place, dict) else range(len(place)))
@@ -209,7 +419,7 @@ def test_no_content_makes_the_reader_fall(file: Path, rng: random.Random, odd: o
             break
         place = inner
     place[key] = odd
-    profile, faults = parse_profile(tomli_w.dumps(tree), file.name, parameters())
+    profile, faults = parse_profile(tomli_w.dumps(tree), "odd.toml", parameters())
     assert (profile is None) == bool(faults)
     if profile:
         example_faults(profile)

@@ -1,0 +1,65 @@
+"""Settings and identity: what an instrument says of itself, and whether that is another than before."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+
+from gateway import readback as module
+from gateway.blocks import Block
+from gateway.profiles import Item
+from gateway.readback import Change, changes, item_blocks, read_items
+from gateway.settings import Label
+from tests.gateway.instruments import profile, register
+
+
+def item(name: str, address: int, type: str, **changes: object) -> Item:
+    given: dict[str, object] = {
+        "name": name, "title": Label(name, name), "fc": 3, "address": address, "type": type, "count": 1,
+        "order": "ABCD", "mask": 0, "scale": 1.0, "offset": 0.0, "unit": "", "manual": "page 9",
+    }  # fmt: skip
+    return Item(**{**given, **changes})  # type: ignore[arg-type]
+
+
+METER = profile(
+    [register()],
+    settings=(item("span", 10, "float32", count=2, order="CDAB"), item("decimals", 12, "int16", scale=0.1)),
+    identity=(item("serial_number", 40, "ascii", count=3), item("firmware", 13, "uint8", mask=0xFF00)),
+)
+
+
+def test_the_requests_bring_all_of_them() -> None:
+    assert item_blocks(METER) == (Block(3, 10, 4), Block(3, 40, 3))
+    assert item_blocks(profile([register()])) == ()
+
+
+def test_words_say_how_it_is_set_and_which_one_it_is() -> None:
+    answers = {
+        Block(3, 10, 4): np.array([0, 0x43FA, 7, 0x2100], np.uint16),
+        Block(3, 40, 3): np.array([0x4142, 0x3132, 0x2000], np.uint16),
+    }
+    assert read_items(METER, answers) == {
+        "span": 500.0, "decimals": 0.7, "firmware": 33.0, "serial_number": "AB12"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "span"), [([0, 0x7FC0, 0, 0], None), ([0, 0x7F80, 0, 0], None)])
+def test_what_is_no_number_and_no_text_is_nothing(words: list[int], span: None) -> None:
+    answers = {Block(3, 10, 4): np.array(words, np.uint16), Block(3, 40, 3): np.zeros(3, np.uint16)}
+    found = read_items(METER, answers)
+    assert found["span"] is span
+    assert found["serial_number"] is None
+
+
+def test_what_could_not_be_read_is_no_change() -> None:
+    before = read_items(METER, {Block(3, 10, 4): np.array([0, 0x43FA, 7, 0], np.uint16)})
+    assert "serial_number" not in before
+    after = read_items(METER, {Block(3, 10, 4): np.array([0, 0x437A, 7, 0], np.uint16)})
+    assert changes(before, after) == [Change("span", 500.0, 250.0)]
+    assert changes(before, {}) == changes({}, after) == []
+
+
+def test_docstring_examples() -> None:
+    assert doctest.testmod(module).failed == 0
