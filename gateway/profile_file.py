@@ -47,7 +47,7 @@ def parse_profile(text: str, file: str, parameters: Parameters) -> tuple[Profile
         profile = _profile(head, kind, registers, rules, examples, settings, identity)
         if not examples:
             root.fault("example", "missing", "add [[example]]: words as read from an instrument, and what they mean")
-        _untouchable(root, profile)
+        _unreachable(root, profile)
     return (None if faults else profile), faults
 
 
@@ -99,15 +99,23 @@ def _blocks(table: Table, key: str) -> list[Block]:
     return found
 
 
-def _untouchable(root: Table, profile: Profile) -> None:
-    """Words that are wanted and stand in a hole."""
+def _unreachable(root: Table, profile: Profile) -> None:
+    """Words that are wanted and stand in a hole, or in none of the requests that the instrument answers."""
     places = {f"register[{n}]": Block(r.fc, r.address, r.width) for n, r in enumerate(profile.registers)}
     places |= {f"status[{n}]": Block(rule.fc, rule.address, 1) for n, rule in enumerate(profile.status)}
+    places |= {
+        f"register[{n}].by[{m}]": Block(by.fc, by.address, 1)
+        for n, r in enumerate(profile.registers)
+        for m, by in enumerate(r.by)
+    }
     places |= {f"setting[{n}]": Block(item.fc, item.address, item.count) for n, item in enumerate(profile.settings)}
     places |= {f"identity[{n}]": Block(item.fc, item.address, item.count) for n, item in enumerate(profile.identity)}
     for path, block in places.items():
         if any(block.touches(hole) for hole in profile.holes):
             root.fault(f"{path}.address", "stands in a hole that no request may touch", "mend the address, or holes")
+        own = [request for request in profile.requests if request.fc == block.fc]
+        if own and not any(request.holds(block) for request in own):
+            root.fault(f"{path}.address", "no request of the profile brings it", "mend the address, or requests")
 
 
 def _rule(table: Table, names: Sequence[str]) -> StatusRule | None:

@@ -150,6 +150,7 @@ class Item:
     """A register that is no measurement but says how the instrument is set (`[[setting]]`) or which one it is.
 
     type: of gateway.words, or "ascii". count: registers it takes. unit: for people.
+    constant: what it always says, None = that differs; something else shows a wrong word order or a wrong instrument.
     """
 
     name: str
@@ -164,6 +165,7 @@ class Item:
     offset: float
     unit: str
     manual: str
+    constant: float | str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

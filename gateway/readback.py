@@ -65,6 +65,23 @@ def _meaning(item: Item, words: UInt16) -> float | str | None:
     return value if math.isfinite(value) else None
 
 
+def contradictions(profile: Profile, told: Said) -> Sequence[Change]:
+    """What is said of a constant and is not so: the word order is another, or it is another instrument."""
+    items = (item for item in (*profile.settings, *profile.identity) if item.constant is not None)
+    return [
+        Change(item.name, item.constant, told[item.name])
+        for item in items
+        if item.name in told and not same(told[item.name], item.constant)
+    ]
+
+
+def same(value: float | str | None, want: float | str | None) -> bool:
+    """Whether two things said are the same, but for the last digits of a float."""
+    if isinstance(value, float) and isinstance(want, float):
+        return math.isclose(value, want, rel_tol=1e-6, abs_tol=1e-9)
+    return value == want
+
+
 def changes(before: Said, after: Said) -> Sequence[Change]:
     """What is another than before, by name; what is missing on one side is not compared.
 

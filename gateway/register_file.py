@@ -273,6 +273,7 @@ def read_items(root: Table, key: str) -> tuple[Item, ...]:
                 order=table.choice("order", ORDERS, "ABCD"), mask=_mask(table, type), scale=_scale(table) or 1.0,
                 offset=table.number("offset", 0.0) or 0.0, unit=table.text("unit", ""),
                 manual=said(table, "manual", "page, section or driver line where the register stands"),
+                constant=_constant(table, type),
             )  # fmt: skip
             if type == ASCII and {"scale", "offset", "unit"} & set(table.values):
                 table.fault("type", "a text has no scale, offset or unit", "leave them out")
@@ -280,6 +281,15 @@ def read_items(root: Table, key: str) -> tuple[Item, ...]:
                 table.fault("name", f"{name!r} stands there twice", "name each once")
             found.append(item)
     return tuple(found)
+
+
+def _constant(table: Table, type: str) -> float | str | None:
+    """What a register always says, None = that differs."""
+    value = table.raw("constant", None)
+    if value is not None and not (isinstance(value, str) if type == ASCII else is_number(value)):
+        table.fault("constant", f"{value!r} is not a {'text' if type == ASCII else 'number'}", "what it always says")
+        return None
+    return float(value) if is_number(value) else value
 
 
 def expected_items(table: Table, items: Mapping[str, Item]) -> dict[str, float | str]:

@@ -28,7 +28,7 @@ from gateway.plans import Bools, Choice, Index, Watch
 from gateway.plans import Plan as Plan
 from gateway.plans import plan as plan
 from gateway.profiles import Example, Profile, StatusRule
-from gateway.readback import read_items, words_of
+from gateway.readback import contradictions, read_items, same, words_of
 from gateway.words import pack, unpack
 
 
@@ -224,15 +224,12 @@ def _example_faults(profile: Profile, example: Example) -> list[Fault]:
     for name, want in example.items.items():
         if name not in told:
             faults.append(fault("read", f"words of {name} are missing", "give every word that it takes"))
-        elif not _same(told[name], want):
+        elif not same(told[name], want):
             faults.append(fault(f"items.{name}", f"the words mean {told[name]!r}, not {want!r}", "mend it or example"))
+    for change in contradictions(profile, told):
+        message = f"{change.name} is {change.after!r} here and always {change.before!r}"
+        faults.append(fault("read", message, "mend constant or example"))
     return faults + (_value_faults(profile, example, fault) if example.expect else [])
-
-
-def _same(value: float | str | None, want: float | str | None) -> bool:
-    if isinstance(value, float) and isinstance(want, float):
-        return math.isclose(value, want, rel_tol=1e-6, abs_tol=1e-9)
-    return value == want
 
 
 def _value_faults(profile: Profile, example: Example, fault: Callable[[str, str, str], Fault]) -> list[Fault]:
@@ -251,7 +248,7 @@ def _value_faults(profile: Profile, example: Example, fault: Callable[[str, str,
     faults = []
     for name, value, status in zip(reading.parameters, values[0].tolist(), statuses[0].tolist(), strict=True):
         want = example.expect[name]
-        if not _same(None if math.isnan(value) else value, want):
+        if not same(None if math.isnan(value) else value, want):
             faults.append(fault(f"expect.{name}", f"the words mean {value:g}, not {want}", "mend register or example"))
         if status != example.status[name]:
             found, wanted = Status(status).name.lower(), example.status[name].name.lower()

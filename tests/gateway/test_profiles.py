@@ -166,6 +166,14 @@ type = "float32"
 unit = "mg/L"
 manual = "page 4"
 
+[[setting]]
+name = "order"
+fc = 3
+address = 102
+type = "float32"
+constant = 123456.0
+manual = "page 4, a constant to prove the word order"
+
 [[identity]]
 name = "serial_number"
 fc = 3
@@ -179,7 +187,7 @@ manual = "page 5"
 read = [
     { fc = 4, address = 0, words = [0x0123, 0x8000, 0x0001, 0x0001] },
     { fc = 3, address = 10, words = [0x0000, 0x0007, 250, 0, 0x46FC] },
-    { fc = 3, address = 100, words = [0x4120, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x4241, 0x3231, 0x0033, 0] },
+    { fc = 3, address = 100, words = [0x4120, 0, 0x47F1, 0x2000, 0, 0, 0, 0, 0, 0, 0x4241, 0x3231, 0x0033, 0] },
 ]
 expect = { flow = -24.6, total_volume = 7.25, pH = 7.0, water_temperature = -1.0 }
 items = { span = 10.0, serial_number = "AB123" }
@@ -342,6 +350,8 @@ def test_everything_the_format_can_say_is_understood() -> None:
         ("mask = 0x00FC", "mask = 0x00F5", ["register[4].mask"]),
         ("mask = 0x00FC", "mask = 0x0FFC", ["register[4].address"]),
         ('type = "int16"\nmask', 'type = "int32"\nmask', ["register[4].mask"]),
+        ("constant = 123456.0", 'constant = "1"', ["setting[1].constant"]),
+        ("address = 0, count = 20", "address = 0, count = 3", ["register[0].by[1].address"]),
         ("count = 4\n", "", ["identity[0].count"]),
         ('order = "BADC"', "scale = 2", ["identity[0].type"]),
         ('name = "serial_number"', 'name = "number"', ["identity[0].name", "example[0].items.serial_number"]),
@@ -357,6 +367,7 @@ def test_faults_of_the_rarer_keys_name_the_field(old: str, new: str, wanted: lis
     ("old", "new", "path"),
     [
         ("span = 10.0", "span = 11.0", "example[0].items.span"),
+        ("0x47F1, 0x2000", "0x2000, 0x47F1", "example[0].read"),
         ('"AB123"', '"AB124"', "example[0].items.serial_number"),
         ("0x4241, 0x3231, 0x0033, 0]", "0x4241]", "example[0].read"),
         ("0x8000, 0x0001, 0x0001]", "0x8000, 0x0002, 0x0001]", "example[0].expect.flow"),

@@ -10,7 +10,7 @@ import pytest
 from gateway import readback as module
 from gateway.blocks import Block
 from gateway.profiles import Item
-from gateway.readback import Change, changes, item_blocks, read_items
+from gateway.readback import Change, changes, contradictions, item_blocks, read_items
 from gateway.settings import Label
 from tests.gateway.instruments import profile, register
 
@@ -59,6 +59,15 @@ def test_what_could_not_be_read_is_no_change() -> None:
     after = read_items(METER, {Block(3, 10, 4): np.array([0, 0x437A, 7, 0], np.uint16)})
     assert changes(before, after) == [Change("span", 500.0, 250.0)]
     assert changes(before, {}) == changes({}, after) == []
+
+
+def test_a_constant_that_says_something_else_is_a_contradiction() -> None:
+    meter = profile([register()], settings=(item("order", 0, "float32", count=2, constant=123456.0),))
+    (right,) = (read_items(meter, {Block(3, 0, 2): np.array(w, np.uint16)}) for w in [[0x47F1, 0x2000]])
+    (wrong,) = (read_items(meter, {Block(3, 0, 2): np.array(w, np.uint16)}) for w in [[0x2000, 0x47F1]])
+    assert contradictions(meter, right) == contradictions(meter, {}) == []
+    (change,) = contradictions(meter, wrong)
+    assert (change.name, change.before) == ("order", 123456.0)
 
 
 def test_docstring_examples() -> None:

@@ -297,6 +297,41 @@ def test_what_is_refused_is_no_value_and_everything_else_goes_on() -> None:
     assert status.tolist() == [[FAULT, FAULT, FAULT]]
 
 
+@settings(max_examples=examples(40), deadline=None)
+@given(instruments.profiles(), st.data())
+def test_an_instrument_that_lacks_registers_gives_all_the_others(p: Profile, data: st.DataObject) -> None:
+    whole = plan(p)
+    value = np.array([[(p.register(n).low + p.register(n).high) / 2 for n in p.parameters]])
+    held = encode(whole, value, np.zeros(value.shape, np.uint8))
+    spans = sorted({span for part in whole.parts for span in part.spans})
+    lacking = set(data.draw(st.lists(st.sampled_from(spans), max_size=2, unique=True)))
+    absent = {(span.fc, span.address + n) for span in lacking for n in range(span.count)}
+    memory = {
+        (b.fc, b.address + n): int(w[0, n])
+        for b, w in zip(whole.blocks, held, strict=True)
+        for n in range(b.count)
+        if (b.fc, b.address + n) not in absent
+    }
+    reading, asked, number = whole, 0, 0
+    while number < len(reading.blocks):
+        block, asked = reading.blocks[number], asked + 1
+        if all((block.fc, block.address + n) in memory for n in range(block.count)):
+            number += 1
+        else:
+            reading = narrowed(reading, number)
+    assert set(reading.refused) == lacking
+    assert asked <= len(whole.blocks) + 2 * len(lacking) * math.ceil(math.log2(max(len(spans), 2)))
+    got = [np.array([[memory[b.fc, b.address + n] for n in range(b.count)]], np.uint16) for b in reading.blocks]
+    found, status = decode(reading, got)
+    for column, name in enumerate(p.parameters):
+        if name not in why(reading):
+            true, true_status = decode(whole, held)
+            assert found[0, column] == true[0, column]
+            assert status[0, column] == true_status[0, column]
+        else:
+            assert status[0, column] != OK
+
+
 def test_registers_of_different_intervals_have_plans_of_their_own() -> None:
     p = profile([register("SO2", 0), register("CO", 2, interval_s=0.1), register("NO", 4)], [rule(6, ["CO", "NO"])])
     fast, slow = rates(p, ["NO", "CO", "SO2"], 1.0)
