@@ -35,8 +35,13 @@ class Sensor:
 
     @property
     def interval_ns(self) -> int:
-        """Time between two polls. [ns]"""
+        """Time between two polls, where a register asks for no other. [ns]"""
         return round(self.settings.interval_s * 1e9)
+
+    @property
+    def intervals_ns(self) -> dict[str, int]:
+        """Time between two values of each parameter. [ns]"""
+        return {name: rate.interval_ns for rate in self.rates for name in rate.plan.parameters}
 
 
 def resolve(

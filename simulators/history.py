@@ -26,6 +26,7 @@ from gateway import registers
 from gateway.identity import load_or_create_key, public_key
 from gateway.measurement import SECOND_NS, Columns, Int64, concatenate
 from gateway.outbox_files import first_ns
+from gateway.plans import Rate
 from gateway.publisher import Publisher
 from gateway.sensors import Sensor
 from gateway.settings import Site
@@ -48,14 +49,17 @@ def ticks(from_ns: int, to_ns: int, interval_ns: int) -> Int64:
     return np.arange(first, max(first, to_ns), interval_ns, dtype=np.int64)
 
 
-def measured(seed: int, site: Site, sensor: Sensor, time_ns: Int64) -> Columns:
-    """What a sensor's registers held at n instants, decoded: n times k measurements, ordered by time."""
-    reading = sensor.plan
+def measured(seed: int, site: Site, sensor: Sensor, time_ns: Int64, rate: Rate | None = None) -> Columns:
+    """What a sensor's registers held at n instants, decoded: n times k measurements, ordered by time.
+
+    rate: those of one interval, None = all.
+    """
+    reading = rate.plan if rate else sensor.plan
     true = plant.values(seed, plant.place(site, sensor.point), reading.parameters, time_ns)
     words = registers.encode(reading, true, np.zeros(true.shape, np.uint8))
     value, status = registers.decode(reading, words)
     k = len(reading.parameters)
-    index = np.tile(np.arange(k, dtype=np.uint16), len(time_ns))
+    index = np.tile(np.array(rate.columns if rate else range(k), np.uint16), len(time_ns))
     return Columns(sensor.series, index, np.repeat(time_ns, k), value.ravel(), status.ravel())
 
 
@@ -63,14 +67,17 @@ def past(seed: int, site: Site, sensors: Sequence[Sensor], from_ns: int, to_ns: 
     """The measurements of some sensors in [from_ns, to_ns), in order of time, with the instant each part ends."""
     for start in range(from_ns, to_ns, CHUNK_NS):
         end = min(start + CHUNK_NS, to_ns)
-        parts = [measured(seed, site, s, ticks(start, end, s.interval_ns)) for s in sensors]
+        parts = [
+            measured(seed, site, s, ticks(start, end, rate.interval_ns), rate) for s in sensors for rate in s.rates
+        ]
         columns = concatenate(parts)
         yield end, columns.take(np.argsort(columns.time_ns, kind="stable"))
 
 
 def total(sensors: Sequence[Sensor], from_ns: int, to_ns: int) -> int:
     """How many measurements the past of some sensors has."""
-    return sum(len(ticks(from_ns, to_ns, s.interval_ns)) * len(s.series) for s in sensors)
+    rates = (rate for sensor in sensors for rate in sensor.rates)
+    return sum(len(ticks(from_ns, to_ns, rate.interval_ns)) * len(rate.columns) for rate in rates)
 
 
 class _Stream:

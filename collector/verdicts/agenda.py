@@ -117,12 +117,12 @@ class Agenda:
     """The evaluator's state: dirty windows of all points, and how far each stream is.
 
     rules: by plant and point; what concerns other points is passed over.
-    intervals_ns: by plant and sensor, how much time a value stands for; 0 where it is not known.
+    intervals_ns: by plant, sensor and parameter, how much time a value stands for; 0 where it is not known.
     history: gateways that send the past. A stream is named "gateway:epoch". shifts: times that have to be moved.
     """
 
     def __init__(
-        self, rules: Mapping[PointKey, PointRules], intervals_ns: Mapping[tuple[str, str], int],
+        self, rules: Mapping[PointKey, PointRules], intervals_ns: Mapping[tuple[str, str, str], int],
         dumped: bytes = b"", *, history: Collection[str] = (),
     ) -> None:  # fmt: skip
         self._rules = rules
@@ -154,7 +154,8 @@ class Agenda:
         progress = self._progress.setdefault(stream, {})
         for number in np.flatnonzero(last >= 0):
             series = columns.series[number]
-            passed = int(last[number]) + self._intervals.get((series.plant, series.sensor), 0)
+            stands_ns = self._intervals.get((series.plant, series.sensor, series.parameter), 0)
+            passed = int(last[number]) + stands_ns
             progress[series] = _Progress(passed, received_ns)
 
     def mark(self, point: PointKey, from_ns: int, to_ns: int) -> None:

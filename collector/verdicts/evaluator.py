@@ -46,7 +46,7 @@ READ = 500  # entries a read: a few hundred thousand measurements, some megabyte
 COMMIT_AFTER = 500  # entries without a result until the cursor is moved all the same
 WAIT_S = 1.0
 RETRY_S = 5.0
-Intervals = Mapping[tuple[str, str], int]
+Intervals = Mapping[tuple[str, str, str], int]
 
 
 class Evaluator:
@@ -259,18 +259,19 @@ def measurements(entry: Entry) -> Columns | None:
     return of_plant(batch.columns, batch.header.plant) if len(batch.columns) else None
 
 
-def site_rules(sites: Sequence[Site]) -> tuple[dict[PointKey, PointRules], dict[tuple[str, str], int]]:
-    """The rules of every point, and the interval of every sensor, of all plants. Raises FaultyFiles."""
+def site_rules(sites: Sequence[Site]) -> tuple[dict[PointKey, PointRules], dict[tuple[str, str, str], int]]:
+    """The rules of every point, and the interval of every sensor's parameters, of all plants. Raises FaultyFiles."""
     parameters = catalogue.parameters()
     rules: dict[PointKey, PointRules] = {}
-    intervals: dict[tuple[str, str], int] = {}
+    intervals: dict[tuple[str, str, str], int] = {}
     faults: list[Fault] = []
     for site in sites:
         packs = rule_packs([site.path(folder) for folder in site.folders.rules])
         profiles = catalogue.profiles([site.path(folder) for folder in site.folders.profiles])
         sensors, wrong = resolve(site, profiles, parameters)
         faults += wrong
-        intervals.update({(site.plant.id, s.settings.id): s.interval_ns for s in sensors})
+        for s in sensors:
+            intervals.update({(site.plant.id, s.settings.id, name): ns for name, ns in s.intervals_ns.items()})
         for number, point in enumerate(site.points):
             path = f"point[{number}]"
             for id in point.rules:

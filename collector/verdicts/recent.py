@@ -36,11 +36,11 @@ class _Block:
 class Recent:
     """Measurements of the recent past, by block and series.
 
-    intervals_ns: by plant and sensor, how much time a value stands for.
+    intervals_ns: by plant, sensor and parameter, how much time a value stands for.
     virgin: whether the journal is followed from its start, so that an absent block is an empty one.
     """
 
-    def __init__(self, intervals_ns: Mapping[tuple[str, str], int], *, virgin: bool) -> None:
+    def __init__(self, intervals_ns: Mapping[tuple[str, str, str], int], *, virgin: bool) -> None:
         self._intervals = intervals_ns
         self._virgin = virgin
         self._blocks: dict[int, _Block] = {}
@@ -117,7 +117,7 @@ class Recent:
         time_ns, value, status = (np.concatenate(columns) for columns in zip(*chunks, strict=True))
         return Signal(
             parameter=series.parameter, unit=series.unit, sensors=(series.sensor,),
-            intervals_ns=(self._intervals.get((series.plant, series.sensor), MINUTE_NS),),
+            intervals_ns=(self._intervals.get((series.plant, series.sensor, series.parameter), MINUTE_NS),),
             sensor_index=np.zeros(len(time_ns), np.uint16), time_ns=time_ns, value=value, status=status,
         )  # fmt: skip
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.catalogue import load_sites, parameters, profiles
-from gateway.measurement import Series
+from gateway.measurement import SECOND_NS, Series
 from gateway.sensors import resolve
 from gateway.settings import parse_site
+from simulators.history import past, total
 
 PROFILES = profiles()
 ROOT = Path(__file__).parent.parent.parent
@@ -52,6 +54,38 @@ def test_a_sensor_knows_its_series_in_the_order_of_the_plan() -> None:
     assert sensor.series == (Series("p", "stack", "s", "SO2", "mg/m3"), Series("p", "stack", "s", "O2", "%"))
     assert sensor.interval_ns == 2_500_000_000
     assert sensor.point.id == "stack"
+    assert sensor.intervals_ns == {"SO2": 2_500_000_000, "O2": 2_500_000_000}
+
+
+def test_registers_that_ask_for_an_interval_of_their_own_get_it() -> None:
+    whole = PROFILES["sick-mcs100ft"]
+    registers = tuple(replace(r, interval_s=0.1) if r.parameter == "O2" else r for r in whole.registers)
+    site, _ = parse_site(SITE, "site.toml")
+    assert site is not None
+    (sensor,), wrong = resolve(site, {whole.name: replace(whole, registers=registers)}, parameters())
+    assert not wrong
+    assert sensor.intervals_ns == {"SO2": 2_500_000_000, "O2": 100_000_000}
+    fast, slow = sensor.rates
+    assert [sensor.series[column].parameter for column in fast.columns] == list(fast.plan.parameters) == ["O2"]
+    assert slow.columns == (0,)
+    second = 1_794_000_000 * SECOND_NS
+    found = [columns for _, columns in past(1, site, [sensor], second, second + 5 * SECOND_NS)]
+    counts = [sum(int((c.series_index == n).sum()) for c in found) for n in (0, 1)]
+    assert counts == [2, 50]
+    assert total([sensor], second, second + 5 * SECOND_NS) == 52
+
+
+def test_a_slow_line_is_asked_in_other_requests_than_a_fast_one() -> None:
+    def blocks(link: str) -> int:
+        text = SITE.replace("tcp://127.0.0.1:502", link).replace('parameters = ["so2", "a19001"]', "")
+        site, wrong = parse_site(text, "site.toml")
+        assert site is not None, wrong
+        return len(resolve(site, PROFILES | {wide.name: wide}, parameters())[0][0].plan.blocks)
+
+    whole = PROFILES["sick-mcs100ft"]
+    wide = replace(whole, max_hole_bits=2000)
+    assert blocks("tcp://127.0.0.1:502") < len(whole.status)
+    assert blocks("rtu:///dev/ttyUSB0?baud=1200") > blocks("tcp://127.0.0.1:502")
 
 
 @pytest.mark.parametrize("path", ["site.toml", "simulators/sites"])
