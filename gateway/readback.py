@@ -21,7 +21,7 @@ from gateway.blocks import TCP, Block, Cost, divide
 from gateway.measurement import UInt16
 from gateway.plans import ratio
 from gateway.profiles import Item, Profile
-from gateway.words import TYPES, text, unpack
+from gateway.words import TYPES, numbers_held, pack, text, text_words, unpack
 
 Said = Mapping[str, float | str | None]
 
@@ -63,6 +63,29 @@ def _meaning(item: Item, words: UInt16) -> float | str | None:
     multiplier, divisor = ratio(item.scale)
     value = raw * multiplier / divisor + item.offset
     return value if math.isfinite(value) else None
+
+
+def item_words(profile: Profile, told: Said) -> dict[Block, UInt16]:
+    """The words in which an instrument says something of itself: the inverse of `read_items`, for the simulators.
+
+    told: by name; what is missing is the item's constant, or nothing at all.
+    """
+    return {
+        Block(item.fc, item.address, item.count): _words(item, told.get(item.name, item.constant))
+        for item in (*profile.settings, *profile.identity)
+    }
+
+
+def _words(item: Item, said: float | str | None) -> UInt16:
+    swapped = item.order in ("BADC", "DCBA")
+    if item.type not in TYPES:
+        words = text_words(str(said or ""), item.count, bytes_swapped=swapped)
+    else:
+        multiplier, divisor = ratio(item.scale)
+        raw = (float(said or 0.0) - item.offset) * divisor / multiplier
+        raw = np.clip(round(raw) if TYPES[item.type].whole else raw, *numbers_held(item.type, item.mask))
+        words = pack(np.array([[raw]]), item.type, bytes_swapped=swapped, mask=item.mask)[0, 0]
+    return words[::-1] if item.order in ("CDAB", "DCBA") else words
 
 
 def contradictions(profile: Profile, told: Said) -> Sequence[Change]:

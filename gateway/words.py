@@ -205,3 +205,14 @@ def text(words: UInt16, *, bytes_swapped: bool = False) -> str:
     """
     data = (words.byteswap() if bytes_swapped else words).astype(">u2").tobytes().split(b"\0")[0]
     return "".join(chr(byte) if 32 <= byte < 127 else "?" for byte in data).strip()
+
+
+def text_words(characters: str, count: int, *, bytes_swapped: bool = False) -> UInt16:
+    """The words of a text, filled up with zeros: the inverse of `text`. What does not fit is cut off.
+
+    >>> [hex(word) for word in text_words("S12", 2)]
+    ['0x5331', '0x3200']
+    """
+    data = characters.encode("ascii", "replace")[: 2 * count].ljust(2 * count, b"\0")
+    words: UInt16 = np.frombuffer(data, ">u2").astype(np.uint16)
+    return words.byteswap() if bytes_swapped else words

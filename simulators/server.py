@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 
 import numpy as np
 
-from gateway import catalogue, registers, sensors
+from gateway import catalogue, readback, registers, sensors
 from gateway.document import FaultyFiles
 from gateway.measurement import SECOND_NS, UInt8
 from gateway.sensors import Sensor
@@ -50,7 +50,9 @@ class Instrument:
         value = plant.values(self.seed, self.place, self.plan.parameters, np.array([at_ns], np.int64))
         status: UInt8 = np.zeros(value.shape, np.uint8)
         words = registers.encode(self.plan, *faults.disguise(self.fault, value, status))
-        return modbus.memory((b.fc, b.address, w[0]) for b, w in zip(self.plan.blocks, words, strict=True))
+        pieces = [(b.fc, b.address, w) for b, w in readback.item_words(self.sensor.profile, {}).items()]
+        pieces += [(b.fc, b.address, w[0]) for b, w in zip(self.plan.blocks, words, strict=True)]
+        return modbus.memory(pieces)  # of a word that both have, the measurement's counts
 
 
 class Simulator:

@@ -104,6 +104,8 @@ def sensor_source(sensor: Sensor) -> dict[str, Any]:
             {
                 "parameter": r.parameter, "fc": r.fc, "address": r.address, "type": r.type, "order": r.order,
                 "scale": r.scale, "offset": r.offset, "unit": r.unit, "manual": r.manual,
+                **({"mask": r.mask} if r.mask else {}),
+                **({"by": [{"fc": by.fc, "address": by.address, "manual": by.manual} for by in r.by]} if r.by else {}),
             }
             for r in (field.register for field in sensor.plan.fields)
         ],

@@ -6,12 +6,16 @@ import doctest
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway import readback as module
 from gateway.blocks import Block
 from gateway.profiles import Item
-from gateway.readback import Change, changes, contradictions, item_blocks, read_items
+from gateway.readback import Change, changes, contradictions, item_blocks, item_words, read_items
 from gateway.settings import Label
+from gateway.words import ORDERS, TYPES
+from tests.effort import examples
 from tests.gateway.instruments import profile, register
 
 
@@ -51,6 +55,19 @@ def test_what_is_no_number_and_no_text_is_nothing(words: list[int], span: None) 
     found = read_items(METER, answers)
     assert found["span"] is span
     assert found["serial_number"] is None
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(st.sampled_from([*sorted(TYPES), "ascii"]), st.sampled_from(ORDERS), st.data())
+def test_what_is_said_of_an_instrument_comes_back(type: str, order: str, data: st.DataObject) -> None:
+    said: float | str
+    if type == "ascii":
+        said, count = data.draw(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=8)), 4
+    else:
+        low, high = max(TYPES[type].low, -9e5), min(TYPES[type].high, 9e5)
+        said, count = float(data.draw(st.integers(int(low), int(high)))), TYPES[type].width
+    meter = profile([register()], settings=(item("it", 20, type, count=count, order=order),))
+    assert read_items(meter, item_words(meter, {"it": said})) == {"it": said}
 
 
 def test_what_could_not_be_read_is_no_change() -> None:
