@@ -24,7 +24,7 @@ import msgspec
 
 from gateway import seal, wire
 from gateway.inputs import Input
-from gateway.profiles import Profile, Register, StatusRule
+from gateway.profiles import NO_CHECKS, Profile, Register, StatusRule
 from gateway.sensors import Sensor
 from gateway.settings import Site
 
@@ -112,7 +112,7 @@ def _register(register: Register) -> Mapping[str, Any]:
         "added": register.added, "mask": register.mask, "interval_s": register.interval_s,
         "by": [(by.fc, by.address, by.mask, [(c.word, c.scale, c.unit) for c in by.cases]) for by in register.by],
         "told": [(low, high, status.name) for low, high, status in register.told],
-        "checks": {k: v for k, v in asdict(register.checks).items() if v},
+        "checks": {k: v for k, v in asdict(register.checks).items() if v != getattr(NO_CHECKS, k)},
     }  # fmt: skip
     return {name: getattr(register, name) for name in names} | {name: value for name, value in few.items() if value}
 

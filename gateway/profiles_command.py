@@ -60,6 +60,10 @@ def show(
     console.print(Text(f"source: {profile.source}\nmanual: {profile.manual}"))
     for text in profile.unverified:
         console.print(Text(f"unverified: {text}"))
+    for hole in profile.holes:
+        console.print(
+            Text(f"never asked for: function {hole.fc}, {_address(hole.address)} to {_address(hole.end - 1)}")
+        )
     if profile.no_status:
         console.print(Text(f"no status: {profile.no_status}"))
     titles = {"registers": _registers(profile), "status, first that applies": _status(profile, language)}

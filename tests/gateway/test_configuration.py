@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import catalogue, seal, wire
 from gateway.configuration import Configuration, approve, canonical, changes, fault, hash_of
-from gateway.measurement import empty_columns
+from gateway.measurement import Status, empty_columns
+from gateway.profiles import Checks
 from gateway.sensors import resolve
 from gateway.settings import parse_site
 from tests.collector.batches import FakeGateway
+from tests.gateway.instruments import chooser
 
 KEY, OTHER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 SITE = """
@@ -112,3 +117,33 @@ def test_a_record_of_the_longest_configuration_fits_into_a_batch() -> None:
         assert batch.header.cfg == batch.fields["config"]["hash"] == hash_of(after)
         assert batch.fields["config"]["text"] in ("", after)
         assert len(batch.fields["config"]["added"]) <= 51
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mask": 0x00FF},
+        {"interval_s": 0.1},
+        {"told": ((1.0, 1.0, Status.STOPPED),)},
+        {"by": (chooser(40, 1.0, 0.1),)},
+        {"checks": Checks(soft_low=0.0)},
+        {"checks": Checks(stuck_after=60)},
+    ],
+)
+def test_the_rarer_keys_of_a_register_are_in_it_and_change_no_other_text(change: dict[str, Any]) -> None:
+    def said(changed: dict[str, Any]) -> str:
+        profiles = catalogue.profiles()
+        whole = profiles["emitwatch-noise"]
+        registers = tuple(replace(r, **changed) if r.parameter == "LAeq" else r for r in whole.registers)
+        site, _ = parse_site(SITE, "site.toml")
+        assert site is not None
+        profiles[whole.name] = replace(whole, registers=registers)
+        sensors, faults = resolve(site, profiles, catalogue.parameters())
+        assert not faults
+        return canonical(site, "gw-a", sensors)
+
+    assert said({}) == text()
+    before, after = set(text().splitlines()), set(said(change).splitlines())
+    (removed,), (added,) = before - after, after - before
+    assert added.split()[0] == removed.split()[0]
+    assert f'"{next(iter(change))}"' in added

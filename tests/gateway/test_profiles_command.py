@@ -42,6 +42,25 @@ def test_show_tells_registers_and_their_place_in_the_manual(name: str) -> None:
     assert data["requests"]
 
 
+def test_show_prints_the_plan(tmp_path: Path) -> None:
+    text = (PROFILES / "tuf-2000m.toml").read_text("utf-8")
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        text.replace("max_hole = 8", "max_hole = 100\nholes = [{ fc = 3, address = 70, count = 1 }]"), "utf-8"
+    )
+    shown = run("show", mine).stdout
+    assert "never asked for: function 3, 70 (0x0046) to 70 (0x0046)" in shown
+    assert "flow, total_volume, + total_volume" in shown
+    data = json.loads(run("show", mine, "--json").stdout)
+    assert [(r["address"], r["count"], r["brings"][0]) for r in data["requests"]] == [
+        (0, 12, "flow"),
+        (71, 1, "status"),
+    ]
+    slow = json.loads(run("show", mine, "--baud", "1200", "--json").stdout)
+    assert sum(r["cost_s"] for r in slow["requests"]) > 5 * sum(r["cost_s"] for r in data["requests"])
+    assert "1200 baud" in run("show", mine, "--baud", "1200").stdout
+
+
 def test_show_reads_a_file_and_refuses_a_name_it_does_not_know(tmp_path: Path) -> None:
     assert "emitwatch-noise" in run("show", PROFILES / "emitwatch-noise.toml").stdout
     unknown = run("show", "nix")
