@@ -7,7 +7,7 @@
     why(reading)                                              parameter -> reason, for what cannot be read
 
 A plan is a frozen value: what an instrument refuses is remembered by going on with the narrowed plan, for as long as
-the process runs. `rates` makes a plan for each interval that the registers of a profile ask for. Pure.
+the process runs. `rates` divides a plan by the intervals that the registers of a profile ask for. Pure.
 """
 
 from __future__ import annotations
@@ -167,15 +167,20 @@ def narrowed(reading: Plan, number: int) -> Plan:
     return _made(reading.profile, reading.parameters, reading.cost, parts, refused)
 
 
-def rates(profile: Profile, parameters: Sequence[str], interval_s: float, cost: Cost = TCP) -> tuple[Rate, ...]:
-    """A plan for each interval that parameters ask for, fastest first. interval_s: of those that ask for none. [s]"""
-    names = tuple(parameters) or profile.parameters
+def rates(reading: Plan, interval_s: float) -> tuple[Rate, ...]:
+    """A plan in one for each interval that its registers ask for, fastest first.
+
+    interval_s: of those that ask for none. [s]
+    """
+    profile, names = reading.profile, reading.parameters
     groups: dict[int, list[int]] = {}
     for column, name in enumerate(names):
         own_s = profile.register(name).interval_s
         groups.setdefault(round((interval_s if own_s is None else own_s) * 1e9), []).append(column)
+    if len(groups) == 1:
+        return (Rate(next(iter(groups)), reading, tuple(range(len(names)))),)
     return tuple(
-        Rate(interval_ns, plan(profile, [names[column] for column in columns], cost), tuple(columns))
+        Rate(interval_ns, plan(profile, [names[column] for column in columns], reading.cost), tuple(columns))
         for interval_ns, columns in sorted(groups.items())
     )
 

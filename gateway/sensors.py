@@ -22,21 +22,24 @@ from gateway.settings import Link, Point, SensorSettings, Site
 class Sensor:
     """One instrument of a plant, ready to be polled.
 
-    plan: all that is read of it. rates: the same, divided by the intervals that registers ask for, fastest first.
-    series: of each parameter, in the order of plan.parameters.
+    plan: all that is read of it. series: of each parameter, in the order of plan.parameters.
     """
 
     settings: SensorSettings
     point: Point
     profile: Profile
     plan: Plan
-    rates: tuple[Rate, ...]
     series: tuple[Series, ...]
 
     @property
     def interval_ns(self) -> int:
         """Time between two polls, where a register asks for no other. [ns]"""
         return round(self.settings.interval_s * 1e9)
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """The plan, divided by the intervals that registers ask for, fastest first."""
+        return rates(self.plan, self.settings.interval_s)
 
     @property
     def intervals_ns(self) -> dict[str, int]:
@@ -94,14 +97,12 @@ def _sensor(
     names = _names(settings, profile, parameters, notes)
     if names is None or point is None:
         return None
-    cost = _cost(settings.link)
-    reading = plan(profile, names, cost)
+    reading = plan(profile, names, _cost(settings.link))
     series = tuple(
         Series(site.plant.id, point.id, settings.id, name, parameters[name].unit) for name in reading.parameters
     )
     _check_inputs(settings, reading, notes)
-    divided = rates(profile, names, settings.interval_s, cost)
-    return Sensor(settings=settings, point=point, profile=profile, plan=reading, rates=divided, series=series)
+    return Sensor(settings=settings, point=point, profile=profile, plan=reading, series=series)
 
 
 def _cost(link: Link) -> Cost:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.blocks import Block
 from gateway.catalogue import profiles as packaged
 from gateway.measurement import Status
-from gateway.plans import Plan, narrowed, plan, rates, why
+from gateway.plans import Plan, Rate, narrowed, plan, rates, why
 from gateway.profiles import MAX_BITS, Case, Profile
 from gateway.registers import decode, encode
 from gateway.units import conversion
@@ -334,10 +334,12 @@ def test_an_instrument_that_lacks_registers_gives_all_the_others(p: Profile, dat
 
 def test_registers_of_different_intervals_have_plans_of_their_own() -> None:
     p = profile([register("SO2", 0), register("CO", 2, interval_s=0.1), register("NO", 4)], [rule(6, ["CO", "NO"])])
-    fast, slow = rates(p, ["NO", "CO", "SO2"], 1.0)
+    fast, slow = rates(plan(p, ["NO", "CO", "SO2"]), 1.0)
     assert (fast.interval_ns, fast.plan.parameters, fast.columns) == (100_000_000, ("CO",), (1,))
     assert (slow.interval_ns, slow.plan.parameters, slow.columns) == (1_000_000_000, ("NO", "SO2"), (0, 2))
     assert fast.plan.blocks == (Block(3, 2, 2), Block(3, 6, 1))
+    whole = plan(p, ["NO", "SO2"])
+    assert rates(whole, 5.0) == (Rate(5_000_000_000, whole, (0, 1)),)
 
 
 # --- status -----------------------------------------------------------------------------------------
