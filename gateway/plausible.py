@@ -91,6 +91,17 @@ class Plausibility:
         self._active = np.zeros((len(Doubt), m), np.bool_)
         self._doubted_ns = np.zeros((len(Doubt), m), np.int64)
 
+    def judge_table(self, rows: Index, time_ns: Int64, value: Float64, status: UInt8) -> tuple[UInt8, list[Finding]]:
+        """The same as `judge` for values of several instants, in order of time: a series once an instant."""
+        if not self._seen[rows].any():
+            return status, []
+        found, told = [], []
+        for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(time_ns)) + 1):
+            judged, findings = self.judge(rows[part], time_ns[part], value[part], status[part])
+            found.append(judged)
+            told += findings
+        return np.concatenate(found), told
+
     def judge(self, rows: Index, time_ns: Int64, value: Float64, status: UInt8) -> tuple[UInt8, list[Finding]]:
         """Statuses of new values of some series, each at most once, and what there is to tell of them.
 

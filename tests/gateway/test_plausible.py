@@ -103,6 +103,19 @@ def test_the_order_and_the_company_of_series_do_not_matter(table: list[list[int]
         assert all(s in (OK, FAULT) for s in status)
 
 
+def test_a_table_of_several_instants_is_judged_as_they_came() -> None:
+    checks, values = [STUCK, NO_CHECKS], [[10.0, float(second)] for second in range(8)]
+    single, whole = Plausibility(checks, ["a", "a"]), Plausibility(checks, ["a", "a"])
+    expected = [status for second, row in enumerate(values) for status in judge(single, second, row)[0]]
+    at = START_NS + np.repeat(np.arange(8), 2) * SECOND_NS
+    status, findings = whole.judge_table(np.tile([0, 1], 8), at, np.ravel(values), np.zeros(16, np.uint8))
+    assert status.tolist() == expected
+    assert [finding.doubt for finding in findings] == [Doubt.STUCK]
+    unchecked = np.zeros(1, np.uint8)
+    other = Plausibility([NO_CHECKS], ["a"])
+    assert other.judge_table(np.array([0]), at[:1], np.zeros(1), unchecked)[0] is unchecked
+
+
 def test_series_without_checks_cost_nothing_and_come_back_as_they_are() -> None:
     plausibility = Plausibility([NO_CHECKS] * 3, ["a"] * 3)
     status = np.array([OK, FAULT, CALIBRATION], np.uint8)
