@@ -115,7 +115,8 @@ class Plan:
 
     parameters: what comes out, in this order.
     fields: the registers read; first one of each parameter, in order, then the further parts of values in parts.
-    parts: each block with the spans it is asked for. refused: spans that the instrument does not answer for.
+    cost: it was made for. refused: spans that the instrument does not answer for.
+    parts: each block with the spans it is asked for.
     blind: parameters whose status words it refuses, (k,).
     """
 
@@ -123,14 +124,14 @@ class Plan:
     parameters: tuple[str, ...]
     blocks: tuple[Block, ...]
     fields: tuple[Field, ...]
-    cost: Cost = TCP
-    parts: tuple[Part, ...] = field(default=(), repr=False, compare=False)
-    refused: tuple[Span, ...] = ()
-    groups: tuple[Group, ...] = field(default=(), repr=False, compare=False)
-    watches: tuple[Watch, ...] = field(default=(), repr=False, compare=False)
-    choices: tuple[Choice, ...] = field(default=(), repr=False, compare=False)
-    scales: Scales = field(repr=False, compare=False, kw_only=True)
-    blind: Bools = field(repr=False, compare=False, kw_only=True)
+    cost: Cost
+    refused: tuple[Span, ...]
+    parts: tuple[Part, ...] = field(repr=False, compare=False)
+    groups: tuple[Group, ...] = field(repr=False, compare=False)
+    watches: tuple[Watch, ...] = field(repr=False, compare=False)
+    choices: tuple[Choice, ...] = field(repr=False, compare=False)
+    scales: Scales = field(repr=False, compare=False)
+    blind: Bools = field(repr=False, compare=False)
 
     @property
     def cost_s(self) -> float:
@@ -237,8 +238,8 @@ def _made(
             watches.append(Watch(rule, *place, columns, *_bits(rule)))
     choices = tuple(_choice(slot, f.register, parts) for slot, f in enumerate(fields) if f.register.by)
     return Plan(
-        profile, names, tuple(part.block for part in parts), fields, cost, parts, refused,
-        _groups(fields), tuple(watches), choices, scales=_scales(names, registers), blind=blind,
+        profile, names, tuple(part.block for part in parts), fields, cost, refused, parts,
+        _groups(fields), tuple(watches), choices, _scales(names, registers), blind,
     )  # fmt: skip
 
 

@@ -21,14 +21,11 @@ from gateway.blocks import MAX_BITS as MAX_BITS
 from gateway.blocks import MAX_REGISTERS as MAX_REGISTERS
 from gateway.blocks import Block, Limits
 from gateway.conditions import ADDRESSES as ADDRESSES
-from gateway.conditions import BIT_FUNCTIONS as BIT_FUNCTIONS
 from gateway.conditions import STATUSES as STATUSES
 from gateway.measurement import Status
 from gateway.settings import Label
 from gateway.units import Conversion
 from gateway.words import TYPES
-
-WORD_FUNCTIONS = (3, 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
