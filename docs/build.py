@@ -13,6 +13,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.profiles import Profile
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -53,24 +57,50 @@ def parameters() -> str:
 
 
 def profiles() -> str:
-    """Every device profile with its citation and registers."""
+    """Every device profile: first all of them in a table, then each with its citation and registers."""
     from gateway.catalogue import profiles as catalogue
 
-    sections = []
-    for profile in catalogue().values():
-        head = _head("parameter", "function", "address", "type", "order", "scale", "unit", "manual")
-        rows = [
-            _row(r.parameter, r.fc, r.address, r.type, r.order, f"{r.scale:g}", r.unit, r.manual)
-            for r in profile.registers
-        ]
-        table = head + "\n".join(rows)
-        sections.append(
-            f"## {profile.name}\n\n{profile.title.en} ({profile.kind}). Source: {profile.source}\n\n{table}\n"
-        )
+    found = list(catalogue().values())
+    rows = [_instrument(profile) for profile in found]
+    head = _head("profile", "maker", "model", "gives", "map from", "status", "open points")
     return (
         "# Device profiles\n\nOne file each in `gateway/profiles/`; addresses as on the wire, from 0. "
-        "`emitwatch profiles show NAME` adds the blocks they are read in.\n\n" + "\n".join(sections)
+        "`emitwatch profiles show NAME` adds the blocks they are read in.\n\n"
+        "*map from*: the maker's manual or register table, or a public driver that reads the instrument; below it is "
+        "cited in full. *open points*: what nobody has checked yet, listed there too. None was recorded from an "
+        "instrument: compare with its display (`emitwatch profiles try`) before you rely on one.\n\n"
+        + (head + "\n".join(rows) + "\n\n" + "\n".join(map(_section, found)))
     )
+
+
+def _instrument(profile: Profile) -> str:
+    """A device profile in one line."""
+    told = "yes" if profile.status else "no"
+    return _row(
+        f"[{profile.name}](#{profile.name})", profile.maker, profile.model, " ".join(profile.parameters),
+        _origin(profile.source), told, len(profile.unverified),
+    )  # fmt: skip
+
+
+def _origin(source: str) -> str:
+    """Whose word a register map is, in two words."""
+    if source.startswith("public register map"):
+        return "public driver"
+    return "its simulator" if source.startswith("emitwatch") else "manual"
+
+
+def _section(profile: Profile) -> str:
+    """A device profile with its citation, open points and registers."""
+    head = _head("parameter", "function", "address", "type", "order", "scale", "unit", "manual")
+    rows = [
+        _row(r.parameter, r.fc, r.address, r.type, r.order, f"{r.scale:g}", r.unit, r.manual) for r in profile.registers
+    ]
+    texts = [f"{profile.title.en} ({profile.kind}). Source: {profile.source}"]
+    if profile.unverified:
+        texts.append("Open points:\n\n" + "\n".join(f"- {text}" for text in profile.unverified))
+    if profile.no_status:
+        texts.append(f"No status: {profile.no_status}.")
+    return "\n\n".join([f"## {profile.name}", *texts, head + "\n".join(rows)]) + "\n"
 
 
 def _row(*cells: object) -> str:

@@ -14,9 +14,9 @@ _PIPE_WIDTH = 240
 
 
 def console() -> Console:
-    """A console whose tables are not cut where the output is a pipe."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+    """A console whose tables are not cut where the output is a pipe, and that prints "[ppm]" as it stands."""
+    found = Console(highlight=False, markup=False)
+    return found if found.is_terminal else Console(highlight=False, markup=False, width=_PIPE_WIDTH)
 
 
 def table(*columns: str) -> Table:

@@ -17,6 +17,7 @@ from gateway.catalogue import profiles as packaged
 from gateway.measurement import Status
 from gateway.plans import plan
 from gateway.profile_file import parse_profile
+from gateway.profiles import Example
 from gateway.registers import decode, encode, example_faults
 from tests.effort import examples
 
@@ -220,14 +221,32 @@ def test_shipped_profiles_are_whole(file: Path) -> None:
     assert profile is not None
     assert example_faults(profile) == []
     assert profile.name == file.stem
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_shipped_profiles_cite_and_show_a_good_day_and_a_bad_one(name: str) -> None:
+    profile = PACKAGED[name]
     assert profile.title.zh != profile.title.en
-    assert any(example.status != dict.fromkeys(example.expect, Status.OK) for example in profile.examples) or (
-        profile.no_status
-    )
-    expected = {name for example in profile.examples for name in example.expect}
-    assert expected == set(profile.parameters), "every parameter stands in an example"
+    assert all(text.strip() for text in (profile.source, profile.manual, profile.maker, profile.model))
+    assert all(item.manual.strip() for item in (*profile.registers, *profile.status))
+    assert all(example.source.strip() and example.title for example in profile.examples)
+    assert any(set(example.status.values()) == {Status.OK} for example in profile.examples)
+    assert any(is_special(example) for example in profile.examples)
+    shown = {name for example in profile.examples for name in example.expect}
+    assert shown == set(profile.parameters), "every parameter stands in an example"
     if profile.maker != "emitwatch":
-        assert profile.unverified, "a map from a public driver says what nobody checked"
+        assert profile.unverified, "no map but our own is checked in every point: say what is open"
+
+
+def is_special(example: Example) -> bool:
+    """Whether it shows what one does not see every day: no value, a status, a number below zero."""
+    return any(value is None or value < 0 or example.status[name] for name, value in example.expect.items())
+
+
+def test_there_are_profiles_of_many_instruments_and_no_two_of_one() -> None:
+    models = [(profile.maker.casefold(), profile.model.casefold()) for profile in PACKAGED.values()]
+    assert len(set(models)) == len(models)
+    assert sum(maker != "emitwatch" for maker, _ in models) >= 25
 
 
 def test_the_simulated_instruments_are_documented_register_by_register() -> None:
