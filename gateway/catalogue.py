@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -54,11 +54,10 @@ def scan_profiles(folders: Sequence[str] = ()) -> tuple[dict[str, Profile], list
         faults += wrong
     found: dict[str, Profile] = {}
     for file, text in documents:
-        profile, wrong = parse_profile(text, file, parameters())
-        faults += wrong
+        profile, said = _profile_in(file, text)
+        faults += said
         if profile is None:
             continue
-        faults += example_faults(profile)
         if profile.name in found:
             where = found[profile.name].file
             faults.append(
@@ -70,12 +69,17 @@ def scan_profiles(folders: Sequence[str] = ()) -> tuple[dict[str, Profile], list
 
 def load_profile(path: str) -> Profile:
     """One profile file, its examples tried."""
-    file, text = _read(Path(path))
-    profile, faults = parse_profile(text, file, parameters())
-    faults += example_faults(profile) if profile else []
+    profile, faults = _profile_in(*_read(Path(path)))
     if profile is None or faults:
         raise FaultyFiles(faults)
     return profile
+
+
+@lru_cache(maxsize=256)
+def _profile_in(file: str, text: str) -> tuple[Profile | None, tuple[Fault, ...]]:
+    """A profile file's text read and its examples tried; the same text is not read twice."""
+    profile, faults = parse_profile(text, file, parameters())
+    return profile, (*faults, *(example_faults(profile) if profile else ()))
 
 
 def read_documents(path: str) -> list[tuple[str, str]]:
