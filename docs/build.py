@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.profiles import Profile
+    from gateway.profiles import Profile, Register
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -89,17 +89,26 @@ def _origin(source: str) -> str:
     return "its simulator" if source.startswith("emitwatch") else "manual"
 
 
+def _unit(register: Register) -> str:
+    """The unit of a register, or those that another word chooses from."""
+    units = [case.unit for chooser in register.by for case in chooser.cases if case.unit]
+    return " or ".join(units) or register.unit
+
+
 def _section(profile: Profile) -> str:
     """A device profile with its citation, open points and registers."""
     head = _head("parameter", "function", "address", "type", "order", "scale", "unit", "manual")
     rows = [
-        _row(r.parameter, r.fc, r.address, r.type, r.order, f"{r.scale:g}", r.unit, r.manual) for r in profile.registers
+        _row(r.parameter, r.fc, r.address, r.type, r.order, f"{r.scale:g}", _unit(r), r.manual)
+        for r in profile.registers
     ]
     texts = [f"{profile.title.en} ({profile.kind}). Source: {profile.source}"]
     if profile.unverified:
         texts.append("Open points:\n\n" + "\n".join(f"- {text}" for text in profile.unverified))
     if profile.no_status:
         texts.append(f"No status: {profile.no_status}.")
+    if said := [item.name for item in (*profile.settings, *profile.identity)]:
+        texts.append(f"Read back: {', '.join(said)}.")
     return "\n\n".join([f"## {profile.name}", *texts, head + "\n".join(rows)]) + "\n"
 
 
