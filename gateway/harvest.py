@@ -14,7 +14,8 @@ from typing import TypeAlias
 import numpy as np
 
 from gateway.measurement import Columns, Float64, Int64, Series, Status, UInt8, UInt16
-from gateway.registers import Plan, decode
+from gateway.plans import Plan
+from gateway.registers import decode
 from gateway.sensors import Sensor
 
 TABLE_MAX = 1 << 16  # series that a table can number
@@ -33,8 +34,14 @@ class Reading:
 
 
 def readings(sensor: Sensor) -> tuple[Reading, ...]:
-    """How a sensor is read."""
-    return (Reading(sensor=sensor, plan=sensor.plan, interval_ns=sensor.interval_ns, series=sensor.series),)
+    """How a sensor is read: a reading for each interval that its registers ask for."""
+    return tuple(
+        Reading(
+            sensor=sensor, plan=rate.plan, interval_ns=rate.interval_ns,
+            series=tuple(sensor.series[column] for column in rate.columns),
+        )
+        for rate in sensor.rates
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -56,19 +63,29 @@ class Harvest:
         self._numbers: list[UInt16] = []  # of each reading's series in its table
         self._table: list[int] = []
         self._tables = _tables(readings)
-        known: dict[tuple[object, ...], int] = {}
+        self._known: dict[tuple[object, ...], int] = {}
         table = at = 0
         for reading in readings:
             plan, k = reading.plan, len(reading.series)
             if at + k > TABLE_MAX:
                 table, at = table + 1, 0
-            self._kind.append(known.setdefault((id(plan.profile), plan.parameters, plan.blocks), len(self._plans)))
-            if self._kind[-1] == len(self._plans):
-                self._plans.append(plan)
+            self._kind.append(self._alike(plan))
             self._numbers.append(np.arange(at, at + k, dtype=np.uint16))
             self._table.append(table)
             at += k
         self.clear()
+
+    def _alike(self, plan: Plan) -> int:
+        """The number of the plans that decode like one."""
+        key = (id(plan.profile), plan.parameters, plan.blocks, plan.refused)
+        kind = self._known.setdefault(key, len(self._plans))
+        if kind == len(self._plans):
+            self._plans.append(plan)
+        return kind
+
+    def change(self, reading: int, plan: Plan) -> None:
+        """A reading goes on with another plan of the same parameters."""
+        self._kind[reading] = self._alike(plan)
 
     def clear(self) -> None:
         """Forget what was collected."""

@@ -15,17 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gateway.blocks import TCP, Block, Cost, Limits, Part, divide
 from gateway.conditions import STATUSES, Condition, read_condition
 from gateway.document import Table
+from gateway.links.address import Link
 from gateway.measurement import Status, UInt8, UInt16
-
-if TYPE_CHECKING:
-    from gateway.settings import Link
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

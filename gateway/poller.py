@@ -5,6 +5,8 @@ is on one, and for how long, `gateway.turns` decides. What polls give is put tog
 (`gateway.harvest`). Rules:
 
 - a measurement carries the tick it was read for, so that a series is regular;
+- what an instrument says it does not have is found by halving (`gateway.plans`) and left out, so that one wrong
+  register does not cost the others; each is told once, and asked for again after RECHECK_NS;
 - an instrument that does not answer gives NaN with NO_COMM at every tick, and a tick that could not
   be served in time gives the same: missing is a status, never a gap;
 - an answer that comes more than STALE_INTERVALS after its tick is STALE: it is no value of that instant;
@@ -27,12 +29,17 @@ from typing import Any
 
 import numpy as np
 import structlog
+from msgspec.structs import replace
 
+from gateway.blocks import Block
 from gateway.clock import STEP_NS
 from gateway.harvest import Harvest, Reading, readings
+from gateway.links.address import Link as Address
 from gateway.links.link import Link, LinkError, Refused, Remedy, policy
 from gateway.links.open import open_link
 from gateway.measurement import SECOND_NS, Columns, Status, UInt16
+from gateway.plans import Plan, narrowed, why
+from gateway.plausible import Plausibility
 from gateway.sensors import Sensor
 from gateway.shelves import SpoolError
 from gateway.turns import Ask, Lapse, Turns
@@ -44,6 +51,9 @@ STALE_NS = SECOND_NS  # less than this is no age, however short the interval
 LOOK_S = 10.0  # longest sleep, so that a step of the clock is seen soon
 GATHER_S = 0.05  # that a poll waits for others to be decoded with
 WATCH_S = 1.0
+ILLEGAL_ADDRESS = 2
+NARROWED_MAX = 16  # halvings in one turn: enough for one bad register among all that an instrument can have
+RECHECK_NS = 3600 * SECOND_NS  # an instrument that was starting, or was exchanged, has them later
 MAX_FILL = 3600  # ticks that are filled with NO_COMM at once
 MAX_NOTES = 100  # that wait for a disk which takes none
 MAX_TEXT = 500  # letters of a note that a collector takes
@@ -56,13 +66,18 @@ class _Poll:
     """A reading while it is polled.
 
     ticket: of its last values, None = they are not put yet. problem: "" = it answers. alarmed: that it asks for what
-    does not exist was told.
+    does not exist was told. plan: what is asked for now. narrowed_ns: since when that is less than all, 0 = it is all.
+    lost: parameters of which something is refused, told already.
     """
 
     reading: Reading
+    plan: Plan
+    link: Address
     ticket: int | None = 0
     problem: str = ""
     alarmed: bool = False
+    narrowed_ns: int = 0
+    lost: frozenset[str] = frozenset()
     answered: int = 0
     failed: int = 0
     unserved: int = 0
@@ -89,8 +104,12 @@ class Poller:
     ) -> None:
         self._put, self._kept, self._tell, self._now_ns, self._mono_ns = put, kept, tell, now_ns, mono_ns
         self._sensors = list(sensors)
-        self._polls = [_Poll(reading) for sensor in self._sensors for reading in readings(sensor)]
+        asked = [reading for sensor in self._sensors for reading in readings(sensor)]
+        self._polls = [_Poll(reading, reading.plan, reading.sensor.link) for reading in asked]
         self._harvest, self._some = Harvest([poll.reading for poll in self._polls]), asyncio.Event()
+        self._series = [series for reading in asked for series in reading.series]
+        checks = [r.sensor.profile.register(name).checks for r in asked for name in r.plan.parameters]
+        self._doubts = Plausibility(checks, [series.point for series in self._series])
         slowest = [max(reading.interval_ns for reading in readings(sensor)) for sensor in self._sensors]
         self._watchdog = Watchdog([len(sensor.series) for sensor in self._sensors], slowest, mono_ns())
         self._notes: list[tuple[str, str, Mapping[str, Any]]] = []
@@ -135,7 +154,7 @@ class Poller:
         link = open_link(asked[0].sensor.settings.link, connect_s=CONNECT_S)
         offset_ns = self._now_ns() - self._mono_ns()
         units, intervals = [r.sensor.settings.link.unit for r in asked], [r.interval_ns for r in asked]
-        numbered = all(reading.sensor.settings.link.numbered for reading in asked)
+        numbered = all(reading.sensor.link.numbered for reading in asked)
         turns = Turns(units, intervals, self._mono_ns(), offset_ns, numbered=numbered)
         try:
             while True:
@@ -162,7 +181,7 @@ class Poller:
         """One turn of one reading. offset_ns: of the wall clock that the ticks are of."""
         poll, began_ns = self._polls[number], self._mono_ns()
         try:
-            words = await self._read(link, turns, ask, poll.reading)
+            words = await self._read(link, turns, ask, number)
         except LinkError as error:
             now_ns = self._mono_ns()
             if turns.failed(ask, now_ns, now_ns - began_ns, error):
@@ -176,20 +195,42 @@ class Poller:
         poll.ticket = None
         self._some.set()
 
-    async def _read(self, link: Link, turns: Turns, ask: Ask, reading: Reading) -> list[UInt16]:
-        """The words of each block. Raises LinkError when one cannot be read; a probe begins with the smallest."""
-        address, blocks = reading.sensor.settings.link, reading.plan.blocks
-        words: dict[int, UInt16] = {}
-        for number in sorted(range(len(blocks)), key=lambda n: blocks[n].count if ask.probe else n):
+    async def _read(self, link: Link, turns: Turns, ask: Ask, number: int) -> list[UInt16]:
+        """The words of each block of a reading's plan. Raises LinkError; a probe begins with the smallest."""
+        poll = self._polls[number]
+        address = poll.link
+        if poll.narrowed_ns and self._mono_ns() - poll.narrowed_ns > RECHECK_NS:
+            self._go_on(number, poll.reading.plan)
+        words: dict[Block, UInt16] = {}
+        halvings = 0
+        while missing := [block for block in poll.plan.blocks if block not in words]:
+            block = min(missing, key=lambda block: block.count) if ask.probe else missing[0]
             try:
-                words[number] = await link.read(
-                    address.unit, blocks[number], timeout_s=ask.timeout_ns / SECOND_NS, quirks=address.quirks
+                words[block] = await link.read(
+                    address.unit, block, timeout_s=ask.timeout_ns / SECOND_NS, quirks=address.quirks
                 )
-            except Refused:
+            except Refused as error:
                 turns.heard(ask.job, int(link.latency_s * SECOND_NS))
-                raise
-            turns.heard(ask.job, int(link.latency_s * SECOND_NS))
-        return [words[number] for number in range(len(blocks))]
+                halvings += 1
+                if error.code != ILLEGAL_ADDRESS or halvings > NARROWED_MAX or not self._narrow(number, block):
+                    raise
+            else:
+                turns.heard(ask.job, int(link.latency_s * SECOND_NS))
+        self._say_lost(poll)
+        return [words[block] for block in poll.plan.blocks]
+
+    def _narrow(self, number: int, block: Block) -> bool:
+        """Go on without what is refused; False where nothing is left: then all is asked for again, another time."""
+        poll = self._polls[number]
+        rest = narrowed(poll.plan, poll.plan.blocks.index(block))
+        self._go_on(number, rest if rest.blocks else poll.reading.plan)
+        return bool(rest.blocks)
+
+    def _go_on(self, number: int, plan: Plan) -> None:
+        poll = self._polls[number]
+        whole = plan is poll.reading.plan
+        poll.plan, poll.narrowed_ns = plan, 0 if whole else poll.narrowed_ns or self._mono_ns()
+        self._harvest.change(number, plan)
 
     # --- what came of it ---------------------------------------------------------------------------------------
 
@@ -223,6 +264,15 @@ class Poller:
         poll.problem = text
         return Status.FAULT if remedy is Remedy.FAULT else Status.NO_COMM
 
+    def _say_lost(self, poll: _Poll) -> None:
+        """Tell, once each, what an instrument that gives the rest does not have."""
+        settings = poll.reading.sensor.settings
+        for name, reason in why(poll.plan).items() if poll.plan.refused else ():
+            if name not in poll.lost:
+                poll.lost |= {name}
+                detail = {"sensor": settings.id, "profile": settings.profile, "parameter": name, "problem": reason}
+                self._note("configuration", f"{name} of {settings.id} cannot be read: {reason}", detail)
+
     def _worked(self, poll: _Poll) -> None:
         poll.answered += 1
         poll.alarmed = False
@@ -245,8 +295,14 @@ class Poller:
         self._some.clear()
         now_ns, ticket = self._mono_ns(), 0
         for start, columns in tables:
-            ticket = self._put(columns)
-            self._watchdog.see(columns.series_index.astype(np.intp) + start, columns.status, now_ns)
+            rows = columns.series_index.astype(np.intp) + start
+            status, findings = self._doubts.judge_table(rows, columns.time_ns, columns.value, columns.status)
+            ticket = self._put(replace(columns, status=status) if status is not columns.status else columns)
+            self._watchdog.see(rows, status, now_ns)
+            for finding in findings:
+                series = self._series[finding.row]
+                detail = {"sensor": series.sensor, "parameter": series.parameter, "value": finding.value}
+                self._note("implausible" if finding.began else "plausible", finding.sentence(series), detail)
         for number in polls:
             self._polls[number].ticket = ticket
 

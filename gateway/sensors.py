@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.blocks import CONVERTER_BAUD, Cost, link_cost
 from gateway.document import Fault
+from gateway.links.address import Quirks
 from gateway.measurement import Series
 from gateway.parameters import Parameters
 from gateway.plans import Plan, Rate, plan, rates
@@ -35,6 +36,14 @@ class Sensor:
     def interval_ns(self) -> int:
         """Time between two polls, where a register asks for no other. [ns]"""
         return round(self.settings.interval_s * 1e9)
+
+    @property
+    def link(self) -> Link:
+        """The way to it, with what its profile says is odd about the model."""
+        link, profile = self.settings.link, self.profile
+        pause_s = max(link.quirks.pause_s, profile.pause_s)
+        quirks = Quirks(tid_zero_ok=link.quirks.tid_zero_ok or profile.tid_zero_ok, pause_s=pause_s)
+        return link if quirks == link.quirks else replace(link, quirks=quirks)
 
     @property
     def rates(self) -> tuple[Rate, ...]:
@@ -106,8 +115,7 @@ def _sensor(
 
 
 def _cost(link: Link) -> Cost:
-    baud = link.options.get("baud", "")
-    return link_cost(link.kind, int(baud) if baud.isdigit() and int(baud) else CONVERTER_BAUD)
+    return link_cost(link.kind, link.line.baud if link.kind == "rtu" else CONVERTER_BAUD)
 
 
 def _check_inputs(settings: SensorSettings, reading: Plan, notes: _Notes) -> None:

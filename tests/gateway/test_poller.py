@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -17,6 +18,7 @@ from gateway.breaker import FAILURES
 from gateway.links.tcp import TcpLink
 from gateway.measurement import SECOND_NS, Columns, Status, concatenate
 from gateway.poller import STALE_NS, Poller
+from gateway.profiles import Checks
 from gateway.sensors import Sensor, resolve
 from gateway.settings import parse_site
 from gateway.shelves import SpoolFull
@@ -365,6 +367,67 @@ def test_silence_is_told_once_and_its_end_once(monkeypatch):
         poll(talk, 1, 2, tell=lambda *note: told.append(note))
     assert named("silent") == named("heard") == ["slm-1", "slm-2"]
     assert told[0][1].startswith("no good values from slm-")
+
+
+def test_one_register_that_does_not_exist_costs_the_others_nothing(monkeypatch):
+    monkeypatch.setattr("gateway.poller.WATCH_S", 0.05)
+    told: list[tuple[str, str, dict[str, object]]] = []
+    asked: list[tuple[int, int]] = []
+
+    def lacking(request: Request) -> bytes:
+        asked.append((request.address, request.count))
+        missing = request.address <= 1 < request.address + request.count
+        return mbap(request.tid, request.unit, bytes([request.fc | 0x80, 2])) if missing else request.answer
+
+    async def talk(bench: Bench) -> None:
+        await bench.until(lambda: bench.poller.state()["polls_answered"] >= 5 and len(told) > 0)
+
+    with capture_logs():
+        bench = poll(talk, 1, found=instruments(script=lacking), tell=lambda *note: told.append(note))
+    (note,) = told
+    assert (note[0], note[2]["parameter"]) == ("configuration", "LAFmax")
+    assert "refuses register" in note[1]
+    _, level, status = bench.rows("slm-1")
+    assert set(level.tolist()) == {55.4}
+    assert set(status.tolist()) == {int(Status.OK)}
+    table = concatenate(bench.given)
+    peak = table.take(np.array([s.parameter == "LAFmax" for s in table.series])[table.series_index])
+    assert np.isnan(peak.value).all()
+    assert set(peak.status.tolist()) == {int(Status.FAULT)}
+    refused = [place for place in asked if place[0] <= 1 < sum(place)]
+    assert len(refused) <= 3, "found by halving, once"
+
+
+def test_a_stuck_value_is_a_fault_and_a_soft_limit_is_told(monkeypatch):
+    monkeypatch.setattr("gateway.poller.WATCH_S", 0.05)
+    told: list[tuple[str, str, dict[str, object]]] = []
+    checks = {"LAeq": Checks(stuck_after=5, resolution=0.1), "LAFmax": Checks(soft_high=61.25)}
+    usual = sensors
+
+    def doubted(port: int, *units: int, interval_s: float) -> tuple[Sensor, ...]:
+        found = []
+        for sensor in usual(port, *units, interval_s=interval_s):
+            registers = tuple(replace(r, checks=checks[r.parameter]) for r in sensor.profile.registers)
+            profile = replace(sensor.profile, registers=registers)
+            found.append(replace(sensor, profile=profile, plan=replace(sensor.plan, profile=profile)))
+        return tuple(found)
+
+    monkeypatch.setattr(sys.modules[__name__], "sensors", doubted)
+    count = iter(range(10_000))
+
+    async def talk(bench: Bench) -> None:
+        await bench.until(lambda: bench.poller.state()["polls_answered"] >= 12 and len(told) > 1)
+
+    level = {0: lambda: 554, 1: lambda: 610 + next(count) % 4, 2: lambda: 0}
+    found = Instruments(registers=lambda unit, address: level[address]())
+    bench = poll(talk, 1, found=found, tell=lambda *note: told.append(note))
+    _, value, status = bench.rows("slm-1")
+    assert set(value[np.isfinite(value)].tolist()) == {55.4}
+    assert int(Status.FAULT) in status.tolist()
+    assert status[0] == int(Status.OK)
+    assert {(what, detail["parameter"]) for what, _, detail in told} == {
+        ("implausible", "LAeq"), ("implausible", "LAFmax"),
+    }  # fmt: skip
 
 
 def test_registers_that_do_not_exist_are_told_once(monkeypatch):
