@@ -122,6 +122,11 @@ class Keeper:
         """The counter of the last process start that the outbox knows of."""
         return int.from_bytes(self._meta.last_epoch[:8])
 
+    @property
+    def last(self) -> Key:
+        """The last batch that the outbox has stored."""
+        return self._meta.last_epoch, self._meta.last_seq
+
     def begin(self, start: Start) -> None:
         """A new epoch, chained to the last one, with its hello as first batch, and what is measured by as the next."""
         meta, found, place = self._meta, self._found or {}, self._salvaged

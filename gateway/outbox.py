@@ -82,6 +82,13 @@ class Outbox:
         self.dropped += len(columns)
         self.untold = Dropped(len(columns), int(columns.time_ns.min()), int(columns.time_ns.max())).and_(self.untold)
 
+    def held(self) -> Dropped | None:
+        """All that is not stored, what waits and what was dropped and not told of yet; None = nothing."""
+        held = self.untold
+        for columns in (*self._cut, *(columns for _, columns in self._waiting)):
+            held = Dropped(len(columns), *columns.span()).and_(held)
+        return held
+
     def due_ns(self) -> int | None:
         """When the next batch has to be sealed; None while nothing waits. [ns, monotonic]"""
         if self._cut:

@@ -30,6 +30,7 @@ from gateway.retention import Limits
 from gateway.seal import verify
 from gateway.shelves import SpoolError, SpoolFull
 from gateway.storage import Pace, assess, report
+from gateway.unsaved import Unsaved
 
 __all__ = ["Row", "SpoolError", "SpoolFull", "Spooler", "outbox_folder", "read_batches", "read_gaps"]
 
@@ -79,8 +80,12 @@ class Spooler:
                 self._store, plant, gateway, key, limits=limits, salvaged=self._store.found, earliest_ns=earliest_ns,
                 configuration=configuration, now=lambda: Instant(now_ns(), mono_ns(), discipline()),
             )  # fmt: skip
-            counter = self._count()
+            counter, last = self._count(), self._keeper.last
             self._keeper.begin(Start(counter, os.urandom(8), boot_id(), version))
+            self._unsaved = Unsaved(self.folder)
+            if (found := self._unsaved.read()) and found[0] == last:
+                self._outbox.untold = found[1]  # told with the next flush; until then it stays noted
+                self._note_unsaved()
             self._store.settle(counter)
         except BaseException:
             os.close(self._lock)
@@ -128,8 +133,11 @@ class Spooler:
                 self._full = isinstance(error, SpoolFull)
                 with self._putting:
                     self._outbox.restore(parts)
+                self._note_unsaved()
                 raise
             self._kept, self._full = taken, False
+            if not self._outbox.untold:
+                self._unsaved.clear()
         if parts and self.on_commit:
             self.on_commit()
         with self._using:
@@ -142,6 +150,13 @@ class Spooler:
         """Record what the gateway noticed of itself: it travels, and is kept, like measurements."""
         with self._using:
             self._keeper.tell(what, text, detail)
+
+    def _note_unsaved(self) -> None:
+        """Note what memory holds, for the next start to tell if this process ends with it."""
+        with self._putting:
+            held = self._outbox.held()
+        if held:
+            self._unsaved.note(self._keeper.last, held)
 
     def _declare_dropped(self) -> None:
         """What memory had no room for is said as soon as a record can be written; the reserve is there for that."""

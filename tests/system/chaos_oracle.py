@@ -5,7 +5,7 @@ store when the gateway says so itself:
 
 - a status: the row of that very poll says "no communication" (the answer came too late for it);
 - a restart: a hello in the journal, before which the last poll of each sensor may be missing, no more;
-- a gap record that spans the answer.
+- a gap record that spans the answer, and no more answers than it has measurements for.
 
 All else is unexplained, whatever the cause.
 """
@@ -16,6 +16,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from gateway.measurement import SECOND_NS, Columns
 from tests.system.chaos_plant import COUNTER, NUMBER, Answer
 
 Key = tuple[int, int]
+ROWS = 2  # measurements of an answer: the instrument's number, and its counter
 LATE_NS = 3 * SECOND_NS // 2  # the longest way from a tick to its instrument's answer
 
 
@@ -58,7 +60,9 @@ def count(found: Found) -> Count:
     """Judge what was found."""
     stored = keys(found.rows.columns)
     held = {(e.epoch, e.seq): wire.decode(_body(e.payload)) for e in found.entries if e.kind is EntryKind.BATCH}
-    claimed = set(found.claimed)
+    gaps = [batch.fields["gap"] for batch in held.values() if batch.header.kind == "gap"]
+    given_up = {(gap["ep"], seq) for gap in gaps for seq in range(gap["from_seq"], gap["to_seq"] + 1)}
+    claimed = set(found.claimed) - given_up
     promised = {key for payload in found.committed for key in keys(wire.decode(_body(payload)).columns)}
     promised |= {key for place in claimed & set(held) for key in keys(held[place].columns)}
     missing = [answer for answer in found.answers if (answer.sensor, answer.counter) not in stored]
@@ -69,7 +73,7 @@ def count(found: Found) -> Count:
         lost=len(promised - set(stored)) + len(claimed - set(held)),
         duplicated=max(stored.total() - len(stored), _repeated(found.rows)),
         # A key that nobody served stands for one that was altered on the way.
-        unexplained_gaps=len(foreign) + _unexplained(missing, found, stored, list(held.values())),
+        unexplained_gaps=len(foreign) + _unexplained(missing, found, stored, gaps, list(held.values())),
     )
 
 
@@ -103,10 +107,11 @@ def _repeated(rows: Rows) -> int:
 
 
 def _unexplained(
-    missing: Sequence[Answer], found: Found, stored: Mapping[Key, int], batches: Sequence[wire.Batch]
-) -> int:
+    missing: Sequence[Answer], found: Found, stored: Mapping[Key, int], gaps: Sequence[Mapping[str, Any]],
+    batches: Sequence[wire.Batch],
+) -> int:  # fmt: skip
     silent = _silent(found.rows.columns)
-    spans = [(b.fields["t_first"], b.fields["t_last"]) for b in batches if b.header.kind == "gap"]
+    spans = [[gap["t_first"], gap["t_last"], gap["n"] // ROWS] for gap in gaps]
     starts = sorted(batch.header.wall_ns for batch in batches if batch.header.kind == "hello")
     # The last answer of each sensor before each start that is in the store: what comes after it is the last poll.
     kept: dict[tuple[int, int], int] = {}
@@ -120,8 +125,8 @@ def _unexplained(
         tick = next((t for t in silent.get(answer.sensor, ()) if 0 <= answer.time_ns - t <= LATE_NS), None)
         if tick is not None:
             silent[answer.sensor].remove(tick)
-        elif any(first <= answer.time_ns <= last for first, last in spans):
-            continue
+        elif span := next((s for s in spans if s[2] and s[0] <= answer.time_ns <= s[1] + LATE_NS), None):
+            span[2] -= 1
         elif (
             life < len(starts)
             and (answer.sensor, life) not in excused

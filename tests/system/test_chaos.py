@@ -132,11 +132,15 @@ def test_a_status_explains_the_poll_that_has_it() -> None:
 def test_a_gap_record_explains_its_span() -> None:
     found, gateway = whole()
     gateway.seq += 1
-    span = {"t_first": 3 * SECOND_NS, "t_last": 4 * SECOND_NS}
+    unused = {"ep": gateway.epoch, "from_seq": gateway.seq, "to_seq": gateway.seq}
+    span = {"gap": {**unused, "t_first": 3 * SECOND_NS, "t_last": 4 * SECOND_NS, "n": 4}}
     record = seal.seal(wire.encode(gateway.header(0, kind="gap"), empty_columns(), span), gateway.key)
     told = without(found, 3, committed=False)
-    told = dataclasses.replace(told, entries=[*told.entries, entry(99, record, gateway.epoch)])
-    assert count(told).unexplained_gaps == 0
+    claimed = [(gateway.epoch, gateway.seq)]  # the number it gave up is acknowledged with the record
+    told = dataclasses.replace(told, entries=[*told.entries, entry(99, record, gateway.epoch)], claimed=claimed)
+    assert (count(told).unexplained_gaps, count(told).lost) == (0, 0)
+    more = without(told, 3, 4, committed=False)  # the record is of one poll of each, not of two
+    assert count(dataclasses.replace(more, entries=[*more.entries, told.entries[-1]])).unexplained_gaps == 2
 
 
 def test_an_altered_value_is_a_gap_and_a_key_nobody_served() -> None:
