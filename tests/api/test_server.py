@@ -57,7 +57,12 @@ def test_every_list_has_its_shape(client: httpx.Client, path: str, query: dict[s
 def test_points_say_what_is_watched(client: httpx.Client) -> None:
     points = {point["id"]: point for point in items(client, "points")}
     north, stack = points["fence-north"], points["stack-1"]
-    assert north["state"] == "exceeded"
+    # By day the incident of the night may be over: a point was judged for as long again without another.
+    known = [item for state in ("open", "acknowledged") for item in items(client, "incidents", state=state)]
+    watched = {item["point"] for item in known}
+    assert {id: point["state"] for id, point in points.items()} == {
+        id: "exceeded" if id in watched else "ok" for id in points
+    }
     assert north["night"] == ["22:00", "06:00"]
     level = next(p for p in north["parameters"] if p["code"] == "LAeq")
     limits = {limit["clause"]: limit for limit in level["limits"]}
