@@ -83,7 +83,7 @@ class Spooler:
             counter, last = self._count(), self._keeper.last
             self._keeper.begin(Start(counter, os.urandom(8), boot_id(), version))
             self._unsaved = Unsaved(self.folder)
-            if (found := self._unsaved.read()) and found[0] == last:
+            if (found := self._unsaved.read()) and found[0] >= last:  # above: the outbox was damaged since
                 self._outbox.untold = found[1]  # told with the next flush; until then it stays noted
                 self._note_unsaved()
             self._store.settle(counter)

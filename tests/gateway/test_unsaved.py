@@ -104,6 +104,16 @@ def test_what_was_written_after_all_is_not_given_up(
             assert gaps(spooler) == []
 
 
+def test_an_outbox_that_lost_its_end_since_tells_it_too(tmp_path: Path) -> None:
+    with opened(tmp_path / "gw") as spooler:
+        spooler.put(columns(3))
+        spooler.flush()
+        epoch, seq = spooler._keeper.last
+    Unsaved(tmp_path / "gw").note((epoch, seq + 1), HELD)
+    with opened(tmp_path / "gw") as spooler:
+        assert [gap["n"] for gap in gaps(spooler)] == [HELD.n]
+
+
 def test_a_note_that_is_damaged_says_nothing(tmp_path: Path) -> None:
     unsaved = Unsaved(tmp_path)
     assert unsaved.read() is None
