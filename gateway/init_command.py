@@ -29,6 +29,7 @@ from gateway.site_draft import (
     draft,
     id_fault,
     instruments,
+    interval_fault,
     link_fault,
     profile_fault,
     repeated,
@@ -157,7 +158,7 @@ def _asked_instrument(known: Mapping[str, Profile]) -> Instrument:
         point=_ask("Where it stands: id of the point", id_fault, sensor),
         name=Prompt.ask("Name of the point, for people (empty = its id)", default=""),
         link=_ask(f"Link ({LINK_HINT})", link_fault),
-        interval_s=float(_ask("Seconds between two polls", _interval_fault, f"{INTERVALS_S[known[profile].kind]:g}")),
+        interval_s=float(_ask("Seconds between two polls", interval_fault, f"{INTERVALS_S[known[profile].kind]:g}")),
     )
 
 
@@ -174,14 +175,6 @@ def _ask_profile(known: Mapping[str, Profile]) -> str:
         return "", ""
 
     return _ask("Device profile (? shows all)", fault)
-
-
-def _interval_fault(text: str) -> tuple[str, str] | None:
-    try:
-        good = 0.1 <= float(text) <= 86400
-    except ValueError:
-        good = False
-    return None if good else (f"{text!r} is not a number of seconds from 0.1 to 86400", "as 1 or 0.5")
 
 
 def _ask(question: str, fault: Callable[[str], tuple[str, str] | None], default: str | None = None) -> str:

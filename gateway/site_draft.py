@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from gateway.document import IDENTIFIER, Fault
 from gateway.links.address import LINK_HINT, parse_link
 from gateway.profiles import Profile
+from gateway.register_file import INTERVAL_S
 from gateway.settings import KINDS
 
 COLUMNS: Mapping[str, str] = {
@@ -129,14 +130,9 @@ class _Line:
         )  # fmt: skip
 
     def _number(self, text: str) -> float | None:
-        try:
-            number = float(text)
-        except ValueError:
-            number = 0.0
-        if 0.1 <= number <= 86400:
-            return number
-        self.wrong("interval_s", (f"{text!r} is not a number of seconds from 0.1 to 86400", "as 1 or 0.5"))
-        return None
+        why = interval_fault(text)
+        self.wrong("interval_s", why)
+        return None if why else float(text)
 
     def wrong(self, column: str, why: tuple[str, str] | None) -> None:
         if why:
@@ -157,6 +153,16 @@ def link_fault(link: str) -> tuple[str, str] | None:
     except ValueError as error:
         return str(error), LINK_HINT
     return None
+
+
+def interval_fault(text: str) -> tuple[str, str] | None:
+    """What is wrong with an interval, and a hint; None = nothing."""
+    low, high = INTERVAL_S
+    try:
+        good = low <= float(text) <= high
+    except ValueError:
+        good = False
+    return None if good else (f"{text!r} is not a number of seconds from {low:g} to {high:g}", "as 1 or 0.5")
 
 
 def profile_fault(profile: str, profiles: Collection[str]) -> tuple[str, str] | None:

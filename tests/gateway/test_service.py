@@ -55,11 +55,14 @@ def test_a_watchdog_of_another_process_is_not_fed(manager: socket.socket) -> Non
 
 
 @pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": "/nowhere"}, {"NOTIFY_SOCKET": "@emitwatch-gone"}])
-def test_without_a_manager_nothing_is_said(environment: dict[str, str]) -> None:
+def test_without_a_manager_nothing_is_said(manager: socket.socket, environment: dict[str, str]) -> None:
     found = Manager({**environment, "WATCHDOG_USEC": "1"})
     found.ready("x")
     found.alive()
     found.ending()
+    manager.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        manager.recv(1)
 
 
 def test_the_unit_is_one_and_is_hardened(tmp_path: Path) -> None:
