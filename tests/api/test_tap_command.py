@@ -20,7 +20,8 @@ from gateway.identity import public_hex
 from gateway.measurement import Columns, Series
 from gateway.spooler import Spooler
 from tests.api.line import ROOT, small_site
-from tests.collector.brokers import free_port, mosquitto_at
+from tests.collector.brokers import mosquitto_at
+from tests.gateway.ports import free_port
 
 KEY = Ed25519PrivateKey.generate()
 TOPIC = "em/v1/riverside-gw/up"

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])
+from tests.gateway.ports import wait_for_port
 
 
 @contextmanager
@@ -33,14 +26,3 @@ def mosquitto_at(program: str, folder: Path, port: int, *extra: str) -> Iterator
         finally:
             process.terminate()
             process.wait(5)
-
-
-def wait_for_port(port: int) -> None:
-    """Until something listens there."""
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise AssertionError(f"no broker on port {port}")

@@ -21,7 +21,8 @@ from gateway.measurement import SECOND_NS, Columns, Series
 from gateway.publisher import Publisher
 from gateway.settings import Access, Site, parse_site
 from gateway.spooler import Spooler, outbox_folder, read_batches
-from tests.collector.brokers import free_port, mosquitto_at
+from tests.collector.brokers import mosquitto_at
+from tests.gateway.ports import free_port
 
 SITE = """
 [plant]

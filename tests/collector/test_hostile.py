@@ -27,8 +27,9 @@ from collector.store import Entry, EntryKind
 from gateway import seal, wire
 from gateway.settings import Broker
 from tests.collector.batches import START_NS, FakeGateway
-from tests.collector.brokers import free_port, mosquitto_at
+from tests.collector.brokers import mosquitto_at
 from tests.effort import examples
+from tests.gateway.ports import free_port
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(31) + b"1")

@@ -21,7 +21,8 @@ from collector.store import EntryKind
 from gateway import seal, wire
 from gateway.settings import Broker
 from tests.collector.batches import FakeGateway
-from tests.collector.brokers import free_port, mosquitto_at
+from tests.collector.brokers import mosquitto_at
+from tests.gateway.ports import free_port
 
 pytestmark = pytest.mark.system
 

@@ -1,8 +1,9 @@
-"""A port of this machine that nobody listens on."""
+"""Ports of this machine: one that nobody listens on, and the wait until somebody does."""
 
 from __future__ import annotations
 
 import socket
+import time
 
 
 def free_port() -> int:
@@ -11,3 +12,14 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def wait_for_port(port: int, within_s: float = 10.0) -> None:
+    """Until something listens there."""
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"nothing listens on port {port}")

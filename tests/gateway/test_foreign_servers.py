@@ -24,7 +24,7 @@ from gateway.links.link import Refused
 from gateway.links.open import open_link
 from gateway.registers import Block
 from tests.gateway.lines import word
-from tests.gateway.ports import free_port
+from tests.gateway.ports import free_port, wait_for_port
 
 UNIT, SIZE = 1, 2100
 WORDS = [word(UNIT, address) for address in range(SIZE)]
@@ -70,6 +70,7 @@ def modbus_tk_tcp(folder: Path) -> Iterator[Link]:
     server = TcpServer(port := free_port(), "127.0.0.1", databank=Databank())
     _fill(server)
     server.start()
+    wait_for_port(port)  # its thread binds, some time after start
     try:
         yield Link(kind="tcp", address="127.0.0.1", port=port, unit=UNIT)
     finally:

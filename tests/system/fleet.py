@@ -31,8 +31,9 @@ from gateway.measurement import SECOND_NS, Series
 from gateway.settings import parse_site
 from gateway.spooler import outbox_folder
 from simulators.broker import MOSQUITTO, PLACES
-from tests.collector.brokers import free_port, mosquitto_at
+from tests.collector.brokers import mosquitto_at
 from tests.gateway.batches import broker
+from tests.gateway.ports import free_port
 from tests.system.outage import DRAIN_S, FRESH_S, TIMES_REAL, VALUES
 from tests.system.short_line import SITE, START_NS, Gateway, gateway_at
 

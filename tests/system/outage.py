@@ -20,8 +20,9 @@ from pathlib import Path
 
 from gateway.measurement import SECOND_NS
 from simulators.broker import MOSQUITTO, PLACES
-from tests.collector.brokers import free_port, mosquitto_at
+from tests.collector.brokers import mosquitto_at
 from tests.gateway.batches import broker
+from tests.gateway.ports import free_port
 from tests.system.short_line import START_NS, line
 
 DRAIN_S = 3600.0

@@ -13,9 +13,10 @@ from paho.mqtt.properties import Properties
 
 from gateway import outbox
 from gateway.identity import load_or_create_key, public_hex
-from tests.collector.brokers import free_port, mosquitto_at
+from tests.collector.brokers import mosquitto_at
 from tests.effort import FLEET, FLEET_SCALE, MISSED_BATCHES, MISSED_WAYS, OUTAGE_SCALE
 from tests.gateway.batches import broker, wait_until
+from tests.gateway.ports import free_port
 from tests.system import fleet
 from tests.system.outage import FRESH_S, TIMES_REAL, measure
 from tests.system.short_line import line

@@ -12,9 +12,10 @@ import pytest
 
 from collector.intake import subscriber
 from gateway import connection
-from tests.collector.brokers import free_port, mosquitto_at
+from tests.collector.brokers import mosquitto_at
 from tests.effort import PROXY_ROUNDS, PROXY_SIDES
 from tests.gateway.batches import broker, wait_until
+from tests.gateway.ports import free_port
 from tests.system.proxy import Fault, proxy
 from tests.system.short_line import line
 

@@ -14,7 +14,8 @@ import tomli_w
 
 from api.cli import main
 from tests.api.line import ROOT
-from tests.collector.brokers import free_port, mosquitto_at
+from tests.collector.brokers import mosquitto_at
+from tests.gateway.ports import free_port
 
 pytestmark = pytest.mark.system
 SECRETS = {

@@ -34,8 +34,8 @@ from gateway.measurement import SECOND_NS
 from gateway.outbox import RTO_MIN_NS, held
 from gateway.settings import Broker
 from tests.collector.batches import FakeGateway
-from tests.collector.brokers import free_port
 from tests.collector.proof.places import Place, mosquitto_of
+from tests.gateway.ports import free_port
 
 EVERY_S = 0.05
 RTO_S = RTO_MIN_NS / SECOND_NS

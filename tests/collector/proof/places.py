@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from api.cli import main
 from gateway.catalogue import load_sites
 from gateway.settings import Broker, Site
-from tests.collector.brokers import wait_for_port
+from tests.gateway.ports import wait_for_port
 
 SITE = """
 [plant]

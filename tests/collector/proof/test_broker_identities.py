@@ -31,8 +31,8 @@ from gateway.publisher import Publisher
 from gateway.settings import Broker
 from gateway.spooler import Spooler
 from tests.collector.batches import FakeGateway
-from tests.collector.brokers import free_port
 from tests.collector.proof.places import Place, mosquitto_of
+from tests.gateway.ports import free_port
 
 pytestmark = pytest.mark.system
 NOISE = (Series("riverside", "fence-north", "slm-north", "LAeq", "dB(A)"),)
