@@ -45,6 +45,7 @@ from gateway.status_server import served
 
 DRAIN_S = 5.0  # at the end; a Ctrl-C has to end everything within 10 s
 RETRY_S = 2.0  # between two tries to write to a full disk
+NOTE_S = 0.5  # between two notes of what waits in memory meanwhile
 
 _log = structlog.get_logger("gateway")
 
@@ -182,7 +183,9 @@ class _Gateway:
                 if not full:
                     full = True
                     _log.error("The disk is full; measurements wait in memory", problem=str(error))
-                await asyncio.sleep(RETRY_S)
+                for _ in range(round(RETRY_S / NOTE_S)):
+                    await asyncio.sleep(NOTE_S)
+                    await asyncio.to_thread(self.spooler.note_unsaved)
             else:
                 if full:
                     full = False

@@ -57,6 +57,12 @@ def lowest(database: sqlite3.Connection, epoch: bytes) -> int | None:
     return found
 
 
+def measured(database: sqlite3.Connection, after: Key) -> bool:
+    """Whether a row above a key has measurements."""
+    query = "SELECT EXISTS (SELECT 1 FROM batch WHERE (epoch, seq) > (?, ?) AND n > 0)"
+    return bool(database.execute(query, after).fetchone()[0])
+
+
 def count(database: sqlite3.Connection) -> int:
     """All rows."""
     return int(database.execute("SELECT count(*) FROM batch").fetchone()[0])

@@ -39,7 +39,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from gateway import outbox_rows, retention, wire
-from gateway.lanes import START, Key, Row
+from gateway.lanes import END, START, Key, Row
 from gateway.outbox_files import FOLDER, disk_errors, is_broken, is_damage, is_full, take_over
 from gateway.outbox_recovery import Recovery
 from gateway.reserve import Reserve, free_bytes
@@ -251,6 +251,17 @@ class OutboxStore:
                     if (found := outbox_rows.lowest(database, epoch)) is not None:
                         return found
         return None
+
+    def measured(self, after: Key) -> bool:
+        """Whether measurements were stored above a key."""
+        return self._guarded(lambda: self._reserved(lambda: self._measured(after)))
+
+    def _measured(self, after: Key) -> bool:
+        for number in self._files.holding(after, END):
+            with self._files.using(number) as database:
+                if outbox_rows.measured(database, after):
+                    return True
+        return False
 
     def told_by(self, rows: Sequence[Held]) -> list[Gap]:
         """What gap records among some rows said."""

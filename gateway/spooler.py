@@ -68,7 +68,7 @@ class Spooler:
         self.folder, self.plant, self.gateway = Path(folder), plant, gateway
         self._mono_ns = mono_ns
         self._outbox, self._putting = Outbox(), threading.Lock()
-        self._put = self._kept = 0  # values
+        self._put = self._kept = self._noted = 0  # values
         self._full = False
         self._using, self._pace = threading.RLock(), Pace()
         self.on_commit: Callable[[], None] | None = None
@@ -80,12 +80,12 @@ class Spooler:
                 self._store, plant, gateway, key, limits=limits, salvaged=self._store.found, earliest_ns=earliest_ns,
                 configuration=configuration, now=lambda: Instant(now_ns(), mono_ns(), discipline()),
             )  # fmt: skip
-            counter, last = self._count(), self._keeper.last
+            counter = self._count()
             self._keeper.begin(Start(counter, os.urandom(8), boot_id(), version))
             self._unsaved = Unsaved(self.folder)
-            if (found := self._unsaved.read()) and found[0] >= last:  # above: the outbox was damaged since
+            if (found := self._unsaved.read()) and not self._store.measured(found[0]):
                 self._outbox.untold = found[1]  # told with the next flush; until then it stays noted
-                self._note_unsaved()
+                self.note_unsaved()
             self._store.settle(counter)
         except BaseException:
             os.close(self._lock)
@@ -109,8 +109,8 @@ class Spooler:
             return self._put
 
     def kept(self, ticket: int) -> bool:
-        """Whether what was put up to a ticket is on the disk, or stays in memory because that is full."""
-        return ticket <= self._kept or self._full
+        """Whether what was put up to a ticket is on the disk; while that is full, whether it is noted at least."""
+        return ticket <= (self._noted if self._full else self._kept)
 
     def due_s(self) -> float | None:
         """Seconds until `flush` should be called; None while nothing waits."""
@@ -133,7 +133,7 @@ class Spooler:
                 self._full = isinstance(error, SpoolFull)
                 with self._putting:
                     self._outbox.restore(parts)
-                self._note_unsaved()
+                self.note_unsaved()
                 raise
             self._kept, self._full = taken, False
             if not self._outbox.untold:
@@ -151,12 +151,14 @@ class Spooler:
         with self._using:
             self._keeper.tell(what, text, detail)
 
-    def _note_unsaved(self) -> None:
-        """Note what memory holds, for the next start to tell if this process ends with it."""
-        with self._putting:
-            held = self._outbox.held()
-        if held:
-            self._unsaved.note(self._keeper.last, held)
+    def note_unsaved(self) -> None:
+        """Note what memory holds, for the next start to tell if this process ends with it; while the disk is full."""
+        with self._using:
+            with self._putting:
+                held, noted = self._outbox.held(), self._put
+            if held:
+                self._unsaved.note(self._keeper.last, held)
+            self._noted = noted
 
     def _declare_dropped(self) -> None:
         """What memory had no room for is said as soon as a record can be written; the reserve is there for that."""

@@ -3,7 +3,7 @@
 Measurements wait in memory while the disk is full. A process that is killed then, or ends because the full disk
 breaks as well, takes them along, and nobody would know. So each time they cannot be written it is noted how many they
 are and which time they span, in a file that has its room already. The note names the last batch of the outbox: where
-that has been followed by another since, what the note speaks of was written after all.
+one with measurements has followed since, what the note speaks of was written after all.
 """
 
 from __future__ import annotations

@@ -104,6 +104,36 @@ def test_what_was_written_after_all_is_not_given_up(
             assert gaps(spooler) == []
 
 
+def test_a_record_that_found_room_hides_nothing(tmp_path: Path, disk: Disk) -> None:
+    with opened(tmp_path / "gw") as spooler:
+        spooler.put(columns(6))
+        disk.error = SpoolFull("full")
+        with pytest.raises(SpoolFull):
+            spooler.flush()
+        disk.error = None
+        spooler.tell("storage", "the outbox lives on its reserve", {})
+        left = killed(spooler.folder)
+    with opened(left) as spooler:
+        assert [gap["n"] for gap in gaps(spooler)] == [6]
+
+
+def test_what_comes_while_the_disk_is_full_counts_as_kept_once_it_is_noted(tmp_path: Path, disk: Disk) -> None:
+    with opened(tmp_path / "gw") as spooler:
+        first = spooler.put(columns(6))
+        disk.error = SpoolFull("full")
+        with pytest.raises(SpoolFull):
+            spooler.flush()
+        second = spooler.put(columns(4))
+        assert spooler.kept(first)
+        assert not spooler.kept(second)
+        spooler.note_unsaved()
+        assert spooler.kept(second)
+        left = killed(spooler.folder)
+        disk.error = None
+    with opened(left) as spooler:
+        assert [gap["n"] for gap in gaps(spooler)] == [10]
+
+
 def test_an_outbox_that_lost_its_end_since_tells_it_too(tmp_path: Path) -> None:
     with opened(tmp_path / "gw") as spooler:
         spooler.put(columns(3))
