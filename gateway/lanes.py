@@ -19,7 +19,7 @@ import msgspec
 Key = tuple[bytes, int]  # epoch and seq
 START: Key = (b"", 0)
 END: Key = (b"\xff" * 16, 1 << 62)
-TAIL = 16  # the newest batches that are live when a lane begins or jumps
+TAIL = 8  # the newest batches that are live when a lane begins or jumps
 
 
 class Row(msgspec.Struct, frozen=True):

@@ -30,8 +30,8 @@ MAX_SPAN_NS = SECOND_NS  # real time between the first and the last value put in
 HOLD_NS = SECOND_NS // 2  # how long a value waits for company before it is sealed
 MAX_WAITING = 1_000_000  # values kept in memory while the disk refuses them: 14 h of the reference site, 20 MB
 
-WINDOW = 64  # batches on the way while the collector has not said more
-WINDOW_BYTES = 1 << 20  # and their bytes; grows with the window
+WINDOW = 32  # batches on the way while the collector has not said more: of a fleet that comes back, all have so many
+WINDOW_BYTES = 1 << 19  # and their bytes; grows with the window
 MAX_WINDOW = 1024  # what the collector may raise it to: 16 MB
 PAGE_ROWS = 64  # rows asked of the spool at once: a window of full batches must not lie in memory twice
 STALE_NS = 3 * SECOND_NS  # a live lane without credit for so long is no longer live: it jumps to the newest

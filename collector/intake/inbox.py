@@ -39,7 +39,7 @@ MAX_SEQ = 2**63 - 1
 # Batches on the way to the collector, over all gateways; the broker is told the same number (Receive Maximum).
 CREDIT = 400
 # A gateway's ordinary window, which no credit above zero goes below.
-CREDIT_MIN = 64
+CREDIT_MIN = 32
 
 
 class Verdict(StrEnum):

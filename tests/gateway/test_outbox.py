@@ -148,20 +148,20 @@ def acked(sender: Sender, shelf: Shelf, now: int, upto: int, **other: object) ->
     sender.acked(said, now)
 
 
-def test_the_window_is_64_until_the_collector_gives_credit():
+def test_the_window_is_32_until_the_collector_gives_credit():
     sender = Sender()
     shelf = fly(sender, 3000)
-    assert (sender.room, sender.flying) == (0, 64)
+    assert (sender.room, sender.flying) == (0, 32)
     acked(sender, shelf, 50 * MS, 10, win=200)
-    assert (sender.room, sender.flying) == (200 - 54, 54)
+    assert (sender.room, sender.flying) == (200 - 22, 22)
     acked(sender, shelf, 60 * MS, 10, n=2, win=10**9)
-    assert sender.room == outbox.MAX_WINDOW - 54
+    assert sender.room == outbox.MAX_WINDOW - 22
 
 
-def test_the_window_is_a_mebibyte_until_the_collector_gives_credit():
+def test_the_window_is_half_a_mebibyte_until_the_collector_gives_credit():
     sender = Sender()
     shelf = fly(sender, 400, size=50_000)
-    assert sender.flying == (1 << 20) // 50_000
+    assert sender.flying == (1 << 19) // 50_000
     sender.acked(ack(EPOCH, 0, win=128), 1)
     go(sender, shelf, 1)
     assert sender.flying == (2 << 20) // 50_000
@@ -178,7 +178,7 @@ def test_no_credit_stops_everything_until_the_next_connection():
     assert (sender.room, sender.overdue(10**12), sender.next_ns()) == (0, [], None)
     assert go(sender, shelf, MS) == []
     sender.connected(2 * MS)
-    assert sender.room == 64
+    assert sender.room == 32
 
 
 def test_what_is_not_acknowledged_goes_again_after_twice_the_wait_each_time():
@@ -235,7 +235,7 @@ def test_a_new_connection_starts_from_the_oldest():
     sender = Sender()
     shelf = fly(sender, 4)
     sender.connected(SECOND_NS)
-    assert (sender.flying, sender.room) == (0, 64)
+    assert (sender.flying, sender.room) == (0, 32)
     assert go(sender, shelf, SECOND_NS) == [1, 2, 3, 4]
 
 
@@ -276,9 +276,9 @@ def test_after_an_outage_the_newest_goes_first_and_the_backlog_with_it():
     shelf.add(EPOCH, 1000)
     sender.connected(0)
     went = go(sender, shelf, 0)
-    assert went == [*range(985, 1001), *range(1, 49)], "the live tail, and all other credit for the backlog"
+    assert went == [*range(993, 1001), *range(1, 25)], "the live tail, and all other credit for the backlog"
     shelf.add(EPOCH)
-    acked(sender, shelf, MS, 1, win=64)
+    acked(sender, shelf, MS, 1, win=32)
     assert go(sender, shelf, MS) == [1001], "what is measured now waits for one free place at most"
 
 
@@ -289,8 +289,8 @@ def test_the_backlog_keeps_half_of_the_window():
     go(sender, shelf, 0, credit=0)
     shelf.add(EPOCH, 500)
     went = go(sender, shelf, 0)
-    assert [s for s in went if s > 484] == list(range(485, 517))
-    assert [s for s in went if s <= 484] == list(range(1, 33))
+    assert [s for s in went if s > 484] == list(range(493, 509))
+    assert [s for s in went if s <= 484] == list(range(1, 17))
 
 
 def test_a_live_lane_that_stood_still_jumps_to_the_newest():
@@ -303,7 +303,7 @@ def test_a_live_lane_that_stood_still_jumps_to_the_newest():
     sender.acked(ack(EPOCH, 0, have=((1, 64),), win=64), now)
     shelf.acked(ack(EPOCH, 64))
     went = go(sender, shelf, now)
-    assert went == [*range(849, 865), *range(65, 113)]
+    assert went == [*range(857, 865), *range(65, 121)]
 
 
 def test_a_back_fill_goes_in_the_order_of_the_stream():
@@ -311,7 +311,7 @@ def test_a_back_fill_goes_in_the_order_of_the_stream():
     shelf = Shelf()
     shelf.add(EPOCH, 300)
     sender.connected(0)
-    assert go(sender, shelf, 0) == list(range(1, 65))
+    assert go(sender, shelf, 0) == list(range(1, 33))
 
 
 def test_a_journal_of_a_higher_generation_gets_what_it_lacks_after_what_is_live():
