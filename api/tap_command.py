@@ -28,7 +28,7 @@ from collector.proof.register_file import FILE as REGISTER
 from collector.proof.register_file import load_register
 from collector.settings import parse_collector
 from collector.trust import trusted_now
-from gateway import catalogue, seal, wire
+from gateway import bundles, catalogue, seal, wire
 from gateway.document import FaultyFiles
 from gateway.settings import Site
 
@@ -75,12 +75,21 @@ async def _follow(
         seen = 0
         async for message in client.messages:
             payload = message.payload if isinstance(message.payload, bytes) else b""
-            line = describe(payload, str(message.topic), trusted, summary=summary)
-            sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
-            sys.stdout.flush()
-            seen += 1
-            if seen == count:
-                return
+            for batch in _batches(payload):
+                line = describe(batch, str(message.topic), trusted, summary=summary)
+                sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+                sys.stdout.flush()
+                seen += 1
+                if seen == count:
+                    return
+
+
+def _batches(message: bytes) -> list[bytes]:
+    """The batches in a message; one that cannot be taken apart is shown as it is."""
+    try:
+        return bundles.unpack(message)
+    except wire.WireError:
+        return [message]
 
 
 def _client(site: Site) -> aiomqtt.Client:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +66,7 @@ class Connection:
     code: int = 0
     receive_max: int = UNPUBACKED
     _client: mqtt.Client = field(init=False)
-    _keys: dict[int, Key] = field(default_factory=dict)
+    _keys: dict[int, Sequence[Key]] = field(default_factory=dict)
 
     def open(self) -> None:
         """Connect; `answered` or `problem` say later how it went."""
@@ -107,17 +107,17 @@ class Connection:
         """How many more publishes the broker takes before it has answered."""
         return max(0, self.receive_max - len(self._keys))
 
-    def publish(self, key: Key, payload: bytes) -> None:
-        """Send a batch, QoS 1."""
-        info = self._client.publish(wire.up_topic(self.gateway), payload, qos=1)
+    def publish(self, keys: Sequence[Key], message: bytes) -> None:
+        """Send a batch or a bundle of them, QoS 1."""
+        info = self._client.publish(wire.up_topic(self.gateway), message, qos=1)
         if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._keys[info.mid] = key
+            self._keys[info.mid] = keys
         else:
             self.problem = self.problem or mqtt.error_string(info.rc)
 
-    def answered_key(self, mid: int) -> Key | None:
-        """Which batch a PUBACK is for; it leaves room for another."""
-        return self._keys.pop(mid, None)
+    def answered_keys(self, mid: int) -> Sequence[Key]:
+        """Which batches a PUBACK is for; it leaves room for another."""
+        return self._keys.pop(mid, ())
 
     def publish_state(self, state: Mapping[str, Any]) -> None:
         """Say how the gateway is, QoS 0, retained."""

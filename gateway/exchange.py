@@ -10,7 +10,7 @@ Pure: the outbox is a `Spool`, the connection and the logs are the publisher's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -87,6 +87,7 @@ class Exchange:
         self._trust = Trust(collector_key).learn(handovers) if collector_key else None
         self._sender = Sender(acknowledged=collector_key is not None, live=live)
         self.delivery = Delivery(mute=mute)
+        self.bundle_bytes = 0  # how large a bundle the collector takes
 
     @property
     def resent(self) -> int:
@@ -116,9 +117,9 @@ class Exchange:
             return False, None
         return True, self.delivery.silence(now_ns)
 
-    def answered(self, key: Key | None, code: int, now_ns: int) -> Obstacle | None:
-        """The broker has answered to a batch (PUBACK) or ended the connection; how delivery stands, if changed."""
-        if key:
+    def answered(self, keys: Iterable[Key], code: int, now_ns: int) -> Obstacle | None:
+        """The broker has answered to batches (PUBACK) or ended the connection; how delivery stands, if changed."""
+        for key in keys:
             self._sender.puback(key)
         return self.delivery.answered(code, now_ns)
 
@@ -138,6 +139,7 @@ class Exchange:
         self._trust = trust
         if not self._spool.accepts(ack):
             return replace(self._refused(ack), handovers=learned)
+        self.bundle_bytes = ack.bundle
         before = self._spool.counts().get("refilled_batches", 0)
         marked, unnoted = 0, False
         try:

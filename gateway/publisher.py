@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway import delivery, exchange
 from gateway.brokers import Route
+from gateway.bundles import bundled, pack
 from gateway.connection import CONNECT_S, Connection, Event, tls_context
 from gateway.delivery import Obstacle
 from gateway.exchange import Exchange
@@ -156,7 +157,7 @@ class Publisher:
                 wait_s = RETRY_S[1]
             self.connected, self._away = False, (connection.problem or left, delivery.hint(connection.code))
             if connection.code in delivery.REASONS:
-                self._say(self._exchange.answered(None, connection.code, time.monotonic_ns()), connection.problem)
+                self._say(self._exchange.answered((), connection.code, time.monotonic_ns()), connection.problem)
             connection.close()
             if not self._stopping:
                 _log.warning(
@@ -228,8 +229,8 @@ class Publisher:
     def _send(self, connection: Connection, now_ns: int) -> None:
         """What the sender gives out, as far as window and broker allow."""
         while not connection.problem and (rows := self._exchange.turn(connection.room, now_ns)):
-            for row in rows:
-                connection.publish(row.key, row.payload)
+            for part in bundled(rows, self._exchange.bundle_bytes):
+                connection.publish([row.key for row in part], pack([row.payload for row in part]))
 
     # --- what the broker and the collector say ---------------------------------------------------------------
 
@@ -237,8 +238,8 @@ class Publisher:
         if event.payload is not None:
             self._acknowledged(event.payload)
         elif event.mid is not None:
-            key = connection.answered_key(event.mid)
-            self._say(self._exchange.answered(key, event.code, time.monotonic_ns()), event.reason)
+            keys = connection.answered_keys(event.mid)
+            self._say(self._exchange.answered(keys, event.code, time.monotonic_ns()), event.reason)
         elif event.reason:
             self._say(self._exchange.delivery.deaf(time.monotonic_ns()), event.reason)
 

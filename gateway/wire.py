@@ -258,6 +258,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gen: (journal generation, 8 random bytes). n: counts the acknowledgements of the generation.
     win: credit in batches, 0 = stop. now: the collector's clock. [ns since 1970 UTC]
     keys: the latest hand-overs of the collector's key, oldest first (`gateway.succession`).
+    bundle: how large a bundle of batches it takes, 0 = one batch a message. [bytes]
     """
 
     gw: Name
@@ -267,6 +268,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     win: Number
     now: Number
     keys: Handovers = ()
+    bundle: Number = 0
 
 
 def encode_ack(ack: Ack) -> bytes:

@@ -26,7 +26,7 @@ from collector.intake.inbox import Inbox, Ranges, Stream
 from collector.intake.sorter import Sorter
 from collector.intake.timekeeper import Step, Timekeeper
 from collector.store import Entry, EntryKind
-from gateway import seal, wire
+from gateway import bundles, seal, wire
 
 TICK_NS = 5_000_000_000
 # Acknowledgements of one start; a century of one every millisecond for a thousand gateways needs fewer than half.
@@ -150,6 +150,7 @@ class Desk:
             win=self._inbox.credit(healthy=not self.stalled),
             now=time_ns,
             keys=self._handovers,
+            bundle=bundles.MAX_BYTES,
         )
         self._inbox.sent(gateway, now_ns)
         return wire.down_topic(gateway), seal.seal_ack(wire.encode_ack(ack), self._key)

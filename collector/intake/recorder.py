@@ -48,11 +48,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An examined message. session, mid: which connection to the broker it came by, and its number there."""
+    """An examined batch. session, mid: which connection to the broker it came by, and its message's number there.
+
+    mid: None = more of the message follows.
+    """
 
     examined: Examined
     session: int
-    mid: int
+    mid: int | None
 
 
 class Signal(Enum):

@@ -38,9 +38,10 @@ from collector.intake.exclusion import Exclusion
 from collector.intake.gate import Examined, Gate
 from collector.intake.inbox import CREDIT, Quota
 from collector.intake.recorder import Deliveries, Delivery, Signal
+from gateway.bundles import unpack
 from gateway.connection import tls_context
 from gateway.settings import Broker
-from gateway.wire import up_topic
+from gateway.wire import WireError, up_topic
 
 RECEIVE_MAXIMUM = CREDIT
 # So long the broker keeps what it could not deliver: a restart of the collector, not more, since the
@@ -141,8 +142,8 @@ class Subscriber:
             self._client.loop_stop()
 
     def puback(self, delivery: Delivery) -> None:
-        """Tell the broker that a message is dealt with."""
-        if delivery.session == self._session:
+        """Tell the broker that a message is dealt with, once all of it is."""
+        if delivery.mid is not None and delivery.session == self._session:
             self._client.ack(delivery.mid, QOS)
 
     def publish(self, topic: str, payload: bytes) -> None:
@@ -199,16 +200,26 @@ class Subscriber:
     def _on_message(self, _: Client, __: object, message: MQTTMessage) -> None:
         if self._stopping.is_set():
             return
-        gateway, payload = "", bytes(message.payload)
+        payload = bytes(message.payload)
+        try:
+            batches = unpack(payload)
+        except WireError:
+            batches = [payload]  # quarantined as it is
+        for number, batch in enumerate(batches, 1):
+            examined = self._examine(message.topic, batch, retained=message.retain)
+            last = number == len(batches)
+            self._put(Delivery(self._limited(examined), self._session, message.mid if last else None))
+
+    def _examine(self, topic: str, payload: bytes, *, retained: bool) -> Examined:
+        gateway = ""
         clocks = {"received_ns": time.time_ns(), "now_ns": time.monotonic_ns()}
         try:
-            gateway = message.topic.split("/")[2]
-            examined = self._gate.examine(gateway, payload, retained=message.retain, **clocks)
+            gateway = topic.split("/")[2]
+            return self._gate.examine(gateway, payload, retained=retained, **clocks)
         except Exception as error:
             if self._logged.take("", time.monotonic_ns()):
                 log.exception("A message could not be examined; it is kept aside.", size=len(payload))
-            examined = self._gate.unexaminable(gateway, payload, f"{type(error).__name__}: {error}", **clocks)
-        self._put(Delivery(self._limited(examined), self._session, message.mid))
+            return self._gate.unexaminable(gateway, payload, f"{type(error).__name__}: {error}", **clocks)
 
     # --- who floods -----------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ over them, and `judgement` (what they come to). What one tick derives is committ
 the journal position of the tick, so a process that dies goes on exactly where it was: entries since
 that tick are read again, and lead to the same results.
 
-A tick that derives nothing is committed only once in a while; nothing depends on which.
+A tick that derives nothing is committed only once in a while; nothing depends on which. While a backlog pours in,
+the evaluator steps back: what is in the journal waits safely, what is at the gateways does not.
 
 Times that a wrong clock gave are moved (`collector.shifts`) before anything is derived from them. When
 the journal tells a move of batches that came before, what they touched where they were and where
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Collection, Mapping, Sequence
 
 import structlog
@@ -46,6 +48,8 @@ READ = 500  # entries a read: a few hundred thousand measurements, some megabyte
 COMMIT_AFTER = 500  # entries without a result until the cursor is moved all the same
 WAIT_S = 1.0
 RETRY_S = 5.0
+POURING = 200.0  # entries a second: a backlog comes in, and to take it in goes before judging it
+SHARE = 0.25  # of the time, which judging takes meanwhile
 Intervals = Mapping[tuple[str, str, str], int]
 
 
@@ -104,6 +108,7 @@ class Evaluator:
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
+            began_s, before = time.monotonic(), self._last()
             entries = self._journal.read(self._line.position, READ)
             if not entries:
                 self._journal.wait(self._line.position, WAIT_S)
@@ -112,6 +117,17 @@ class Evaluator:
                     return
                 self._line.take(entry)
             self.trouble = ""
+            self._stopping.wait(rest_s(len(entries), time.monotonic() - began_s, self._last() - before))
+
+    def _last(self) -> int:
+        """The end of the journal."""
+        return self._journal.wait(self._line.position, 0.0)
+
+
+def rest_s(read: int, took_s: float, grown: int) -> float:
+    """How long to step back after a read. took_s: to judge what it brought. grown: entries that came meanwhile. [s]"""
+    pouring = read == READ and grown > POURING * took_s
+    return took_s * (1 / SHARE - 1) if pouring else 0.0
 
 
 class Line:

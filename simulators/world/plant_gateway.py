@@ -339,7 +339,7 @@ class Gateway:
             return
         full = len(self._unanswered) >= self._room
         self._unanswered.discard(key)
-        self.process.exchange.answered(key, code, self.clocks.mono_ns)
+        self.process.exchange.answered([key], code, self.clocks.mono_ns)
         if full:
             self._pump()
 

@@ -18,7 +18,7 @@ from collector.intake.journal import Journal
 from collector.intake.recorder import Deliveries, Delivery, Recorder, Signal
 from collector.intake.subscriber import RECEIVE_MAXIMUM, Subscriber
 from collector.store import EntryKind
-from gateway import seal, wire
+from gateway import bundles, seal, wire
 from gateway.settings import Broker
 from tests.collector.batches import FakeGateway
 from tests.collector.brokers import mosquitto_at
@@ -116,6 +116,26 @@ def test_what_the_broker_retained_is_not_asked_for_and_never_believed(port: int,
         eventually(lambda: inlet.deliveries.qsize() == 1 + comes)
     assert [delivery.examined.what for delivery in inlet.taken()] == ["retained"] * comes + [None]
     inlet.subscriber.stop()
+
+
+def test_a_bundle_is_its_batches_and_answered_once_all_of_them_are(port: int) -> None:
+    gateway = FakeGateway()
+    inlet = Inlet(gateway, settings(port)).connected()
+    with publishing(port) as client:
+        whole = bundles.pack([gateway.sealed() for _ in range(4)])
+        for message in (whole, whole[:-1], bundles.pack([b"noise", gateway.sealed()])):
+            client.publish(wire.up_topic(gateway.id), message, qos=1)
+        eventually(lambda: inlet.deliveries.qsize() == 7)
+        taken = inlet.taken()
+        assert [d.examined.entry.seq if d.examined.entry else 0 for d in taken] == [1, 2, 3, 4, 0, 0, 5]
+        assert [d.mid is None for d in taken] == [True, True, True, False, False, True, False]
+        for delivery in taken[:3]:
+            inlet.subscriber.puback(delivery)
+    time.sleep(0.2)
+    inlet.subscriber.stop()
+    again = Inlet(gateway, settings(port)).connected()
+    eventually(lambda: again.deliveries.qsize() == 7)
+    again.subscriber.stop()
 
 
 def test_what_was_not_committed_comes_again_after_a_crash(port: int) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway import seal, wire
+from gateway import bundles, seal, wire
 from gateway.measurement import Columns, Series, Status
 from gateway.settings import Broker
 from tests.gateway.ports import free_port
@@ -137,11 +137,13 @@ def running(program: str, folder: Path, *lines: str) -> Iterator[Mosquitto]:
 class Collector:
     """Takes the batches of one gateway as a collector does, and acknowledges them when told to.
 
-    acknowledges: whether to. drop: how many payloads to lose first. batches: by (epoch, seq).
+    acknowledges: whether to. drop: how many messages to lose first. batches: by (epoch, seq). bundle: how large a
+    bundle it takes.
     """
 
     def __init__(self, port: int, *, gateway: str = "riverside-gw", protocol: int = mqtt.MQTTv5) -> None:
         self.acknowledges, self.drop, self.win = True, 0, 400
+        self.bundle, self.messages = 0, 0
         self.payloads: list[bytes] = []
         self.batches: dict[tuple[bytes, int], wire.Batch] = {}
         self.states: list[bytes] = []
@@ -165,10 +167,12 @@ class Collector:
         if self.drop:
             self.drop -= 1
             return
-        batch = wire.decode(seal.verify(message.payload, KEY.public_key()))
-        with self._lock:
-            self.payloads.append(message.payload)
-            self.batches[batch.header.ep, batch.header.seq] = batch
+        self.messages += 1
+        for payload in bundles.unpack(message.payload) if self.bundle else [message.payload]:
+            batch = wire.decode(seal.verify(payload, KEY.public_key()))
+            with self._lock:
+                self.payloads.append(payload)
+                self.batches[batch.header.ep, batch.header.seq] = batch
         if self.acknowledges:
             self.acknowledge()
 
@@ -180,7 +184,10 @@ class Collector:
                 held.setdefault(ep, set()).add(seq)
             epochs = tuple(wire.EpochAck(ep, *ranges(seqs)) for ep, seqs in held.items())
             self._n += 1
-            said = wire.Ack(gw=self._gateway, gen=self.gen, n=self._n, epochs=epochs, win=self.win, now=time.time_ns())
+            said = wire.Ack(
+                gw=self._gateway, gen=self.gen, n=self._n, epochs=epochs, win=self.win, now=time.time_ns(),
+                bundle=self.bundle,
+            )  # fmt: skip
         self._client.publish(wire.down_topic(self._gateway), sealed_ack(said, self.key), qos=1, retain=True)
 
     def publish(self, payload: bytes) -> None:

@@ -125,6 +125,25 @@ def test_what_waited_before_the_start_and_in_older_epochs_goes_first(mqtt_broker
         ]
 
 
+def test_a_backlog_travels_in_bundles_once_the_collector_takes_them(mqtt_broker, outbox, monkeypatch):
+    monkeypatch.setattr("gateway.outbox.RTO_MIN_NS", RTO_MIN_NS // 10)
+    for _ in range(300):
+        measure(outbox, 1)
+    with collecting(mqtt_broker.port) as collector:
+        collector.bundle, collector.drop = 5000, 5
+        with publishing(outbox, mqtt_broker.port) as publisher:
+            assert publisher.wait_drained(PATIENCE_S)
+            assert {seq for _, seq in collector.batches} == set(range(1, 302))
+            assert collector.messages < 200
+            collector.bundle = 0
+            measure(outbox, 1)
+            assert publisher.wait_drained(PATIENCE_S), "one by one again: another collector knows no bundles"
+            before = collector.messages
+            measure(outbox, 2500)
+            assert publisher.wait_drained(PATIENCE_S)
+            assert collector.messages == before + 5
+
+
 def test_lost_batches_are_sent_again(mqtt_broker, outbox, monkeypatch):
     monkeypatch.setattr("gateway.outbox.RTO_MIN_NS", RTO_MIN_NS // 10)
     with collecting(mqtt_broker.port) as collector, publishing(outbox, mqtt_broker.port) as publisher:

@@ -133,6 +133,7 @@ def measure(folder: Path, program: str, gateways: int, batches: int) -> Outage:
             while not (fresh_s and drain_s):
                 waited_s = time.monotonic() - started
                 assert waited_s < DRAIN_S, collector.health()
+                assert all(child.is_alive() for child in children), "a process of gateways ended"
                 newest = {series.sensor: time_ns for series, time_ns, *_ in collector.store.latest()}
                 if not fresh_s and len(newest) == gateways and min(newest.values()) >= START_NS + old * SECOND_NS:
                     fresh_s = waited_s

@@ -55,6 +55,12 @@ def book(tmp_path: Path) -> Any:
     opened.close()
 
 
+def test_judging_steps_back_while_a_backlog_pours_in_and_only_then() -> None:
+    assert module.rest_s(module.READ, 0.2, 100) == pytest.approx(0.6), "a quarter of the time"
+    assert module.rest_s(module.READ, 0.2, 30) == 0.0, "it is behind, and nothing pours in"
+    assert module.rest_s(20, 0.02, 50) == 0.0, "it keeps up"
+
+
 @st.composite
 def journals(draw: st.DrawFn) -> MemoryJournal:
     """Some minutes of a mill: two gateways, late and repeated spans, gaps, ticks at any time, one new epoch."""
