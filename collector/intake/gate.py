@@ -19,7 +19,7 @@ Source: protocol 2.4 (poison, bad signature).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -101,15 +101,13 @@ class Gate:
         attempts: Mapping[bytes, int] | None = None,
         *,
         approvers: Sequence[tuple[seal.Verifier, int]] = (),
-        decode: Callable[[bytes], wire.Batch] | None = None,
     ) -> None:
         """attempts: how often the examination of a message failed by a mistake of ours, by SHA-256; it may grow.
 
         approvers: the collector's keys, each with the time until which its word on a configuration counts.
-        decode: reads a body; a simulation, which reads each again soon, remembers what it has read.
         """
         self._attempts = {} if attempts is None else attempts
-        self._trusted, self._approvers, self._decode = dict(trusted), approvers, decode
+        self._trusted, self._approvers = dict(trusted), approvers
         self._quota = Quota(QUARANTINE_COUNT, QUARANTINE_PERIOD_NS)
         self._rate = Rate(RATE_PER_S, RATE_BURST)
 
@@ -155,7 +153,7 @@ class Gate:
         except seal.SealError as error:
             return self._distrust(message, What.BAD_SIGNATURE, str(error))
         try:
-            batch = (self._decode or wire.decode)(body)
+            batch = wire.decoded(body)
             _belongs(batch, gateway, owner.plant)
             claims = said(batch)
         except wire.WireError as error:

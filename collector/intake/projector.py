@@ -87,7 +87,7 @@ class Projector:
             if entry.kind is not EntryKind.BATCH:
                 continue
             try:
-                kept.append((entry, wire.decode(entry.payload[1 + seal.SIGNATURE_BYTES :])))
+                kept.append((entry, wire.decoded(entry.payload[1 + seal.SIGNATURE_BYTES :])))
             except wire.WireError as error:
                 self.unreadable += 1
                 log.error(

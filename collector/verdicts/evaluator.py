@@ -40,7 +40,7 @@ from gateway.measurement import Columns
 from gateway.seal import SIGNATURE_BYTES
 from gateway.sensors import Sensor, resolve
 from gateway.settings import Site
-from gateway.wire import WireError, decode
+from gateway.wire import WireError, decoded
 
 log = structlog.get_logger(__name__)
 
@@ -268,7 +268,7 @@ def measurements(entry: Entry) -> Columns | None:
     if entry.kind is not EntryKind.BATCH or not entry.last_ns:
         return None
     try:
-        batch = decode(entry.payload[1 + SIGNATURE_BYTES :])
+        batch = decoded(entry.payload[1 + SIGNATURE_BYTES :])
     except WireError as error:
         log.warning("A batch cannot be read and is not judged.", position=entry.position, error=str(error))
         return None

@@ -73,7 +73,7 @@ class Collector:
         if self.ledger.open(self._wall_ns, restored=self._restored):
             self.store = Store()  # the store of another journal; an operator has it built anew
         self._restored = False
-        self.gate = Gate(self.trusted, decode=self.ledger.decode)
+        self.gate = Gate(self.trusted)
         self.desk = Desk(self.ledger, self._key, self.trusted)
         self.up, self.up_since_ns, self._life = True, self._timeline.now, self._life + 1
         self._turn_at = _NEVER

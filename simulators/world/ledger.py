@@ -91,7 +91,6 @@ class Ledger:
         self._found: dict[tuple[Stream, int], list[bytes]] = {}
         self._ghost: tuple[Sequence[Entry], Mapping[Stream, Ranges]] | None = None
         self._mark: Mark | None = None
-        self._decoded: dict[bytes, wire.Batch] = {}
         self.generation = (following(None, 0, now_ns // SECOND_NS), dice.bytes(8))
         self.mark()
 
@@ -129,16 +128,9 @@ class Ledger:
         """Note beside the journal how far it is."""
         self._mark = Mark(*self.generation, len(self.entries))
 
-    def decode(self, body: bytes) -> wire.Batch:
-        """A batch in a body; the same bytes are read once."""
-        found = self._decoded.get(body)
-        if found is None:
-            found = self._decoded[body] = wire.decode(body)
-        return found
-
     def read(self, entry: Entry) -> wire.Batch:
         """A batch of the journal."""
-        return self.decode(entry.payload[1 + SIGNATURE_BYTES :])
+        return wire.decoded(entry.payload[1 + SIGNATURE_BYTES :])
 
     # --- desk.Ledger -----------------------------------------------------------------------------------
 
