@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -20,11 +21,8 @@ from gateway.measurement import SECOND_NS, UInt8
 from gateway.sensors import Sensor
 from gateway.settings import Site
 from simulators import faults, modbus, plant
+from simulators.doors import Doors
 from simulators.faults import Fault
-from simulators.pty_port import PtyPort
-from simulators.requests import Request, rtu_requests, tcp_requests
-
-CONNECTIONS_MAX = 64  # of one port; a real converter takes 4 to 32
 
 
 class Instrument:
@@ -68,9 +66,7 @@ class Simulator:
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._clock_ns, self._speed, self._started_ns = clock_ns, speed, clock_ns()
-        self._servers: list[asyncio.Server] = []
-        self._lines: list[PtyPort] = []
-        self._talks: set[asyncio.Task[None]] = set()
+        self._doors = Doors()
         self.buses: dict[tuple[str, str, int], dict[int, Instrument]] = {}
         for site, instruments in sites:
             for sensor in instruments:
@@ -87,10 +83,7 @@ class Simulator:
         refused = []
         for (kind, address, port), units in self.buses.items():
             try:
-                if kind == "rtu":
-                    await self._open_line(address, units)
-                else:
-                    self._servers.append(await asyncio.start_server(self._accept(kind, units), address, port))
+                await self._doors.open(kind, address, port, partial(self._reply, units))
             except OSError as error:
                 place = address if kind == "rtu" else f"{address}:{port}"
                 refused.append(f"cannot serve {place} (units {sorted(units)}): {error.strerror or error}")
@@ -98,75 +91,7 @@ class Simulator:
 
     async def stop(self) -> None:
         """Close every socket and line."""
-        for server in self._servers:
-            server.close()
-        for talk in self._talks:
-            talk.cancel()
-        await asyncio.gather(*self._talks, return_exceptions=True)
-        await asyncio.gather(*(server.wait_closed() for server in self._servers))
-        for line in self._lines:
-            line.close()
-
-    async def _open_line(self, name: str, units: Mapping[int, Instrument]) -> None:
-        line = PtyPort(name)
-        requests = rtu_requests(await line.open())
-        self._lines.append(line)
-
-        async def send(reply: bytes | None) -> bool:
-            line.write(reply or b"")
-            return True  # a serial line cannot be hung up
-
-        self._start(self._answer(units, requests, send))
-
-    def _accept(
-        self, kind: str, units: Mapping[int, Instrument]
-    ) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
-        talks: set[asyncio.Task[None]] = set()
-
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if len(talks) >= CONNECTIONS_MAX:
-                writer.close()
-                return
-            talk = self._start(self._talk(kind, units, reader, writer))
-            talks.add(talk)
-            talk.add_done_callback(talks.discard)
-
-        return accept
-
-    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        talk = asyncio.ensure_future(work)
-        self._talks.add(talk)
-        talk.add_done_callback(self._talks.discard)
-        return talk
-
-    async def _talk(
-        self, kind: str, units: Mapping[int, Instrument], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        """One connection, request after request, until it closes or turns into rubbish."""
-
-        async def send(reply: bytes | None) -> bool:
-            if reply:
-                writer.write(reply)
-                await writer.drain()
-            return reply is not None
-
-        try:
-            await self._answer(units, (rtu_requests if kind == "rtu+tcp" else tcp_requests)(reader), send)
-        except ConnectionError:
-            return
-        finally:
-            writer.close()
-
-    async def _answer(
-        self,
-        units: Mapping[int, Instrument],
-        requests: AsyncIterator[Request],
-        send: Callable[[bytes | None], Awaitable[bool]],
-    ) -> None:
-        """Answer until nothing more comes, or `send` says that this is the end."""
-        async for transaction, unit, request in requests:
-            if not await send(await self._reply(units, transaction, unit, request)):
-                return
+        await self._doors.close()
 
     async def _reply(
         self, units: Mapping[int, Instrument], transaction: int | None, unit: int, request: bytes

@@ -1,17 +1,24 @@
-"""`emitwatch simulate`: every sensor of a site answers over Modbus, as if the plant stood there."""
+"""`emitwatch simulate`: every sensor of a site over Modbus, as if the plant stood there; or a recorded session."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gateway.links.address import LINK_HINT, Link, parse_link
+from gateway.terminal import AsJson
 from simulators.faults import FAULTS, Fault, parse_fault
-from simulators.server import Simulator, load
+from simulators.replay import serve_record
+from simulators.server import Instrument, Simulator, load
+
+REPLAY_PORT = 5020
 
 FAULT_HELP = "what is wrong, as [SENSOR:]KIND[=ARGUMENT]; may be given several times. " + "; ".join(
     f"{kind}: {does}" for kind, (does, _, _) in FAULTS.items()
@@ -19,24 +26,60 @@ FAULT_HELP = "what is wrong, as [SENSOR:]KIND[=ARGUMENT]; may be given several t
 
 
 def simulate(
-    site: Annotated[str, typer.Argument(metavar="SITE", help="a site file, or a folder of them")],
+    site: Annotated[str, typer.Argument(metavar="SITE", help="a site file, or a folder of them")] = "",
     seed: Annotated[int, typer.Option(help="another seed, another plant")] = 1,
     fault: Annotated[list[str] | None, typer.Option(metavar="F", help=FAULT_HELP)] = None,
     speed: Annotated[float, typer.Option(min=0.001, max=10_000.0, help="plant seconds in a second")] = 1.0,
+    replay: Annotated[Path | None, typer.Option(metavar="FILE", help="serve a recorded session instead")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of the replay, on 127.0.0.1; 0 = free")] = REPLAY_PORT,
+    link: Annotated[str, typer.Option(help="of the replay, if not Modbus TCP at --port")] = "",
+    loop: Annotated[bool, typer.Option("--loop", help="begin the record again when it ends")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Serve every sensor of a site over Modbus at the addresses its links name, until Ctrl-C.
 
     A serial line is a pseudo-terminal, and the link's device a symbolic link to it: name one in a folder of your own.
+    With --replay a session that `emitwatch probe --record FILE` wrote is served: the same requests get what they got.
     """
+    if bool(site) == (replay is not None):
+        raise typer.BadParameter("give a site, or --replay with a recorded session", param_hint="SITE")
     try:
         wanted = [parse_fault(text) for text in fault or ()]
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--fault") from error
-    code = asyncio.run(serve(site, seed=seed, fault=wanted, speed=speed))
+    if replay is None:
+        code = asyncio.run(serve(site, seed=seed, fault=wanted, speed=speed, as_json=as_json))
+    elif wanted:
+        raise typer.BadParameter("a record has the faults that were recorded", param_hint="--fault")
+    else:
+        code = asyncio.run(_replay(replay, _address(link, port), speed=speed, loop=loop, as_json=as_json))
     raise typer.Exit(code)
 
 
-async def serve(site: str, *, seed: int, fault: Sequence[Fault], speed: float = 1.0) -> int:
+def _address(link: str, port: int) -> Link:
+    try:
+        return parse_link(link) if link else Link(kind="tcp", address="127.0.0.1", port=port, unit=1)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; {LINK_HINT}", param_hint="--link") from error
+
+
+async def _replay(file: Path, link: Link, *, speed: float, loop: bool, as_json: bool) -> int:
+    try:
+        return await serve_record(file, link, _stopped(), speed=speed, loop=loop, as_json=as_json)
+    except OSError as error:
+        sys.stderr.write(f"{file}: {error.strerror or error}\n    hint: name a file that `probe --record` wrote\n")
+        return 2
+
+
+def _stopped() -> asyncio.Event:
+    """Set by SIGINT or SIGTERM."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def serve(site: str, *, seed: int, fault: Sequence[Fault], speed: float = 1.0, as_json: bool = False) -> int:
     """Serve a site until SIGINT or SIGTERM; the exit code."""
     sites = load(site)
     ids = {sensor.settings.id for _, sensors in sites for sensor in sensors}
@@ -44,10 +87,7 @@ async def serve(site: str, *, seed: int, fault: Sequence[Fault], speed: float = 
         if one.sensor and one.sensor not in ids:
             sys.stderr.write(f"there is no sensor {one.sensor!r}; sensors: {', '.join(sorted(ids))}\n")
             return 2
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = _stopped()
     simulator = Simulator(sites, seed=seed, fault=fault, speed=speed)
     refused = await simulator.start()
     for sentence in refused:
@@ -57,18 +97,29 @@ async def serve(site: str, *, seed: int, fault: Sequence[Fault], speed: float = 
     if len(refused) == len(simulator.buses):
         sys.stderr.write("no sensor can be served\n")
         return 1
-    _show(simulator)
+    (_show_json if as_json else _show)(simulator)
     await stop.wait()
     await simulator.stop()
     return 0
 
 
 def _show(simulator: Simulator) -> None:
+    for link, instrument in _served(simulator):
+        settings = instrument.sensor.settings
+        wrong = f"  [{instrument.fault.kind}]" if instrument.fault else ""
+        sys.stdout.write(f"{link}  {settings.id} at {settings.point}, {settings.profile}{wrong}\n")
+    sys.stdout.write("Ctrl-C ends it.\n")
+    sys.stdout.flush()
+
+
+def _show_json(simulator: Simulator) -> None:
+    links = {instrument.sensor.settings.id: link for link, instrument in _served(simulator)}
+    sys.stdout.write(json.dumps({"what": "serving", "links": links}, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def _served(simulator: Simulator) -> Iterator[tuple[str, Instrument]]:
     for (kind, address, port), units in simulator.buses.items():
         place = f"{kind}://{address}" + (f":{port}" if port else "")
         for unit, instrument in sorted(units.items()):
-            settings = instrument.sensor.settings
-            wrong = f"  [{instrument.fault.kind}]" if instrument.fault else ""
-            sys.stdout.write(f"{place}?unit={unit}  {settings.id} at {settings.point}, {settings.profile}{wrong}\n")
-    sys.stdout.write("Ctrl-C ends it.\n")
-    sys.stdout.flush()
+            yield f"{place}?unit={unit}", instrument

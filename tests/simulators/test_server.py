@@ -15,8 +15,9 @@ from gateway.measurement import SECOND_NS, Status
 from gateway.sensors import Sensor
 from gateway.settings import Site
 from simulators import plant
+from simulators.doors import CONNECTIONS_MAX
 from simulators.faults import parse_fault
-from simulators.server import CONNECTIONS_MAX, Simulator
+from simulators.server import Simulator
 from tests.simulators.plants import free_port, small_site
 
 AT_NS = 1_794_000_000 * SECOND_NS + 300_000_000
