@@ -1,7 +1,8 @@
 """A link that is recorded: every read goes through as it is, and a line of the session says what came of it.
 
     with file.open("w", encoding="ascii") as out:
-        link = Recorded(open_link(address), out.write, "tcp://10.0.0.5:502?unit=1")
+        link = Recorded(open_link(address), out.write, "tcp://10.0.0.5:502?unit=1")      one link, or
+        open_recorded = recording(open_link, out.write, "rtu:///dev/ttyUSB0?unit=1")     all that are opened with it
 
 The header is written at once, each request when it has ended, so that a record is good up to where it was cut. What
 `write` raises (a full disk) goes through to the reader: a record with holes that nobody knows of helps nobody.
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 
 from gateway.links.address import PLAIN, Quirks
+from gateway.links.address import Link as Address
 from gateway.links.link import BadAnswer, Link, LinkDown, LinkError, Refused
 from gateway.measurement import UInt16
 from gateway.registers import Block
@@ -23,7 +25,8 @@ from gateway.session_file import Exchange, Failure, write_exchange, write_header
 class Recorded:
     """A link whose reads are written down. One caller at a time, as with any link.
 
-    address: of the link, as the site file would have it. write: takes a line with its end.
+    address: of the link, as the site file would have it. write: takes a line with its end. began_s: when the session
+    began, by mono_s, where its header has been written; None = it begins here.
     """
 
     def __init__(
@@ -32,13 +35,15 @@ class Recorded:
         write: Callable[[str], object],
         address: str,
         *,
+        began_s: float | None = None,
         now_ns: Callable[[], int] = time.time_ns,
         mono_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._link, self._write, self._mono_s = link, write, mono_s
-        self._began_s = mono_s()
+        self._began_s = mono_s() if began_s is None else began_s
         self.latency_s = link.latency_s
-        write(write_header(address, now_ns()))
+        if began_s is None:
+            write(write_header(address, now_ns()))
 
     async def read(self, unit: int, block: Block, *, timeout_s: float, quirks: Quirks = PLAIN) -> UInt16:
         """What the link reads. Raises what it raises, LinkError."""
@@ -80,6 +85,18 @@ class Recorded:
             t_s=round(asked_s - self._began_s, 6), unit=unit, block=block, took_ms=round(took_s * 1000, 3),
             words=words, refused=refused, failure=failure, error=error,
         )))  # fmt: skip
+
+
+def recording(
+    open_link: Callable[[Address], Link], write: Callable[[str], object], address: str
+) -> Callable[[Address], Link]:
+    """`open_link` for one session: whatever it opens, one after the other, is recorded in the same file.
+
+    address: of the session, as the site file would have it; its header is written at once.
+    """
+    began_s = time.monotonic()
+    write(write_header(address, time.time_ns()))
+    return lambda place: Recorded(open_link(place), write, address, began_s=began_s)
 
 
 def _failure(error: LinkError) -> Failure:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from gateway.blocks import Block
+from gateway.links.address import parse_link
 from gateway.links.link import BadAnswer, LinkDown, LinkError, NoAnswer, Refused
-from gateway.links.recorded import Recorded
+from gateway.links.open import open_link
+from gateway.links.recorded import Recorded, recording
 from gateway.links.tcp import TcpLink
 from gateway.session_file import Failure, parse_session
 from tests.gateway.modbus_server import Instruments, Reply, Request, mbap, serving, word
@@ -58,6 +60,27 @@ def test_every_read_goes_through_and_is_written_down() -> None:
     assert "did not answer" in found[3].error
     assert 45 < found[3].took_ms < 5000
     assert [one.t_s for one in found] == sorted(one.t_s for one in found)
+
+
+def test_links_that_are_opened_one_after_the_other_are_one_session() -> None:
+    lines: list[str] = []
+
+    async def scene() -> None:
+        async with serving(Instruments()) as instruments:
+            place = f"tcp://127.0.0.1:{instruments.port}?unit=1"
+            opened = recording(open_link, lines.append, place)
+            for unit in (1, 2, 3):
+                link = opened(parse_link(place))
+                assert (await link.read(unit, Block(3, 5, 1), timeout_s=2.0)).tolist() == [word(unit, 5)]
+                link.close()
+
+    asyncio.run(scene())
+    session, faults = parse_session("".join(lines), "s")
+    assert faults == []
+    assert [one.words for one in session.exchanges] == [(word(unit, 5),) for unit in (1, 2, 3)]
+    times = [one.t_s for one in session.exchanges]
+    assert times == sorted(times)
+    assert times[0] < times[-1]
 
 
 class Endless:
