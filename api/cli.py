@@ -60,6 +60,7 @@ COMMANDS = {
     "status": Command("how a running gateway is, on its own machine", "gateway.status_command:status"),
     "tap": Command("print decoded batches as JSON lines", "api.tap_command:tap"),
     "mark": Command("say of measurements what they are worth, signed", "api.mark_command:main", plain=True),
+    "loopcheck": Command("follow a known value from the instrument to the page", "api.loopcheck_command:loopcheck"),
     "probe": Command("commissioning: read an instrument and name its faults"),
     "world": Command("simulate the whole line from seeds, under every fault", "simulators.world_command:world"),
     "hj212": Command("decode and encode HJ 212 frames"),

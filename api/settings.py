@@ -23,6 +23,12 @@ class ApiSettings:
     port: int
     token_file: str
 
+    @property
+    def url(self) -> str:
+        """Where this machine reaches it."""
+        host = "127.0.0.1" if self.host in ("", "0.0.0.0", "::") else self.host  # noqa: S104 - asked, not bound
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
 
 def parse_api(sites: Sequence[Site]) -> tuple[ApiSettings | None, list[Fault]]:
     """The settings that all sites agree on, or None and what is wrong."""

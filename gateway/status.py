@@ -21,12 +21,13 @@ TROUBLE = (Status.FAULT, Status.OUT_OF_RANGE, Status.NO_COMM, Status.STALE, Stat
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The last measurement of a series. value: None = there is none. age_s: since its instant."""
+    """The last measurement of a series. value: None = there is none. age_s: since its instant, time_ns."""
 
     series: Series
     value: float | None
     status: Status
     age_s: float
+    time_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Latest:
 
 def _shown(series: Series, time_ns: int, value: float, status: int, now_ns: int) -> Shown:
     known = value if value == value else None  # NaN is not itself
-    return Shown(series, known, Status(status), (now_ns - time_ns) / SECOND_NS)
+    return Shown(series, known, Status(status), (now_ns - time_ns) / SECOND_NS, time_ns)
 
 
 def problems(state: Mapping[str, Any]) -> list[tuple[str, str]]:
