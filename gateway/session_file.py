@@ -33,6 +33,7 @@ VERSION = 1
 MAX_EXCHANGES = 250_000  # three days of one request a second, and less than a gigabyte of memory
 MAX_FAULTS = 100  # of one file: who has so many has another file
 MAX_ERROR = 300  # characters of what went wrong
+MAX_HEARD = 300  # bytes of what came instead of an answer: the longest frame has 260
 _ADDRESSES = 0x10000
 _MS_NS = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,6 +55,7 @@ class Exchange:
 
     t_s: when it was asked, since the session began. [s] took_ms: until the answer, or until nobody waited on. [ms]
     words: as long as the block, bits as 0 and 1; None = none came. refused: exception code, 0 = none.
+    heard: what came instead of an answer, frame and all, as far as it was kept.
     """
 
     t_s: float
@@ -64,6 +66,7 @@ class Exchange:
     refused: int = 0
     failure: Failure | None = None
     error: str = ""
+    heard: bytes = b""
 
     def __post_init__(self) -> None:
         came = (self.words is not None) + bool(self.refused) + (self.failure is not None)
@@ -105,6 +108,7 @@ class _Line(msgspec.Struct):
     refused: Annotated[int, Meta(ge=1, le=255)] | None = None
     error: str | None = None
     kind: Failure = Failure.NO_ANSWER
+    heard: Annotated[str, Meta(pattern="^([0-9a-fA-F]{2})*$")] = ""
 
 
 def write_header(link: str, began_ns: int) -> str:
@@ -128,6 +132,7 @@ def write_exchange(exchange: Exchange) -> str:
         came = {"refused": exchange.refused}
     else:
         came = {"error": exchange.error[:MAX_ERROR], "kind": exchange.failure}
+        came |= {"heard": exchange.heard[:MAX_HEARD].hex()} if exchange.heard else {}
     return _line({**asked, **came, "took_ms": exchange.took_ms})
 
 
@@ -192,6 +197,7 @@ def _exchange(line: str) -> tuple[Exchange | None, str]:
     exchange = Exchange(
         t_s=found.t, unit=found.unit, block=block, took_ms=found.took_ms, words=words, refused=found.refused or 0,
         failure=found.kind if failed else None, error=(found.error or "")[:MAX_ERROR],
+        heard=bytes.fromhex(found.heard)[:MAX_HEARD] if failed else b"",
     )  # fmt: skip
     return exchange, ""
 

@@ -144,6 +144,8 @@ class Playback:
             return took_s, frame(transaction, unit, modbus.answer(held, request))
         if found.refused:
             return took_s, frame(transaction, unit, refusal(found.block.fc, found.refused))
+        if found.failure is Failure.BAD_ANSWER and found.heard:
+            return 0.0, found.heard
         if found.failure is Failure.BAD_ANSWER:
             return 0.0, replies(_RUBBISH, transaction, unit, refusal(found.block.fc, _ABSENT))
         return 0.0, None if found.failure is Failure.LINK_DOWN else b""

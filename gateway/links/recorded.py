@@ -55,7 +55,8 @@ class Recorded:
             self._note(unit, block, asked_s, refused=error.code)
             raise
         except LinkError as error:
-            self._note(unit, block, asked_s, failure=_failure(error), error=str(error))
+            heard = getattr(error.__cause__ or error, "heard", b"")  # of a bad answer, where the link kept it
+            self._note(unit, block, asked_s, failure=_failure(error), error=str(error), heard=heard)
             raise
         except asyncio.CancelledError:
             self._note(unit, block, asked_s, failure=Failure.NO_ANSWER, error="given up before an answer came")
@@ -78,12 +79,13 @@ class Recorded:
         refused: int = 0,
         failure: Failure | None = None,
         error: str = "",
+        heard: bytes = b"",
     ) -> None:
         # An answer took what the unit took for it; connecting and the silence before the request are not the unit's.
         took_s = self._mono_s() - asked_s if failure else self.latency_s
         self._write(write_exchange(Exchange(
             t_s=round(asked_s - self._began_s, 6), unit=unit, block=block, took_ms=round(took_s * 1000, 3),
-            words=words, refused=refused, failure=failure, error=error,
+            words=words, refused=refused, failure=failure, error=error, heard=heard,
         )))  # fmt: skip
 
 

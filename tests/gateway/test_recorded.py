@@ -110,6 +110,23 @@ def test_a_read_that_was_given_up_is_a_request_without_an_answer() -> None:
     ]
 
 
+class Liar(Endless):
+    """A link on which something else comes, and which keeps it."""
+
+    async def read(self, *_: object, **__: object) -> np.ndarray:
+        error = BadAnswer("unit 1 answered 00 01")
+        error.heard = b"\x00\x01"
+        raise BadAnswer("line: unit 1 answered 00 01") from error
+
+
+def test_what_came_instead_of_an_answer_is_kept() -> None:
+    lines: list[str] = []
+    with pytest.raises(BadAnswer):
+        asyncio.run(Recorded(Liar(), lines.append, "tcp://h").read(1, Block(3, 0, 1), timeout_s=1.0))
+    session, _ = parse_session("".join(lines), "s")
+    assert [(one.failure, one.heard) for one in session.exchanges] == [(Failure.BAD_ANSWER, b"\x00\x01")]
+
+
 def test_a_record_that_cannot_be_written_is_no_record() -> None:
     def full(line: str) -> None:
         raise OSError(28, "No space left on device")

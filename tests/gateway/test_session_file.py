@@ -36,6 +36,7 @@ def exchanges(draw: st.DrawFn) -> Exchange:
         refused=draw(st.integers(1, 255)) if came == "refused" else 0,
         failure=draw(st.sampled_from(Failure)) if came == "failure" else None,
         error=draw(texts) if came == "failure" else "",
+        heard=draw(st.binary(max_size=300)) if came == "failure" else b"",
     )  # fmt: skip
 
 
@@ -81,11 +82,12 @@ def test_a_file_that_was_cut_anywhere_gives_its_whole_lines_and_says_where_it_wa
     st.lists(st.one_of(st.just(write_header("tcp://h", 0).strip()), st.text(max_size=50), st.recursive(
         st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=5)),
         lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(
-            st.sampled_from(("t", "unit", "fc", "address", "count", "words", "refused", "error", "kind", "took_ms")),
+            st.sampled_from(("t", "unit", "fc", "address", "count", "words", "refused", "error", "kind", "heard",
+                             "took_ms")),
             inner, max_size=10)),
     ).map(json.dumps)), max_size=6).map("\n".join),
 ))  # fmt: skip
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(150))
 def test_no_text_is_too_hostile(text: str) -> None:
     header = write_header("tcp://h", 0)
     for given_text in (text, header + text):
@@ -118,6 +120,7 @@ GOOD = {"t": 0, "unit": 1, "fc": 3, "address": 0, "count": 2, "words": [1, 2], "
         ({"t": -1}, "$.t"),
         ({"t": "0"}, "$.t"),
         ({"words": None, "error": "x", "kind": "late"}, "'late'"),
+        ({"words": None, "error": "x", "heard": "012"}, "$.heard"),
     ],
 )
 def test_each_contradiction_is_said_with_its_line(change: dict[str, object], said: str) -> None:

@@ -92,6 +92,14 @@ def test_refusal_silence_rubbish_and_hanging_up_come_again() -> None:
     assert ask(playback, 4.0, 1, 3, 0, 1) == [5]
 
 
+def test_what_came_instead_of_an_answer_comes_again_byte_by_byte() -> None:
+    heard = bytes.fromhex("0000 0000 0005 01 03 02 0007")
+    bad = Exchange(
+        t_s=0.0, unit=1, block=Block(3, 0, 1), took_ms=1.0, failure=Failure.BAD_ANSWER, error="x", heard=heard
+    )
+    assert Playback(session(bad)).reply(0.0, 99, 1, struct.pack(">BHH", 3, 0, 1)) == (0.0, heard)
+
+
 def test_a_unit_that_never_answered_is_silent_whatever_it_is_asked() -> None:
     playback = Playback(session(failed(0, Failure.NO_ANSWER, unit=2), words(1, 1)))
     assert [ask(playback, 0.0, 2, 3, 0, 1), ask(playback, 0.0, 2, 4, 70, 3)] == [None, None]
