@@ -33,7 +33,7 @@ from api.loopcheck import (
     parse_value,
     span,
 )  # fmt: skip
-from api.loopcheck_stages import Way, follow
+from api.loopcheck_stages import DIRECTLY, Way, follow
 from api.settings import parse_api
 from api.times import format_time
 from gateway import catalogue, terminal
@@ -50,7 +50,7 @@ MAX_POINTS = 100
 STYLES = {Verdict.AGREES: "green", Verdict.DEPARTS: "red", Verdict.LATE: "yellow", Verdict.UNREACHED: "yellow"}
 
 Values = Annotated[
-    list[str] | None, typer.Argument(metavar="[VALUE]...", help="What is injected: 50, or 50% of the range.")
+    list[str] | None, typer.Argument(metavar="VALUE...", help="What is injected: 50, or 50% of the range.")
 ]
 
 
@@ -70,7 +70,7 @@ class _Task:
 
 def loopcheck(
     site: Annotated[Path, typer.Argument(help="A site file, or a folder of them, one plant each.")],
-    sensor: Annotated[str, typer.Argument(help="Id of a [[sensor]].")],
+    sensor: Annotated[str, typer.Argument(help="Id of a sensor there.")],
     parameter: Annotated[str, typer.Argument(help="What it measures, as NOx.")],
     values: Values = None,
     tolerance: Annotated[str, typer.Option(help="0.5, 2% of the value or 1%fs of the range; else one step.")] = "",
@@ -88,9 +88,9 @@ def loopcheck(
 ) -> None:
     """Compare an injected value with the register, with what is stored and with what the page is told.
 
-    Where several values are given, each is asked for: inject it, and press Enter when it is steady. Exit 1 where a
-    stage departs or nothing arrives in time. Negative values go behind a double dash: loopcheck SITE SENSOR
-    temperature -- -20
+    Where several values are given, each is asked for: inject it, and press Enter when it is steady.
+    Negative values go behind a double dash: loopcheck SITE SENSOR temperature -- -20
+    Exit 1 where a stage departs or nothing arrives in time, 2 where it could not be run.
     """
     given = [*(values or ()), *(_lines(points) if points else ())]
     if not 1 <= len(given) <= MAX_POINTS:
@@ -274,6 +274,9 @@ def _show(console: Console, task: _Task, injection: Injection) -> None:
     for stage in injection.stages:
         table.add_row(*_cells(stage), style="" if stage.verdict is Verdict.AGREES else STYLES[stage.verdict])
     console.print(table)
+    for stage in injection.stages:
+        if DIRECTLY in stage.source:
+            console.print(Text(f"{DIRECTLY}: it was read directly", "yellow"))
     if bad := failing(injection.stages):
         console.print(Text(f"it {_WORDS[bad.verdict]} at: {bad.stage}\n    hint: {bad.hint}", STYLES[bad.verdict]))
 
@@ -290,7 +293,7 @@ def _cells(stage: Stage) -> tuple[str, ...]:
         stage.time[11:] or "-",
         "-" if stage.after_s is None else f"{stage.after_s:.1f} s",
         f"{stage.verdict.value}{status}",
-        stage.source,
+        stage.source.partition(",")[0],
     )
 
 

@@ -32,6 +32,7 @@ ASK_S = 0.5  # between two questions to the collector: a batch is sealed once a 
 ANSWER_S = 10.0  # that an answer may take
 TIMEOUT_S = 2.0  # that an instrument may take
 AHEAD_NS = 86_400 * SECOND_NS  # further than this no clock of a gateway is ahead
+DIRECTLY = "no gateway answers here"  # of a register that the instrument itself was asked for
 FEED_S = 3.0  # until the page's feed is open
 
 Told: TypeAlias = Callable[[Where, Seen | Missing], None]
@@ -179,7 +180,7 @@ async def _instrument(way: Way, clock: Clock) -> Seen | Missing:
     settings = way.sensor.settings
     link, address = open_link(way.sensor.link), way.sensor.link
     reading = plan(way.sensor.profile, (way.parameter,))
-    source, why = f"the instrument, {way.address}; no gateway answers here", ""
+    source, why = f"the instrument, {way.address}; {DIRECTLY}", ""
     try:
         while clock.left:
             try:
