@@ -149,8 +149,9 @@ def parse_record(text: str, file: str) -> tuple[Record | None, list[Fault]]:
     if found.emitwatch_loopcheck != VERSION:
         said = f"version {found.emitwatch_loopcheck} of a loop check is not known, {VERSION} is"
         return None, [Fault(file, "", None, said, "read it with the emitwatch that wrote it")]
-    if found.passed != all(one.passed for one in found.injections):
-        return None, [Fault(file, "passed", None, "is not what its injections say", "take the file as it was written")]
+    agree = [failing(one.stages) is None for one in found.injections]
+    if [one.passed for one in found.injections] != agree or (found.passed and not all(agree)):
+        return None, [Fault(file, "passed", None, "is not what its stages say", "take the file as it was written")]
     return found, []
 
 

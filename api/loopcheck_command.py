@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import httpx
 import msgspec
 import typer
 from rich.console import Console
@@ -97,9 +98,7 @@ def loopcheck(
         _fail(f"give 1 to {MAX_POINTS} values to inject, as arguments or with --points FILE; there are {len(given)}")
     stages = list(Where)[: list(Where).index(until) + 1]
     task = _task(site, plant, sensor, parameter, given, unit, tolerance, stages, url, token_file, wait, settle)
-    record = _checked(task, by, as_json=as_json)
-    if out is not None:
-        _keep(record, out)
+    record = _checked(task, by, out, as_json=as_json)
     if as_json:
         sys.stdout.write(_json(record))
     raise typer.Exit(0 if record.passed else 1)
@@ -128,11 +127,15 @@ def _task(
         allowed = parse_tolerance(tolerance, way, bounds, default_tolerance(registers))
     except ValueError as error:
         _fail(str(error))
-    own = found.settings
+    own, address = found.settings, (url or settings.url).rstrip("/")
+    try:
+        httpx.URL(address)
+    except httpx.InvalidURL as error:
+        _fail(f"--url {url!r}: {error}; as http://127.0.0.1:8080")
     place = Way(
         sensor=found, parameter=known.code, unit=known.unit, folder=outbox_folder(site.data_dir, own.gateway),
         port=next((one.status_port for one in site.gateways if one.id == own.gateway), 0),
-        url=(url or settings.url).rstrip("/"), token=_token(token_file, Path(settings.token_file)),
+        url=address, token=_token(token_file, Path(settings.token_file)),
     )  # fmt: skip
     wait_s = wait or WAIT_INTERVALS * found.intervals_ns[known.code] / 1e9 + WAIT_S
     return _Task(
@@ -159,7 +162,9 @@ def _sensor(sites: Sequence[Site], parameters: Parameters, id: str, plant: str) 
 def _token(named: Path | None, usual: Path) -> str:
     file = named or usual
     try:
-        return file.read_text("utf-8").strip() if named or file.exists() else ""
+        return file.read_text("ascii").strip() if named or file.exists() else ""
+    except UnicodeDecodeError:
+        _fail(f"{file}: it holds no token")
     except OSError as error:
         _fail(
             f"{file}: {error.strerror or error}\n    hint: who runs the collector may read its token: --token-file FILE"
@@ -179,17 +184,19 @@ def _entered(text: str, unit: str) -> str:
     return f"{text.strip()} of the range" if text.strip().endswith("%") else f"{text.strip()} {unit}".strip()
 
 
-def _checked(task: _Task, by: str, *, as_json: bool) -> Record:
-    """Follow each value; show each as it comes."""
+def _checked(task: _Task, by: str, out: Path | None, *, as_json: bool) -> Record:
+    """Follow each value; show each as it comes, and keep it at once: nobody wants to inject it again."""
     console, began_ns = terminal.console(), time.time_ns()
     injections = []
     for number, (injected, entered) in enumerate(task.values, 1):
         if len(task.values) > 1:
             _ask_for(task, injected, number)
         injections.append(_followed(task, injected, entered))
+        record = _record(task, by, began_ns, injections)
+        if out is not None:
+            _keep(record, out)
         if not as_json:
             _show(console, task, injections[-1])
-    record = _record(task, by, began_ns, injections)
     if not as_json:
         console.print(Text(_summary(task, injections), "green" if record.passed else "red"))
     return record
@@ -258,7 +265,8 @@ def _record(task: _Task, by: str, began_ns: int, injections: Sequence[Injection]
         plant=sensor.series[0].plant, point=sensor.point.id, sensor=sensor.settings.id, parameter=task.way.parameter,
         unit=task.way.unit, profile=sensor.profile.name, link=task.way.address, by=by, tolerance=task.tolerance.text,
         began=_to_the_ms(began_ns), ended=_to_the_ms(time.time_ns()),
-        passed=all(one.passed for one in injections), injections=tuple(injections),
+        passed=len(injections) == len(task.values) and all(one.passed for one in injections),
+        injections=tuple(injections),
     )  # fmt: skip
 
 

@@ -141,10 +141,9 @@ async def _register(way: Way, clock: Clock) -> Seen | Missing:
         state = await _state(way)
         for item in state["measured"] if state else ():
             series = item["series"]
-            if (series["sensor"], series["parameter"]) == (way.sensor.settings.id, way.parameter):
-                time_ns = item.get("time_ns") or time.time_ns() - round(item["age_s"] * SECOND_NS)
-                if time_ns >= clock.began_ns:
-                    return Seen(item["value"], series["unit"], item["status"], time_ns, clock.after_s, source)
+            ours = (series["sensor"], series["parameter"]) == (way.sensor.settings.id, way.parameter)
+            if ours and item["time_ns"] >= clock.began_ns:
+                return Seen(item["value"], series["unit"], item["status"], item["time_ns"], clock.after_s, source)
         await asyncio.sleep(LOOK_S)
     return Missing(source)
 
@@ -226,10 +225,24 @@ async def _stored(client: httpx.AsyncClient, way: Way, clock: Clock, instant_ns:
 
 def _items(answer: httpx.Response, way: Way) -> list[dict[str, Any]]:
     """The items of an answer; raises Unreached where it is a refusal, httpx.HTTPError where it may change."""
-    if answer.is_success:
-        found: list[dict[str, Any]] = answer.json()["items"]
-        return found
-    raise Unreached(_refusal(answer.status_code, answer.text, way))
+    if not answer.is_success:
+        raise Unreached(_refusal(answer.status_code, answer.text, way))
+    try:
+        return _measurements(answer.text)
+    except ValueError as error:
+        raise Unreached("another program answers there") from error
+
+
+def _measurements(text: str) -> list[dict[str, Any]]:
+    """The items of a list of the interface; ValueError where it is none."""
+    found = json.loads(text)
+    items = found.get("items") if isinstance(found, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) and item.keys() >= _KEYS for item in items):
+        raise ValueError("no measurements")
+    return items
+
+
+_KEYS = {"time", "plant", "point", "parameter", "value", "unit", "status"}
 
 
 def _refusal(status: int, text: str, way: Way) -> str:
@@ -277,6 +290,8 @@ class _Feed:
                         await self._take(answer)
             except httpx.HTTPError as error:
                 self._why = f"it does not answer ({error or type(error).__name__})"
+            except ValueError:
+                self._why = "another program answers there"
             self._open.set()
             await asyncio.sleep(ASK_S)
 
@@ -288,8 +303,7 @@ class _Feed:
             if name == "event":
                 event = text
             elif name == "data" and event == "measurements":
-                items = json.loads(text)["items"]
-                self._told += [item for item in items if self._way.place.items() <= item.items()]
+                self._told += [one for one in _measurements(text) if self._way.place.items() <= one.items()]
                 self._news.set()
 
     async def shown(self, clock: Clock, instant_ns: int) -> Seen | Missing:

@@ -47,6 +47,8 @@ def simulate(
         wanted = [parse_fault(text) for text in fault or ()]
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--fault") from error
+    if replay is None and (link or loop):
+        raise typer.BadParameter("it belongs to --replay", param_hint="--link" if link else "--loop")
     if replay is None:
         code = asyncio.run(serve(site, seed=seed, fault=wanted, speed=speed, as_json=as_json))
     elif wanted:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
@@ -108,6 +109,7 @@ def answers(url: str) -> bool:
 
 
 @pytest.mark.system
+@pytest.mark.timeout(180)  # two processes to start, and a machine may be busy
 def test_a_value_is_followed_from_the_instrument_to_the_page(
     mosquitto: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +169,28 @@ def test_where_nothing_answers_this_is_said(tmp_path: Path, capsys: pytest.Captu
     assert "cannot connect" in one["stages"][0]["hint"]
 
 
+def test_another_program_at_the_collector_s_address_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'event: measurements\ndata: {"items": [7]}\n\n' if "live" in self.path else b"<html>")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Other)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    site = str(site_file(tmp_path, modbus=free_port(), api=server.server_port, status=server.server_port))
+    assert main(["loopcheck", site, "slm", "LAeq", "94", "--wait", "0.5", "--json"]) == 1
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    (one,) = json.loads(capsys.readouterr().out)["injections"]
+    assert ["another program answers there" in stage["hint"] for stage in one["stages"]] == [False, True, True]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -177,6 +201,7 @@ def test_where_nothing_answers_this_is_said(tmp_path: Path, capsys: pytest.Captu
         (("slm", "LAeq", "94", "--tolerance", "-1"), "less than nothing"),
         (("slm", "LAeq", "94", "--token-file", "no.token"), "no.token: No such file"),
         (("slm", "LAeq", "94", "--plant", "hillside"), "there is no sensor"),
+        (("slm", "LAeq", "94", "--url", "http://[::1"), "--url 'http://[::1'"),
         (("slm", "LAeq"), "give 1 to 100 values"),
         (("slm", "LAeq", "--points", "no.file"), "no.file: No such file"),
         (("slm", "LAeq", "20%", "94", "--until", "register"), "nobody presses Enter"),

@@ -137,6 +137,7 @@ def test_a_record_that_was_cut_is_served_and_said(tmp_path: Path) -> None:
         (("site.toml", "--replay", "roof.jsonl"), 2, "give a site"),
         (("--replay", "roof.jsonl", "--fault", "silent"), 2, "a record has the faults"),
         (("--replay", "roof.jsonl", "--link", "tpc://h"), 2, "not a link address"),
+        (("site.toml", "--loop"), 2, "belongs to --replay"),
         (("--replay", "no.jsonl"), 2, "no.jsonl: No such file"),
         (("--replay", "empty.jsonl"), 1, "no request is recorded"),
     ],
