@@ -85,7 +85,8 @@ class Session:
     @property
     def lasted_s(self) -> float:
         """From the first request to the end of the last. [s]"""
-        return max((one.t_s + one.took_ms / 1000 for one in self.exchanges), default=0.0)
+        ends = [one.t_s + one.took_ms / 1000 for one in self.exchanges]
+        return max(ends, default=0.0) - min((one.t_s for one in self.exchanges), default=0.0)
 
 
 class _Header(msgspec.Struct):

@@ -1,6 +1,7 @@
 """A recorded session, played again: what the units on that link reply, request by request.
 
-The record has a clock, which starts with the first request and runs `speed` times as fast as the wall. Rules:
+The record has a clock, which starts at its first request with the first there is now, and runs `speed` times as fast
+as the wall. Rules:
 
 - the very same request gets what it got, in the recorded order: words, the same exception, silence, rubbish, a
   connection that ends. What lies more than SLACK_S behind the clock is passed over, and what lies so far ahead of it is
@@ -53,6 +54,7 @@ class Playback:
     """A record and how far it has been played."""
 
     def __init__(self, session: Session, *, speed: float = 1.0, loop: bool = False, slack_s: float = SLACK_S) -> None:
+        assert session.exchanges, "a record of something"
         self._record = sorted(session.exchanges, key=lambda one: one.t_s)
         self._times = [one.t_s for one in self._record]
         self._speed, self._slack_s, self._loop = speed, slack_s * speed, loop
@@ -109,7 +111,7 @@ class Playback:
         if self._loop and (lap := self.rounds(now_s)) != self._lap:
             self._lap = lap
             self._rewind()
-        clock_s -= self._lap * self.lasts_s
+        clock_s += self._times[0] - self._lap * self.lasts_s
         passed = bisect_right(self._times, clock_s)
         for one in self._record[self._seen : passed]:
             self._learn(one)

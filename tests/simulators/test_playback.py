@@ -121,6 +121,12 @@ def test_at_the_end_the_last_words_stay() -> None:
     assert playback.wait_s(150.0) is None
 
 
+def test_a_record_begins_with_its_first_request() -> None:
+    playback = Playback(session(words(100, 1), words(110, 2), words(120, 3)))
+    assert playback.lasts_s == 20.0
+    assert [ask(playback, 7.0 + now_s, 1, 3, 0, 1) for now_s in (0, 5, 10, 20, 30)] == [[1], [1], [2], [3], [3]]
+
+
 def test_a_loop_begins_again() -> None:
     playback = Playback(session(words(0, 1), words(9, 2), words(10, 3, took_ms=0.0)), speed=10.0, loop=True)
     seen = [ask(playback, 5.0 + tick / 10, 1, 3, 0, 1) for tick in (0, 9, 10.1, 19, 20.1)]
