@@ -32,6 +32,7 @@ ASK_S = 0.5  # between two questions to the collector: a batch is sealed once a 
 ANSWER_S = 10.0  # that an answer may take
 TIMEOUT_S = 2.0  # that an instrument may take
 AHEAD_NS = 86_400 * SECOND_NS  # further than this no clock of a gateway is ahead
+EMPTY_MAX = 3  # instants without a value: one can be a tick that was missed
 DIRECTLY = "no gateway answers here"  # of a register that the instrument itself was asked for
 FEED_S = 3.0  # until the page's feed is open
 
@@ -135,17 +136,31 @@ async def _register(way: Way, clock: Clock) -> Seen | Missing:
     try:
         if await _state(way) is None:
             return await _instrument(way, clock)
+        return await _gateway(way, clock, source)
     except PermissionError:  # and the line may be its own
         return Missing(source, "only its own user may ask it, as in `sudo -u emitwatch emitwatch loopcheck ..`")
-    while clock.left:
-        state = await _state(way)
-        for item in state["measured"] if state else ():
-            series = item["series"]
-            ours = (series["sensor"], series["parameter"]) == (way.sensor.settings.id, way.parameter)
-            if ours and item["time_ns"] >= clock.began_ns:
-                return Seen(item["value"], series["unit"], item["status"], item["time_ns"], clock.after_s, source)
+
+
+async def _gateway(way: Way, clock: Clock, source: str) -> Seen | Missing:
+    empty: dict[int, Seen] = {}
+    while clock.left and len(empty) < EMPTY_MAX:
+        seen = _read(await _state(way), way, clock, source)
+        if seen is not None and seen.value is not None:
+            return seen
+        if seen is not None:
+            empty[seen.time_ns] = seen
         await asyncio.sleep(LOOK_S)
-    return Missing(source)
+    return empty[max(empty)] if empty else Missing(source)
+
+
+def _read(state: Mapping[str, Any] | None, way: Way, clock: Clock, source: str) -> Seen | None:
+    """What a gateway's state says of the parameter, where it was measured after the start."""
+    for item in state["measured"] if state else ():
+        series, time_ns = item["series"], item["time_ns"]
+        ours = (series["sensor"], series["parameter"]) == (way.sensor.settings.id, way.parameter)
+        if ours and time_ns >= clock.began_ns:
+            return Seen(item["value"], series["unit"], item["status"], time_ns, clock.after_s, source)
+    return None
 
 
 async def _state(way: Way) -> dict[str, Any] | None:

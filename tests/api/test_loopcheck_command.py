@@ -9,16 +9,24 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from api.cli import main
-from api.loopcheck import Where, parse_record
+from api.loopcheck import Missing, Seen, Where, parse_record
+from api.loopcheck_stages import Way, follow
+from gateway import catalogue
 from gateway.identity import load_or_create_key, public_hex
+from gateway.measurement import Columns, Status
+from gateway.sensors import resolve
+from gateway.status import Latest
+from gateway.status_server import served
 from tests.api.line import ROOT, wait_until
 from tests.gateway.batches import running
 from tests.gateway.modbus_server import Instruments
@@ -158,6 +166,51 @@ def test_a_value_is_followed_from_the_instrument_to_the_page(
             ((read, *later),) = [one["stages"] for one in json.loads(capsys.readouterr().out)["injections"]]
             assert (read["verdict"], [stage["verdict"] for stage in later]) == ("agrees", ["late", "late"])
             assert "no gateway answers here" in read["source"]
+
+
+def way_to(folder: Path, port: int) -> Way:
+    """The sound level meter of the site, whose gateway keeps its socket in a folder."""
+    site = catalogue.load_sites(str(site_file(folder)))[0]
+    (sensor,) = resolve(site, catalogue.profiles(), catalogue.parameters())[0]
+    return Way(sensor=sensor, parameter="LAeq", unit="dB(A)", folder=folder, port=port, url="http://x", token="")
+
+
+@pytest.mark.parametrize(
+    ("levels", "value", "said", "by_page"),
+    [
+        ([55.4], 55.4, "ok", False),
+        ([None, None, 55.4], 55.4, "ok", True),
+        ([None] * 9, None, "no_comm", False),
+        ([], None, "", True),
+    ],
+)
+def test_a_tick_that_was_missed_is_no_value(
+    levels: list[float | None], value: float | None, said: str, by_page: bool, tmp_path: Path
+) -> None:
+    way, latest = way_to(tmp_path, free_port() if by_page else 0), Latest()
+
+    def measure(level: float | None, time_ns: int) -> None:
+        status = np.array([Status.OK if level is not None else Status.NO_COMM], np.uint8)
+        number = np.array([np.nan if level is None else level])
+        latest.put(Columns(way.sensor.series[:1], np.zeros(1, np.uint16), np.array([time_ns]), number, status))
+
+    async def scene() -> Seen | Missing:
+        state = {"gateway": "riverside-gw"}
+        measure(94.0, time.time_ns())
+        async with served(tmp_path, way.port, lambda: state, latest):
+            following = asyncio.create_task(follow(way, [Where.REGISTER], 1.0 if not levels else 10.0, lambda *_: None))
+            await asyncio.sleep(0.05)
+            for level in levels:
+                await asyncio.sleep(0.3)
+                measure(level, time.time_ns())
+            return (await following)[1][Where.REGISTER]
+
+    seen = asyncio.run(scene())
+    if levels:
+        assert isinstance(seen, Seen)
+        assert (seen.value, seen.status) == (value, said)
+    else:
+        assert seen == Missing("gateway riverside-gw")
 
 
 def test_where_nothing_answers_this_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
