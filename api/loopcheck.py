@@ -71,10 +71,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Why a stage has nothing. why: "" = it answers, and nothing of after the start has arrived."""
+    """Why a stage has nothing. why: "" = it answers, and nothing of after the start has arrived.
+
+    hint: what to do about it, where that is known of this very case.
+    """
 
     source: str
     why: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +225,7 @@ def judge(
 
 def _missing(stage: Where, seen: Missing, names: Mapping[str, str]) -> Stage:
     verdict = Verdict.UNREACHED if seen.why else Verdict.LATE
-    hint = "; ".join(part for part in (seen.why, _advice(stage, verdict, names)) if part)
+    hint = "; ".join(part for part in (seen.why, seen.hint or _advice(stage, verdict, names)) if part)
     return Stage(stage=stage, verdict=verdict, source=seen.source, hint=hint)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -39,8 +39,15 @@ FEED_S = 3.0  # until the page's feed is open
 Told: TypeAlias = Callable[[Where, Seen | Missing], None]
 
 
-class Unreached(Exception):
-    """A stage that cannot be asked, and will not be in a moment; says why."""
+class Refused(Exception):
+    """A stage that answers, and not with measurements; says why, and what to do about it."""
+
+    def __init__(self, why: str, hint: str) -> None:
+        self.why, self.hint = why, hint
+        super().__init__(why)
+
+
+OTHER = "another program answers there", "look at the address, [api] of the site file or --url"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,29 +230,36 @@ async def _stored(client: httpx.AsyncClient, way: Way, clock: Clock, instant_ns:
     from_ns = instant_ns or clock.began_ns
     span = {"from": format_time(from_ns), "to": format_time(from_ns + (1 if instant_ns else AHEAD_NS))}
     while True:
+        items: list[dict[str, Any]] = []
         try:
-            answer = await client.get("measurements", params={**way.place, **span, "limit": 10})
-            items = _items(answer, way)
-            why = ""
-        except Unreached as error:
-            return Missing(source, str(error))
+            items, why = _items(await client.get("measurements", params={**way.place, **span, "limit": 10}), way), ""
+        except Refused as error:
+            return Missing(source, error.why, error.hint)
         except httpx.HTTPError as error:
-            items, why = [], f"it does not answer ({error or type(error).__name__})"
-        if items:
-            return _seen(items[0], clock, source)
+            why = f"it does not answer ({error or type(error).__name__})"
+        if found := _chosen(items, clock, instant_ns):
+            return _seen(found, clock, source)
         if not clock.left:
             return Missing(source, why)
         await asyncio.sleep(ASK_S)
 
 
+def _chosen(items: Sequence[dict[str, Any]], clock: Clock, instant_ns: int) -> dict[str, Any] | None:
+    """The measurement of an instant; or the first of after the start that has a value, at the end one without."""
+    if instant_ns:
+        return next((item for item in items if parse_time(item["time"]) == instant_ns), None)
+    after = [item for item in items if parse_time(item["time"]) >= clock.began_ns]
+    return next((item for item in after if item["value"] is not None), None if clock.left or not after else after[-1])
+
+
 def _items(answer: httpx.Response, way: Way) -> list[dict[str, Any]]:
-    """The items of an answer; raises Unreached where it is a refusal, httpx.HTTPError where it may change."""
+    """The items of an answer; raises Refused."""
     if not answer.is_success:
-        raise Unreached(_refusal(answer.status_code, answer.text, way))
+        raise _refusal(answer.status_code, answer.text, way)
     try:
         return _measurements(answer.text)
     except ValueError as error:
-        raise Unreached("another program answers there") from error
+        raise Refused(*OTHER) from error
 
 
 def _measurements(text: str) -> list[dict[str, Any]]:
@@ -260,16 +274,17 @@ def _measurements(text: str) -> list[dict[str, Any]]:
 _KEYS = {"time", "plant", "point", "parameter", "value", "unit", "status"}
 
 
-def _refusal(status: int, text: str, way: Way) -> str:
+def _refusal(status: int, text: str, way: Way) -> Refused:
     if status == 401:
-        return "it asks for its token, which is in <data_dir>/collector/api.token: --token-file"
+        return Refused("it asks for its token", "--token-file; it is in <data_dir>/collector/api.token over there")
     try:
         said = json.loads(text)
         detail = str(said.get("detail", "")) if isinstance(said, dict) else ""
     except ValueError:
         detail = ""
-    where = f"{way.place['plant']}/{way.place['point']}"
-    return f"it answers {status} to {way.parameter} of {where}{f': {detail}' if detail else ''}"
+    where = f"{way.parameter} of {way.place['plant']}/{way.place['point']}"
+    hint = "its site file may be another one" if status == 404 else "its log may say why"
+    return Refused(f"it answers {status} to {where}{f': {detail}' if detail else ''}", hint)
 
 
 def _seen(item: Mapping[str, Any], clock: Clock, source: str) -> Seen:
@@ -281,7 +296,8 @@ class _Feed:
 
     def __init__(self, client: httpx.AsyncClient, way: Way) -> None:
         self._client, self._way = client, way
-        self._source, self._why = f"the page's feed, {way.url}/api/v1/live", ""
+        self._source = f"the page's feed, {way.url}/api/v1/live"
+        self._why = self._hint = ""
         self._open, self._news = asyncio.Event(), asyncio.Event()
         self._told: list[dict[str, Any]] = []
 
@@ -298,15 +314,15 @@ class _Feed:
             try:
                 async with self._client.stream("GET", "live", timeout=httpx.Timeout(ANSWER_S, read=None)) as answer:
                     if not answer.is_success:
-                        text = (await answer.aread()).decode("utf-8", "replace")
-                        self._why = _refusal(answer.status_code, text, self._way)
-                    else:
-                        self._why = ""
-                        await self._take(answer)
+                        raise _refusal(answer.status_code, (await answer.aread()).decode("utf-8", "replace"), self._way)
+                    self._why = self._hint = ""
+                    await self._take(answer)
             except httpx.HTTPError as error:
-                self._why = f"it does not answer ({error or type(error).__name__})"
+                self._why, self._hint = f"it does not answer ({error or type(error).__name__})", ""
+            except Refused as error:
+                self._why, self._hint = error.why, error.hint
             except ValueError:
-                self._why = "another program answers there"
+                self._why, self._hint = OTHER
             self._open.set()
             await asyncio.sleep(ASK_S)
 
@@ -325,12 +341,10 @@ class _Feed:
         """What the page was told: of an instant, or where that is 0 the first of after the start."""
         while True:
             self._news.clear()
-            for item in self._told:
-                time_ns = parse_time(item["time"])
-                if time_ns == instant_ns or (not instant_ns and time_ns >= clock.began_ns):
-                    return _seen(item, clock, self._source)
+            if found := _chosen(self._told, clock, instant_ns):
+                return _seen(found, clock, self._source)
             if not clock.left:
-                return Missing(self._source, self._why)
+                return Missing(self._source, self._why, self._hint)
             try:
                 await asyncio.wait_for(self._news.wait(), ASK_S)
             except TimeoutError:

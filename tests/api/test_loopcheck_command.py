@@ -158,7 +158,7 @@ def test_a_value_is_followed_from_the_instrument_to_the_page(
             (wrong := tmp_path / "token").write_text("another")
             assert main([*check, "60", "--token-file", str(wrong), "--wait", "5"]) == 1
             assert "it cannot be asked at: stored" in (refused := capsys.readouterr().out)
-            assert "--token-file" in refused
+            assert "hint: it asks for its token; --token-file" in refused
 
             gateway.terminate()
             gateway.wait(20)
