@@ -157,12 +157,12 @@ def parse_session(text: str, file: str) -> tuple[Session, list[Fault]]:
     exchanges: list[Exchange] = []
     faults: list[Fault] = []
     for number, line in enumerate(lines[1:], 2):
+        if not line.strip():
+            continue
         if len(exchanges) == MAX_EXCHANGES or len(faults) == MAX_FAULTS:
             most = f"{MAX_EXCHANGES} requests" if len(exchanges) == MAX_EXCHANGES else f"{MAX_FAULTS} faults"
             faults.append(Fault(file, "", number, f"more than {most}: the rest is not read", "divide the file"))
             break
-        if not line.strip():
-            continue
         exchange, problem = _exchange(line)
         if exchange is not None:
             exchanges.append(exchange)

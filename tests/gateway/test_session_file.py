@@ -151,3 +151,12 @@ def test_a_file_full_of_faults_is_not_read_to_its_end() -> None:
     _, faults = parse_session(write_header("tcp://h", 0) + "x\n" * 10_000, "s")
     assert len(faults) == MAX_FAULTS + 1
     assert "not read" in faults[-1].message
+
+
+def test_as_much_is_read_as_fits_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.session_file.MAX_EXCHANGES", 3)
+    line = json.dumps(GOOD) + "\n"
+    session, faults = parse_session(write_header("tcp://h", 0) + line * 3 + "\n", "s")
+    assert (len(session.exchanges), faults) == (3, [])
+    session, (fault,) = parse_session(write_header("tcp://h", 0) + line * 5, "s")
+    assert (len(session.exchanges), fault.line) == (3, 5)
