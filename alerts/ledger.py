@@ -25,12 +25,13 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from alerts import ledger_rows as rows
+from alerts.commissioning import held
 from alerts.records import Case, Command, Event, Incident, Member, Notice, NoticeState, Step, Wanted
 from collector.verdicts.records import Exceedance
 
@@ -85,6 +86,19 @@ class Ledger:
                 detail = f"channel {name!r} is no longer in the site file"
                 _deliver(connection, notice, now_ns, NoticeState.FAILED, 0, detail)
         return [notice for id, _ in found if (notice := self.notice(id)) is not None]
+
+    def suppress(self, places: Collection[tuple[str, str]], why: str, now_ns: int) -> list[Notice]:
+        """Do not send what is to be sent about these points, (plant, point); gives these notices."""
+        found = [row for place in places for row in self._ledger.rows(rows.PENDING_AT, *place)]
+        with self._ledger.transaction() as connection:
+            for notice, incident, reason in found:
+                _deliver(connection, notice, now_ns, NoticeState.SUPPRESSED, 0, why)
+                connection.executemany(rows.INSERT_EVENT, map(rows.event_values, held(incident, reason, why, now_ns)))
+        return [notice for id, _, _ in found if (notice := self.notice(id)) is not None]
+
+    def held(self) -> list[Incident]:
+        """Incidents that are open, and of which nobody was told because their point was in commissioning."""
+        return [rows.incident(row[0]) for row in self._ledger.rows(rows.HELD)]
 
     def close(self) -> None:
         """Release files and lock."""
@@ -323,6 +337,9 @@ def _add_notice(connection: sqlite3.Connection, wanted: Wanted, now_ns: int) -> 
     cursor = connection.execute(rows.INSERT_NOTICE, rows.notice_values(wanted, now_ns))
     if cursor.rowcount != 1 or cursor.lastrowid is None:
         return None
+    if wanted.suppressed:
+        _deliver(connection, cursor.lastrowid, now_ns, NoticeState.SUPPRESSED, 0, wanted.suppressed)
+        return cursor.lastrowid
     connection.execute("INSERT INTO pending VALUES (?, ?, ?, 0)", (cursor.lastrowid, wanted.channel, now_ns))
     return cursor.lastrowid
 

@@ -102,6 +102,16 @@ INCIDENT_OF = (
 COUNTS = "SELECT state, count(*) FROM notice_now GROUP BY state"
 DUE = "SELECT notice FROM pending WHERE channel = ? AND NOT sending AND due_ns <= ? ORDER BY due_ns, notice LIMIT 1"
 PENDING = "SELECT notice, channel FROM pending"
+PENDING_AT = (
+    "SELECT p.notice, n.incident, n.reason FROM pending p JOIN notice n ON n.id = p.notice "
+    "JOIN incident_now i ON i.id = n.incident WHERE (i.plant, i.point) = (?, ?) AND NOT p.sending ORDER BY p.notice"
+)
+# What was open when nobody was told of it, and nobody has been told since.
+HELD = (
+    "SELECT body FROM incident_now i WHERE state != 'closed' AND EXISTS (SELECT 1 FROM event e WHERE e.incident = i.id "
+    "AND e.kind = 'suppressed' AND NOT EXISTS (SELECT 1 FROM event l WHERE l.incident = i.id AND l.id > e.id "
+    "AND l.kind IN ('commissioned', 'reopened', 'live'))) ORDER BY id"
+)
 INTERRUPTED = (
     "SELECT notice, (SELECT max(attempt) FROM delivery d WHERE d.notice = p.notice) FROM pending p WHERE sending"
 )

@@ -28,6 +28,7 @@ _HEAD = {
     Reason.LIVE: Label("STILL EXCEEDED", "仍在超标"),
     Reason.CLOSED: Label("OVER", "超标结束"),
     Reason.WITHDRAWN: Label("WITHDRAWN, no exceedance", "撤销（不超标）"),
+    Reason.COMMISSIONED: Label("STILL EXCEEDED, commissioning is over", "调试结束，仍在超标"),
 }
 _LATE = Label("Back-filled data: ", "补传数据·")
 _STANDING = {
@@ -93,10 +94,14 @@ class Names:
 
 
 def digest(incident: Incident, reason: Reason, recipient: str, channel: str) -> str:
-    """The name of a message, 32 hex digits: a recipient gets one message over one channel for one reason only."""
+    """The name of a message, 32 hex digits: a recipient gets one message over one channel for one reason only.
+
+    Each end of a commissioning is a reason of its own: it is the incident's version then.
+    """
+    ended = [str(incident.version)] if reason is Reason.COMMISSIONED else []
     parts = (
         *incident.place, str(incident.id), str(incident.opened_ns), str(incident.openings), reason.value, recipient,
-        channel,
+        channel, *ended,
     )  # fmt: skip
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 

@@ -25,6 +25,7 @@ import structlog
 
 from alerts import messages
 from alerts.channels.build import Sender, build
+from alerts.commissioning import WHY, hold, release, silent
 from alerts.egress import NotSent, Unclear
 from alerts.incidents import advance
 from alerts.ledger import Ledger
@@ -33,6 +34,7 @@ from alerts.records import Call, Event, Incident, Member, Notice, NoticeState, R
 from alerts.routes import routes
 from alerts.settings import AlertSettings, parse_alerts
 from collector.catalogue import rule_packs
+from collector.commissioning import in_commissioning
 from collector.verdicts.book import END_NS, Book, ExceedanceRow
 from collector.verdicts.records import Exceedance
 from gateway.catalogue import parameters
@@ -57,6 +59,8 @@ log = structlog.get_logger(__name__)
 class Alerts:
     """Incidents and notices of all sites. Raises FaultyFiles, LedgerBusy or LedgerError when it cannot start.
 
+    commissioning: the points of which nobody is told, (plant, point).
+
     folder: where ledger.db and commands.db stand. link: the page's address, where the site files do not say it.
     senders: channels by id, instead of those the site files describe.
     """
@@ -73,6 +77,7 @@ class Alerts:
         self._book = book
         folders = sorted({site.path(folder) for site in sites for folder in site.folders.rules})
         self._names = of_sites(sites, rule_packs(folders), parameters())
+        self.commissioning = in_commissioning(sites)
         self._senders = dict(senders) if senders is not None else build(settings.channels)
         self._now_ns = now_ns
         self.ledger = Ledger(folder)
@@ -89,12 +94,17 @@ class Alerts:
             log.error("a notice may or may not have arrived: the process ended while it was sent", **_fields(notice))
         for notice in self.ledger.abandon(list(self._senders), self._now_ns()):
             log.error("a notice cannot be sent: its channel is no longer in the site file", **_fields(notice))
+        for notice in self.ledger.suppress(self.commissioning, WHY, self._now_ns()):
+            log.warning("a notice is not sent: its point is in commissioning", **_fields(notice))
         exceedance, command = self.ledger.cursors()
         if exceedance > self._book.latest_id():
             log.warning("the book of verdicts was made anew and is read from its start", known_upto=exceedance)
             self.ledger.commit(
                 Step(cases=(), events=(), calls=()), [], exceedance=0, command=command, now_ns=self._now_ns()
             )
+        for plant, point in sorted(self.commissioning):
+            log.warning("a point is in commissioning: nobody is told of its incidents", plant=plant, point=point)
+        self._release()
         self._threads = [threading.Thread(target=self._supervised, args=(self._follow,), name="alerts", daemon=True)]
         for channel in self._senders:
             name = f"alerts-{channel}"
@@ -103,6 +113,14 @@ class Alerts:
             )
         for thread in self._threads:
             thread.start()
+
+    def _release(self) -> None:
+        """Tell, once, what is still open of points whose commissioning is over."""
+        now_ns, (exceedance, command) = self._now_ns(), self.ledger.cursors()
+        step = release(self.ledger.held(), self.commissioning, now_ns)
+        if step.calls:
+            wanted = [one for call in step.calls for one in self._wanted(call)]
+            self.ledger.commit(step, wanted, exceedance=exceedance, command=command, now_ns=now_ns)
 
     def stop(self) -> None:
         """End the threads and release the ledger; what was not sent is sent after the next start."""
@@ -192,6 +210,7 @@ class Alerts:
                 cases, exceedances, commands, judged=judged, next_id=self.ledger.next_id(), now_ns=now_ns,
                 quiet_ns=self.settings.quiet_ns,
             )  # fmt: skip
+            step = hold(step, self.commissioning, now_ns)
             if rows or commands or step.cases:
                 reached_command = commands[-1].id if commands else last_command
                 wanted = [one for call in step.calls for one in self._wanted(call)]
@@ -215,8 +234,11 @@ class Alerts:
 
     def _wanted(self, call: Call) -> list[Wanted]:
         incident, reason = call.incident, call.reason
-        found = routes(incident, reason, self.settings)
-        if not found and reason in (Reason.OPENED, Reason.LIVE) and not incident.late:
+        found, why = routes(incident, reason, self.settings), WHY if silent(incident, self.commissioning) else ""
+        if why:
+            log.info("nobody is told: the point is in commissioning", incident=incident.id, plant=incident.plant,
+                     point=incident.point, reason=reason.value)  # fmt: skip
+        elif not found and reason in (Reason.OPENED, Reason.LIVE) and not incident.late:
             log.warning("nobody is told about an incident: no recipient's settings match", incident=incident.id,
                         plant=incident.plant, clause=incident.key)  # fmt: skip
         wanted = []
@@ -228,7 +250,7 @@ class Alerts:
             wanted.append(
                 Wanted(
                     incident=incident, reason=reason, recipient=recipient.id, channel=channel.id, digest=digest,
-                    message=message,
+                    message=message, suppressed=why,
                 )
             )  # fmt: skip
         return wanted

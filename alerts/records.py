@@ -35,6 +35,7 @@ class Reason(StrEnum):
     LIVE = "live"
     CLOSED = "closed"
     WITHDRAWN = "withdrawn"
+    COMMISSIONED = "commissioned"
 
 
 class EventKind(StrEnum):
@@ -49,6 +50,8 @@ class EventKind(StrEnum):
     NOTED = "noted"
     CLOSED = "closed"
     WITHDRAWN = "withdrawn"
+    SUPPRESSED = "suppressed"
+    COMMISSIONED = "commissioned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,13 +189,17 @@ class Step:
 
 
 class NoticeState(StrEnum):
-    """Where a notice stands. unknown: the sending began and its end was never seen; it is not sent again."""
+    """Where a notice stands. unknown: the sending began and its end was never seen; it is not sent again.
+
+    suppressed: it is not sent, for its point is in commissioning.
+    """
 
     WANTED = "wanted"
     SENDING = "sending"
     SENT = "sent"
     FAILED = "failed"
     UNKNOWN = "unknown"
+    SUPPRESSED = "suppressed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +213,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A notice before the ledger knows it. digest: the message's name (messages.digest)."""
+    """A notice before the ledger knows it. digest: the message's name (messages.digest).
+
+    suppressed: why it is written down and not sent, "" = it is sent.
+    """
 
     incident: Incident
     reason: Reason
@@ -214,6 +224,7 @@ class Wanted:
     channel: str
     digest: str
     message: Message
+    suppressed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

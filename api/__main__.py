@@ -119,11 +119,18 @@ def _sources(sites: list[Site], collector: Collector, alerts: Alerts, witnesses:
 
 
 def health_of(collector: Collector, alerts: Alerts, witnesses: Witnesses) -> dict[str, Any]:
-    """How the parts are: the collector's answer, with alerts and witnesses in it."""
+    """How the parts are: the collector's answer, with alerts and witnesses in it.
+
+    commissioning: the points of whose incidents nobody is told, as "plant/point".
+    """
     told, own = collector.health(), alerts.health()
+    silent = [f"{plant}/{point}" for plant, point in sorted(alerts.commissioning)]
     ended = [] if own["running"] else ["nobody is told of incidents: alerts have ended"]
     problems = [*told["problems"], *ended, *witnesses.problems()]
-    return {**told, "ok": not problems, "problems": problems, "alerts": own, "witnesses": witnesses.health()}
+    return {
+        **told, "ok": not problems, "problems": problems, "commissioning": silent, "alerts": own,
+        "witnesses": witnesses.health(),
+    }  # fmt: skip
 
 
 def inventory_of(sites: list[Site]) -> Inventory:

@@ -27,6 +27,7 @@ from alerts.witness_settings import parse_witnesses
 from api.settings import parse_api
 from api.tokens import TokenError, require_usable
 from collector.catalogue import scan_rule_packs
+from collector.commissioning import in_commissioning
 from collector.intake.disk import CLOSE_SHARE, Space, days_left
 from collector.intake.journal import JournalError
 from collector.intake.journal_files import JournalFiles
@@ -63,12 +64,14 @@ def check(
         told = {
             "faults": [asdict(fault) for fault in faults],
             "notes": [*map(str, notes), *_forecasts(sites)],
+            "commissioning": [f"{plant}/{point}" for plant, point in sorted(in_commissioning(sites))],
             **{f"{what}s": number for what, number in counts.items()},
         }
         sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
     else:
         sys.stdout.write("".join(f"{fault}\n" for fault in faults))
         sys.stdout.write("".join(f"note, for this machine: {note}\n" for note in [*notes, *_forecasts(sites)]))
+        sys.stdout.write("".join(f"warning: {warning}\n" for warning in _silent(sites)))
         files = len({fault.file for fault in faults})
         verdict = (
             f"{_count(len(faults), 'fault')} in {_count(files, 'file')}" if faults
@@ -146,6 +149,16 @@ def _known(name: str, known: Collection[str], *, complete: bool) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _silent(sites: Sequence[Site]) -> Iterator[Fault]:
+    """The points of whose incidents nobody is told. That is meant, and yet nobody may forget it."""
+    for site in sites:
+        for number, point in enumerate(site.points):
+            if point.commissioning:
+                message = f"point {point.id} is in commissioning: nobody is told of its incidents, no regulator either"
+                hint = "take the key away when it is set up, and start anew; what is open then is told"
+                yield site.document.fault(f"point[{number}].commissioning", message, hint)
 
 
 def _forecasts(sites: Sequence[Site]) -> Iterator[str]:

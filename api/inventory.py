@@ -132,6 +132,7 @@ def point_item(inventory: Inventory, place: Place, *, latest: Latest, judged: Ju
         "kind": place.point.kind,
         "name": names(place.point.name),
         "settings": dict(place.point.settings),
+        "commissioning": place.point.commissioning,
         "rules": [
             {"id": rule, "title": names(inventory.packs[rule].title)}
             for rule in place.point.rules

@@ -12,10 +12,11 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from api import mark_schemas, schemas, views
 from api.answers import Json
+from api.instruments import history, instrument_item
 from api.problems import Problem
 from api.queries import LIMIT, find_place, read_cursor, read_span
 from api.sources import Sources
-from collector.marks import MAX_BYTES, MarkError, decode
+from collector.marks import MAX_BYTES, Kind, MarkError, decode
 from collector.registrar import MarkRefused, Why
 from collector.verdicts.marks import Layer
 
@@ -46,6 +47,8 @@ def mark_routes(router: APIRouter, sources: Sources) -> None:
         point: Text = "",
         from_: From = _ALWAYS[0],
         to: To = _ALWAYS[1],
+        kind: Annotated[Kind | None, Query(description="only those of a kind")] = None,
+        sensor: Annotated[str, Query(max_length=64, description="only those of a sensor, or of all of its point")] = "",
         cursor: Annotated[str, Query(description="`next` of the page before")] = "",
         limit: Annotated[int, Query(ge=1, le=LIMIT, description="items of one answer at most")] = 1000,
     ) -> Json:
@@ -53,9 +56,18 @@ def mark_routes(router: APIRouter, sources: Sources) -> None:
         span = read_span(from_, to, sources.now_ns())
         found = sources.book.marks(plant=plant, point=point, from_ns=span.from_ns, to_ns=span.to_ns)
         layer, after = Layer(found), read_cursor(cursor)
-        part = [one for one in found if one.position > after][:limit]
+        mine = [one for one in found if kind in (None, one.mark.kind) and sensor in ("", one.mark.sensor or sensor)]
+        part = [one for one in mine if one.position > after][:limit]
         items = (views.mark_item(one, layer.revoked_by(one.position)) for one in part)
         return Json(views.page_of(items, str(part[-1].position) if len(part) == limit else None))
+
+    @router.get("/instruments", response_model=schemas.Page[mark_schemas.Instrument])
+    def instruments(plant: Text, point: Text, sensor: Text = "") -> Json:
+        """Which instrument stood behind each sensor of a point, and when, by the records of swaps."""
+        place = find_place(sources.inventory, plant, point)
+        chosen = [one for one in place.sensors if sensor in ("", one.settings.id)]
+        found = history(chosen, sources.book.marks(plant=plant, point=point))
+        return Json(views.page_of(map(instrument_item, found)))
 
     @router.get("/marks/basis", response_model=mark_schemas.MarkBasis)
     def basis(plant: Text, point: Text, from_: From, to: To) -> Json:

@@ -33,6 +33,41 @@ class MarkValue(Shape):
     value: float
 
 
+class Swap(Shape):
+    """An instrument that took another one's place. as_found, as_left, reference: in `unit`; null = there was none."""
+
+    serial: str
+    old_serial: str
+    as_found: float
+    as_left: float
+    reference: float | None
+    unit: str
+
+
+class SoundCheck(Shape):
+    """A sound level meter held against a calibrator. [dB] before: what the check before it left, null = none."""
+
+    level: float
+    as_found: float
+    as_left: float
+    tolerance: float
+    tolerance_cite: str
+    before: float | None
+    drift_max: float | None
+    drift_cite: str
+    serial: str
+    calibrator: str
+    passed: bool
+
+
+class SheetFile(Shape):
+    """An acceptance sheet that was made: name, size and SHA-256 of its file."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
 class Mark(Shape):
     """What a person says of measurements. id: its position in the journal. payload: as signed, in base64.
 
@@ -40,7 +75,9 @@ class Mark(Shape):
     """
 
     id: int
-    kind: Literal["maintenance", "calibration", "invalid", "correction", "note", "revocation"]
+    kind: Literal[
+        "maintenance", "calibration", "invalid", "correction", "note", "revocation", "swap", "sound_check", "sheet"
+    ]
     plant: str
     point: str
     parameter: str
@@ -55,12 +92,39 @@ class Mark(Shape):
     scale: float | None
     offset: float | None
     values: list[MarkValue]
+    swap: Swap | None
+    sound_check: SoundCheck | None
+    sheet: SheetFile | None
     old: MarkOld
     prev: str
     sha256: str
     revokes: int | None
     revoked_by: int | None
     payload: str
+
+
+class Instrument(Shape):
+    """An instrument at its place. from, to: null = since ever, until now. serial: "" = nobody said it.
+
+    mark: id of the swap that it came by, with what was found and left then; null = it was there. site_serial: another
+    serial number that the site file gives it, "" = they agree.
+    """
+
+    sensor: str
+    serial: str
+    maker: str
+    model: str
+    profile: str
+    from_: Annotated[str | None, Field(alias="from")]
+    to: str | None
+    mark: int | None
+    author: str
+    reason: str
+    as_found: float | None
+    as_left: float | None
+    reference: float | None
+    unit: str
+    site_serial: str
 
 
 class Filed(Shape):

@@ -31,6 +31,7 @@ from api.queries import (
 )  # fmt: skip
 from api.sources import Sources
 from api.trail import trail
+from collector.commissioning import periods
 from collector.verdicts.records import Average
 from collector.verdicts.windows import windows
 from gateway.measurement import Series
@@ -130,16 +131,17 @@ def _series_routes(router: APIRouter, sources: Sources) -> None:
         plant: Text,
         point: Text,
         parameter: Text,
+        sensor: Text = "",
         from_: From = "",
         to: To = "",
         interval: Literal["raw", "1m", "1h", "1d"] = "raw",
         cursor: Cursor = "",
         limit: Limit = LIMIT,
     ) -> Json:
-        """One parameter of a point: as measured, or thinned to the averages of an interval."""
+        """One parameter of a point: as measured (by one sensor, if it is named), or thinned to averages."""
         span = read_span(from_, to, sources.now_ns())
         begin = max(span.from_ns, read_cursor(cursor)) if cursor else span.from_ns
-        series = _series(sources, plant, point, parameter)
+        series = _series(sources, plant, point, parameter, sensor)
         if interval == "raw":
             parts = [sources.store.measurements(one, begin, span.to_ns, limit + 1) for one in series]
             marks = standing(sources.book, series[0], begin, span.to_ns)
@@ -171,15 +173,17 @@ def _series_routes(router: APIRouter, sources: Sources) -> None:
         return Json(views.page_of(map(views.average_item, found), str(found[-1].id) if len(found) == limit else None))
 
 
-def _series(sources: Sources, plant: str, point: str, parameter: str) -> list[Series]:
+def _series(sources: Sources, plant: str, point: str, parameter: str, sensor: str) -> list[Series]:
     """All series of a parameter at a point: those of the site's sensors, and those of sensors that were replaced."""
     place = find_place(sources.inventory, plant, point)
     known = sources.inventory.parameters.find(parameter)
     code = known.code if known else parameter
     found = {one for one, _ in place.series() if one.parameter == code}
     found |= {one for one in sources.store.series() if (one.plant, one.point, one.parameter) == (plant, point, code)}
+    found = {one for one in found if sensor in ("", one.sensor)}
     if not found:
-        raise Problem(404, f"{plant}/{point} has no parameter {parameter!r}", "`points` lists what each measures")
+        of = f" of sensor {sensor!r}" if sensor else ""
+        raise Problem(404, f"{plant}/{point} has no parameter {parameter!r}{of}", "`points` lists what each measures")
     return sorted(found)
 
 
@@ -290,3 +294,10 @@ def _event_routes(router: APIRouter, sources: Sources) -> None:
             )
 
         return Json(event_page(sources.events, read_cursor(cursor) or MAX_ID, span, wanted, limit))
+
+    @router.get("/commissioning", response_model=schemas.Page[schemas.Commissioning])
+    def commissioning(plant: Text = "", point: Text = "") -> Json:
+        """From when to when nobody was told of incidents at a point, as the journal has it."""
+        found = periods(reversed(sources.events(MAX_ID, MAX_ID)))
+        mine = [one for one in found if plant in ("", one.plant) and point in ("", one.point)]
+        return Json(views.page_of(map(views.commissioning_item, mine)))

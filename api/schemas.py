@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.mark_schemas import Mark
+from api.mark_schemas import Instrument, Mark
 from api.shape import Shape
 
 T = TypeVar("T")
@@ -117,13 +117,14 @@ class PointParameter(Shape):
 
 
 class Point(Shape):
-    """A place that is watched. night: local clock, begin and end."""
+    """A place that is watched. night: local clock, begin and end. commissioning: nobody is told of its incidents."""
 
     plant: str
     id: str
     kind: Literal["noise", "stack", "water"]
     name: Name
     settings: dict[str, Any]
+    commissioning: bool
     rules: list[Rules]
     timezone: str
     night: tuple[str, str]
@@ -273,7 +274,7 @@ class Notice(Shape):
     channel: str
     kind: str
     late: bool
-    state: Literal["wanted", "sending", "sent", "failed", "unknown"]
+    state: Literal["wanted", "sending", "sent", "failed", "unknown", "suppressed"]
     wanted: str
     time: str
     attempts: int
@@ -338,7 +339,7 @@ class Trail(Shape):
     """What an exceedance stands on, newest first.
 
     evidence: what was written down with it, clause to manual page. average: the judged one in its newest version.
-    marks: what was said of the point in the window.
+    marks: what was said of the point in the window. instruments: those that stood there then.
     """
 
     exceedance: Exceedance
@@ -349,7 +350,17 @@ class Trail(Shape):
     average: Average | None
     measurements: TrailMeasurements
     marks: list[Mark]
+    instruments: list[Instrument]
     evidence: dict[str, Any]
+
+
+class Commissioning(Shape):
+    """A time in which nobody was told of a point's incidents. to: null = it lasts."""
+
+    plant: str
+    point: str
+    from_: Annotated[str, Field(alias="from")]
+    to: str | None
 
 
 class JournalEvent(Shape):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from api.instruments import history, instrument_item, within
 from api.queries import LIMIT, merge
 from api.sources import Sources
 from api.times import format_time
@@ -56,6 +57,7 @@ def trail(sources: Sources, row: ExceedanceRow) -> Item:
         "average": average_item(averages[0]) if averages else None,
         "measurements": _measurements(sources, found),
         "marks": _marks(sources, found),
+        "instruments": _instruments(sources, found),
         "evidence": plain(found.evidence),
     }
 
@@ -65,6 +67,13 @@ def _marks(sources: Sources, found: Exceedance) -> list[Item]:
     marks = sources.book.marks(plant=found.plant, point=found.point, from_ns=found.from_ns, to_ns=found.to_ns)
     layer = Layer(marks)
     return [mark_item(one, layer.revoked_by(one.position)) for one in marks]
+
+
+def _instruments(sources: Sources, found: Exceedance) -> list[Item]:
+    """Which instruments stood at the point in the window, by their records and the site file."""
+    place = sources.inventory.places.get((found.plant, found.point))
+    swaps = history(place.sensors if place else (), sources.book.marks(plant=found.plant, point=found.point))
+    return [instrument_item(one) for one in within(swaps, found.from_ns, found.to_ns)]
 
 
 def _title(sources: Sources, found: Exceedance) -> Item:

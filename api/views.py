@@ -13,9 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from msgspec.structs import asdict
 
 from alerts.records import Event, Incident, Member, Notice
 from api.times import format_time, format_times
+from collector.commissioning import Period as CommissioningPeriod
 from collector.intake.events import event
 from collector.marks import Filed, Kind
 from collector.store import Entry, Slice
@@ -89,6 +91,7 @@ def mark_item(filed: Filed, revoked_by: int) -> Item:
     """A mark as it stands in the journal. revoked_by: position of what took it back, 0 = it stands."""
     mark = filed.mark
     values = [{"time": format_time(time_ns), "value": value} for time_ns, value in mark.values]
+    records = {"swap": mark.swap, "sound_check": mark.sound_check, "sheet": mark.sheet}
     return {
         "id": filed.position,
         "kind": mark.kind.value,
@@ -106,6 +109,7 @@ def mark_item(filed: Filed, revoked_by: int) -> Item:
         "scale": mark.scale,
         "offset": mark.offset,
         "values": values,
+        **{name: record and asdict(record) for name, record in records.items()},
         "old": {"position": mark.old.position, "batches": mark.old.batches, "sha256": mark.old.sha256},
         "prev": mark.prev,
         "sha256": filed.sha256,
@@ -278,6 +282,12 @@ def parameter_item(parameter: Parameter) -> Item:
 def period_item(period: str, from_ns: int, to_ns: int) -> Item:
     """One night or day."""
     return {"period": period, "from": format_time(from_ns), "to": format_time(to_ns)}
+
+
+def commissioning_item(period: CommissioningPeriod) -> Item:
+    """A time in which nobody was told of a point's incidents."""
+    to = None if period.to_ns is None else format_time(period.to_ns)
+    return {"plant": period.plant, "point": period.point, "from": format_time(period.from_ns), "to": to}
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - any JSON value

@@ -21,6 +21,7 @@ from typing import Any
 
 import structlog
 
+from collector.commissioning import change, in_commissioning
 from collector.intake.cellar import Cellar
 from collector.intake.custodian import Custodian
 from collector.intake.disk import days_left
@@ -52,6 +53,8 @@ from gateway.document import FaultyFiles
 from gateway.identity import IdentityError, public_hex
 from gateway.settings import Broker, Site
 
+_ALL = 2**62
+
 log = structlog.get_logger(__name__)
 
 
@@ -73,7 +76,7 @@ class Collector:
         settings, faults = parse_collector(sites)
         if settings is None:
             raise FaultyFiles(faults)
-        self._settings, self._demo = settings, demo
+        self._settings, self._demo, self._commissioning = settings, demo, in_commissioning(sites)
         self._broker, self._password = _broker(sites)
         if not (demo or self._broker.user or self._broker.cert):
             raise CollectorError(
@@ -173,6 +176,8 @@ class Collector:
         self._opened.callback(self.notary.stop)
         self.custodian.start()
         self._opened.callback(self.custodian.stop)
+        if told := change(self.journal.events(0, _ALL), self._commissioning):
+            self.recorder.file(told)
         self.recorder.start()
         self.subscriber.start()
         self._opened.callback(self._stop_intake)

@@ -10,6 +10,8 @@ for ever. Rules of this file:
   that span (`Old`), so that what was there when it was said cannot be exchanged afterwards;
 - it names the plant's mark before it by hash, so that one left out shows without the whole tree;
 - a mark is taken back by another one that names it (`revocation`); nothing is ever removed;
+- records of commissioning (an instrument swapped, a sound level meter checked, a sheet made) are marks that change
+  nothing that is judged: the time of the work is a mark of its own, of kind maintenance or calibration;
 - where marks overlap, the later in the journal has the last word.
 
 A port, as `collector.store` is: intake, proof and verdicts all read it. Pure. Source: docs/reference/marks.md.
@@ -43,6 +45,10 @@ _Name = Annotated[str, Meta(min_length=1, max_length=64)]
 _Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 _Instant = Annotated[int, Meta(ge=0, le=_MAX_NS)]
 _Position = Annotated[int, Meta(ge=0, le=_MAX_NS)]
+_Serial = Annotated[str, Meta(min_length=1, max_length=64)]
+_Name64 = Annotated[str, Meta(max_length=64)]
+_Cite = Annotated[str, Meta(max_length=500)]
+_Number = Annotated[float, Meta(ge=-1e300, le=1e300)]  # a bound, so that NaN and infinity are none
 
 
 class MarkError(ValueError):
@@ -50,7 +56,11 @@ class MarkError(ValueError):
 
 
 class Kind(StrEnum):
-    """What a mark says. A note changes nothing that is judged; all others but a revocation do."""
+    """What a mark says. The first four change what is judged; a revocation takes one back; the others change nothing.
+
+    swap: another instrument is in its place. sound_check: a sound level meter was held against a calibrator.
+    sheet: an acceptance sheet was made.
+    """
 
     MAINTENANCE = "maintenance"
     CALIBRATION = "calibration"
@@ -58,6 +68,9 @@ class Kind(StrEnum):
     CORRECTION = "correction"
     NOTE = "note"
     REVOCATION = "revocation"
+    SWAP = "swap"
+    SOUND_CHECK = "sound_check"
+    SHEET = "sheet"
 
 
 class Old(msgspec.Struct, frozen=True):
@@ -79,12 +92,57 @@ class Named(msgspec.Struct, frozen=True):
     sha256: _Hash
 
 
+class Swap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An instrument that took another one's place, under the same sensor and point.
+
+    serial, old_serial: of the new and the old one, "" = it is not known. as_found, as_left: what the old and the new
+    one showed of the same reference. reference: its true value, None = there was none. All three in `unit`.
+    """
+
+    serial: _Serial
+    old_serial: _Name64 = ""
+    as_found: _Number
+    as_left: _Number
+    reference: _Number | None = None
+    unit: _Name64 = ""
+
+
+class SoundCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A sound level meter held against an acoustic calibrator. Levels and differences in dB.
+
+    level: what the calibrator makes there. as_found, as_left: what the meter showed, before and after it was adjusted.
+    tolerance: how far it may be off, from `tolerance_cite`. before: what the check before it left, None = there was
+    none; drift_max: how far the meter may have drifted since, None = nothing in force says so, from `drift_cite`.
+    serial, calibrator: serial numbers, "" = not known.
+    """
+
+    level: _Number
+    as_found: _Number
+    as_left: _Number
+    tolerance: _Number
+    tolerance_cite: _Cite = ""
+    before: _Number | None = None
+    drift_max: _Number | None = None
+    drift_cite: _Cite = ""
+    serial: _Name64 = ""
+    calibrator: _Name64 = ""
+    passed: bool
+
+
+class SheetFile(msgspec.Struct, frozen=True, kw_only=True):
+    """An acceptance sheet: the file's name, its size [bytes] and its SHA-256."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=255)]
+    bytes: _Instant
+    sha256: _Hash
+
+
 class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One mark. parameter, sensor: "" = all of the point. from_ns inclusive, to_ns exclusive. [ns since 1970 UTC]
 
     author, role: as the site file has them. made_ns: the author's clock. prev: hash of the plant's mark before
     it, "" = there is none. A correction has scale and offset (value * scale + offset) or values, pairs of
-    instant [ns] and value. revokes: the mark that a revocation takes back.
+    instant [ns] and value. revokes: the mark that a revocation takes back. swap, sound_check, sheet: what those say.
     """
 
     plant: _Name
@@ -104,6 +162,9 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     offset: float | None = None
     values: Annotated[tuple[tuple[_Instant, float], ...], Meta(max_length=MAX_VALUES)] = ()
     revokes: Named | None = None
+    swap: Swap | None = None
+    sound_check: SoundCheck | None = None
+    sheet: SheetFile | None = None
 
     def about(self, parameter: str, from_ns: int, to_ns: int) -> bool:
         """Whether it speaks of a parameter somewhere in [from_ns, to_ns)."""
@@ -131,6 +192,8 @@ def sign(mark: Mark, key: Ed25519PrivateKey) -> bytes:
     payload = seal.seal_mark(msgspec.json.encode(mark), key)
     if len(payload) > MAX_BYTES:
         raise MarkError(f"{len(payload)} bytes are more than the {MAX_BYTES} of a mark; make several")
+    if decode(payload) != mark:  # JSON knows no NaN
+        raise MarkError("it does not come back as it was said: is every value a number?")
     return payload
 
 
@@ -177,6 +240,16 @@ def require_sound(mark: Mark) -> None:
         raise MarkError(f"only a correction gives new values, not a {mark.kind}")
     if (mark.kind is Kind.REVOCATION) != (mark.revokes is not None):
         raise MarkError("a revocation names the mark that it takes back, and nothing else does")
+    _require_record(mark)
+
+
+def _require_record(mark: Mark) -> None:
+    """Raise MarkError unless a record of commissioning says what its kind says, and nothing else does."""
+    for kind, said in ((Kind.SWAP, mark.swap), (Kind.SOUND_CHECK, mark.sound_check), (Kind.SHEET, mark.sheet)):
+        if (mark.kind is kind) != (said is not None):
+            raise MarkError(f"{kind}: what it says belongs to a mark of that kind, and to no other")
+    if mark.kind in (Kind.SWAP, Kind.SOUND_CHECK) and not mark.sensor:
+        raise MarkError(f"sensor: a {mark.kind} is of one instrument")
 
 
 def old_digest(hashes: Iterable[bytes]) -> tuple[int, str]:

@@ -5,7 +5,8 @@ made by, and each change is a record in the journal. Rules of this file:
 
 - the text has one line a setting, `path value`, sorted: it can be read, and what changed is a set of lines;
 - in it is what makes a register a value and decides when it is asked: points, sensors, links, intervals and the
-  registers of their profiles. Not in it is what may change without changing a measurement: names, the broker;
+  registers of their profiles; the instruments' serial numbers, and which points are in commissioning, where it says so.
+  Not in it is what may change without changing a measurement: names, the broker;
 - an approval is the collector's signature over gateway and hash. It approves one text, and no other gateway's.
 
 A gateway without approval measures all the same, as an hour lost is worse, and says that it has none.
@@ -90,9 +91,12 @@ def canonical(site: Site, gateway: str, sensors: Sequence[Sensor]) -> str:
             (f"{at}/interval_s", settings.interval_s), (f"{at}/parameters", sensor.plan.parameters),
         ]  # fmt: skip
         lines += [(f"{at}/input/{number:03}", _input(item)) for number, item in enumerate(settings.inputs)]
+        lines += [(f"{at}/serial", settings.serial)] if settings.serial else []
     for point in {sensor.point.id: sensor.point for sensor in mine}.values():
         lines += [(f"point/{point.id}/kind", point.kind), (f"point/{point.id}/rules", point.rules)]
         lines += [(f"point/{point.id}/{key}", value) for key, value in point.settings.items()]
+        # A state in which nobody is told is told to the journal, and has to be approved like a scale factor.
+        lines += [(f"point/{point.id}/commissioning", True)] if point.commissioning else []
     for profile in {sensor.profile.name: sensor.profile for sensor in mine}.values():
         lines += _profile(profile)
     return "".join(sorted(f"{path} {json.dumps(value, ensure_ascii=False, default=str)}\n" for path, value in lines))

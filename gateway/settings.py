@@ -26,6 +26,7 @@ from gateway.retention import Limits, read_limits
 OTHERS = ("store", "api", "alerts", "recipient", "channel", "author", "witness")
 KINDS = ("noise", "stack", "water")
 PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
+SERIAL = re.compile(r"\S(?:[^\x00-\x1f]{0,62}\S)?")
 KEY_HINT = "64 hex digits, as `emitwatch run` prints them when it makes the key"
 TIMEZONE_HINT = 'an IANA name, as "Asia/Shanghai"'
 
@@ -73,13 +74,17 @@ NO_ACCESS = Access()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """A place that is watched. settings: what rule packs ask for (area_class, reference_oxygen, ..)."""
+    """A place that is watched. settings: what rule packs ask for (area_class, reference_oxygen, ..).
+
+    commissioning: it is being set up: measured and judged like any other, and nobody is told.
+    """
 
     id: str
     kind: str
     name: Label
     rules: tuple[str, ...]
     settings: Mapping[str, Any]
+    commissioning: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +92,7 @@ class SensorSettings:
     """One instrument as the site file has it.
 
     parameters: which to keep; empty = all of the profile. inputs: words elsewhere that say what they are worth.
+    serial: the instrument's serial number, "" = not given.
     """
 
     id: str
@@ -97,6 +103,7 @@ class SensorSettings:
     parameters: tuple[str, ...]
     gateway: str
     inputs: tuple[Input, ...] = ()
+    serial: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +297,7 @@ def _points(root: Table) -> tuple[Point, ...]:
                     name=label(table, "name", id),
                     rules=table.texts("rules", [], hint="ids of rule packs: `emitwatch rules list`"),
                     settings=table.mapping("settings", {}),
+                    commissioning=table.boolean("commissioning", False, hint="true: nobody is told of its incidents"),
                 )
             )
     _unique(root, "point", [p.id for p in found])
@@ -316,6 +324,7 @@ def _sensors(
                     parameters=table.texts("parameters", [], hint="codes of gateway/parameters.toml"),
                     gateway=gateway or "",
                     inputs=read_inputs(table, parse_link, LINK_HINT),
+                    serial=table.text("serial", "", pattern=SERIAL, hint="as on its plate, up to 64 characters"),
                 )
             )
     _unique(root, "sensor", [s.id for s in found])

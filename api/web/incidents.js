@@ -80,6 +80,7 @@ export class Incidents {
       h("p.chips", {},
         h("span.chip", { "data-standing": item.standing, title: t("standing") }, standing(item.standing)),
         item.late ? h("span.chip", { "data-late": "", title: t("late_hint") }, t("late")) : null,
+        point?.commissioning ? h("span.chip", { "data-commissioning": "", title: t("commissioning_hint") }, t("commissioning")) : null,
         item.verified ? null : h("span.chip", { "data-verified": "false" }, t("unverified"))),
       this.#word(item, zone),
       h("footer", {},

@@ -4,6 +4,7 @@ import { h, symbol } from "./dom.js";
 import { moment, plainNumber, span, t } from "./i18n.js";
 
 const seconds = (time) => Date.parse(time) / 1000;
+const SILENT = new Set(["note", "swap", "sound_check", "sheet"]);
 
 /** Marks of a point that speak of one of its parameters. */
 export function speakingOf(marks, point, parameter) {
@@ -13,14 +14,14 @@ export function speakingOf(marks, point, parameter) {
 
 /** Those that nobody took back: { from, to, text } in seconds, for the chart. */
 export function bands(marks) {
-  return marks.filter((mark) => mark.kind !== "revocation" && !mark.revoked_by)
+  return marks.filter((mark) => mark.kind !== "revocation" && mark.kind !== "sheet" && !mark.revoked_by)
     .map((mark) => ({ mark, from: seconds(mark.from), to: seconds(mark.to), text: t(`mark_${mark.kind}`) }));
 }
 
 /** The spans whose measurements count otherwise than measured, joined, within a range: [from, to] in seconds. */
 export function spansUnder(marks, from, to) {
   const joined = [];
-  const spans = bands(marks).filter(({ mark }) => mark.kind !== "note").map((band) => [Math.max(from, band.from), Math.min(to, band.to)]);
+  const spans = bands(marks).filter(({ mark }) => !SILENT.has(mark.kind)).map((band) => [Math.max(from, band.from), Math.min(to, band.to)]);
   for (const [start, end] of spans.filter(([a, b]) => b > a).sort((a, b) => a[0] - b[0])) {
     const last = joined.at(-1);
     if (last && start <= last[1]) last[1] = Math.max(last[1], end);
@@ -44,8 +45,18 @@ export function markList(marks, zone) {
       mark.revoked_by ? h("span.chip", {}, t("taken_back")) : null,
       h("span", {}, span(mark.from, mark.to, zone))),
     h("p.mark-reason", {}, mark.reason),
+    recorded(mark),
     h("p.quiet", {}, spoken(mark), mark.author, ` (${t(`role_${mark.role}`)}) · ${t("made_at", moment(mark.made, zone))}`),
     mark.revoked_by ? back(byId.get(mark.revoked_by), zone) : null)));
+}
+
+/** What a record of commissioning says: serial numbers, what was found and left, the file. */
+function recorded(mark) {
+  const { swap, sound_check: check, sheet } = mark;
+  const levels = ({ as_found, as_left }, unitText) => t("found_left", `${plainNumber(as_found)} ${unitText}`.trim(), `${plainNumber(as_left)} ${unitText}`.trim());
+  if (swap) return h("p.quiet", {}, `${swap.old_serial || "?"} → ${swap.serial} · ${levels(swap, swap.unit)}`);
+  if (check) return h("p.quiet", {}, `${plainNumber(check.level)} dB · ${levels(check, "dB")} · ${t(check.passed ? "check_passed" : "check_failed")}`);
+  return sheet ? h("p.quiet", {}, `${sheet.name} · SHA-256 ${sheet.sha256.slice(0, 16)}…`) : null;
 }
 
 /** What of the point a mark is about, and how a correction reads its values. */
@@ -78,9 +89,9 @@ export function drawBands(plot, shown, { x, ink }) {
     const from = x(band.from);
     const width = Math.max(2 * ratio, x(band.to) - from);
     if (x(band.to) <= bbox.left || from >= bbox.left + bbox.width) continue;
-    // A note changes nothing: its span is a line at the foot alone.
+    // A note or a record changes nothing: its span is a line at the foot alone.
     ctx.fillStyle = ink("mark");
-    if (band.mark.kind !== "note") ctx.fillRect(from, bbox.top, width, bbox.height);
+    if (!SILENT.has(band.mark.kind)) ctx.fillRect(from, bbox.top, width, bbox.height);
     ctx.fillStyle = ink("mark-ink");
     ctx.fillRect(from, foot - 3 * ratio, width, 3 * ratio);
     const long = ctx.measureText(band.text).width + 8 * ratio;

@@ -29,6 +29,7 @@ class What(StrEnum):
     GATEWAY = "gateway"  # what a gateway noticed of itself
     CONFIG_CHANGED = "config_changed"
     CONFIG_UNSIGNED = "config_unsigned"
+    COMMISSIONING = "commissioning"  # nobody is told of incidents at some points, or is again
     # The collector's own clock was set.
     CLOCK_BACK = "clock_back"
     CLOCK_AHEAD = "clock_ahead"
@@ -54,7 +55,7 @@ class What(StrEnum):
 # All others are security events: they mean that somebody, or a disk, may have altered what was measured.
 _HARMLESS = frozenset({
     What.GAP, What.REPLACED, What.REBASED, What.GATEWAY, What.KEYLESS, What.CONFIG_CHANGED,
-    What.CLOCK_BACK, What.CLOCK_AHEAD, What.REPLAYED,
+    What.COMMISSIONING, What.CLOCK_BACK, What.CLOCK_AHEAD, What.REPLAYED,
     What.MONTH_SEALED, What.MONTH_ARCHIVED, What.MONTH_ATTACHED, What.MONTH_EXPIRED,
 })  # fmt: skip
 

@@ -44,6 +44,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 FORMAT = "emitwatch-export/1"
 COLUMNS = ("time", "point", "sensor", "parameter", "unit", "value", "status", "gateway", "epoch", "seq", "index")
 INDEX = ("leaf", "position", "received_ns", "kind", "gateway", "epoch", "seq", "sha256", "offset", "bytes")
+RECORDS = ("swap", "sound_check", "sheet")  # fields of marks that are records of commissioning
 MARKS = ("leaf", "position", "received_ns", "payload", "hashes")
 PLANT_FILES = ("batches.csv", "batches.bin", "proofs.csv", "measurements.csv", "checkpoint.txt", "checkpoints.txt",
                "consistency.csv", "marks.csv")  # fmt: skip
@@ -496,7 +497,8 @@ class Plant:
             self.seen[here[0]], last, prev = None, here, sha.hex()
             self.marked.append((place, mark, hashlib.sha256()))
             span = f"{mark['point']}, {instant(mark['from_ns'])} to {instant(mark['to_ns'])}"
-            self.told.append(f"{place}, {instant(here[2])}: {mark['kind']}, {span}: {mark['reason']!r}")
+            record = "".join(f" {json.dumps(mark[kind], sort_keys=True)}" for kind in RECORDS if kind in mark)
+            self.told.append(f"{place}, {instant(here[2])}: {mark['kind']}, {span}: {mark['reason']!r}{record}")
 
     def speak(self, position: int, sha: bytes, body: dict[str, Any]) -> None:
         """Note a batch for the marks that speak of it."""

@@ -6,7 +6,7 @@ Measurements stay as they are; a mark that stands changes what is judged, and wh
 - a correction gives a new value: `value * scale + offset` of what was measured, with the status it had, or the
   values of single instants, which then count as good;
 - each mark starts from what was measured; where several meet, the later in the journal has the last word;
-- a note changes nothing; a mark that was taken back changes nothing any more.
+- a note or a record of commissioning changes nothing; a mark that was taken back changes nothing any more.
 
 Pure.
 """
@@ -25,7 +25,7 @@ from collector.verdicts.screening import Booleans, Signal
 from gateway.measurement import Float64, Int64, Status, UInt8
 
 STATUS = {Kind.MAINTENANCE: Status.MAINTENANCE, Kind.CALIBRATION: Status.CALIBRATION, Kind.INVALID: Status.FAULT}
-_SILENT = (Kind.NOTE, Kind.REVOCATION)
+_SILENT = (Kind.NOTE, Kind.REVOCATION, Kind.SWAP, Kind.SOUND_CHECK, Kind.SHEET)
 
 
 @dataclass(frozen=True, slots=True)

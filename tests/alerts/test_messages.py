@@ -89,6 +89,7 @@ def test_hours_of_a_back_filled_early_warning() -> None:
         (Reason.LIVE, "STILL EXCEEDED - ", "【仍在超标】"),
         (Reason.CLOSED, "OVER - ", "【超标结束】"),
         (Reason.WITHDRAWN, "WITHDRAWN, no exceedance - ", "【撤销（不超标）】"),
+        (Reason.COMMISSIONED, "STILL EXCEEDED, commissioning is over - ", "【调试结束，仍在超标】"),
     ],
 )
 def test_every_reason_begins_with_its_word(reason: Reason, english: str, chinese: str) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from contextlib import closing
 from pathlib import Path
 
@@ -57,6 +59,15 @@ def test_the_disk_of_a_journal_is_forecast(tmp_path: Path, capsys: pytest.Captur
         assert main(["check", str(path)]) == 0
         assert JournalFiles(tmp_path / "data" / "collector" / "journal").growth() == journal.growth()
     assert "days until it takes nothing more in" in capsys.readouterr().out
+
+
+def test_a_point_in_commissioning_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = site(tmp_path, ('id = "fence-north"\n', 'id = "fence-north"\ncommissioning = true\n'))
+    assert main(["check", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"warning: .*site.toml:\d+: point\[\d\].commissioning: point fence-north is in comm", said)
+    assert main(["check", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["commissioning"] == ["riverside/fence-north"]
 
 
 def test_a_secret_that_is_not_on_this_machine_is_noted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -10,7 +11,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.marks import MAX_SPAN_NS, Kind, Mark, MarkError, Named, Old, decode, old_digest, require_signed, sign
+from collector.marks import (
+    MAX_SPAN_NS,
+    Kind,
+    Mark,
+    MarkError,
+    Named,
+    Old,
+    SheetFile,
+    SoundCheck,
+    Swap,
+    decode,
+    old_digest,
+    require_signed,
+    sign,
+)  # fmt: skip
 from gateway import seal
 from tests.effort import examples
 
@@ -57,6 +72,8 @@ def test_any_bytes_are_a_mark_or_a_mark_error(body: bytes) -> None:
         decode(bytes(65) + body)
 
 
+SWAP = Swap(serial="N-2", as_found=93.9, as_left=94.0)
+CHECK = SoundCheck(level=94, as_found=94.2, as_left=94, tolerance=0.5, passed=True)
 REVOKED = Named(3, "00" * 32)
 UNSOUND: list[tuple[dict[str, Any], str]] = [
     ({"reason": " \n"}, "without a reason"),
@@ -72,7 +89,32 @@ UNSOUND: list[tuple[dict[str, Any], str]] = [
     ({"kind": Kind.CORRECTION, "parameter": "pH", "values": ((200, 1.0),)}, "lie within"),
     ({"kind": Kind.REVOCATION}, "names the mark"),
     ({"revokes": REVOKED}, "names the mark"),
+    ({"kind": Kind.SWAP, "sensor": "slm"}, "belongs to a mark of that kind"),
+    ({"kind": Kind.SWAP, "swap": SWAP}, "sensor: a swap is of one instrument"),
+    ({"swap": SWAP}, "swap: what it says belongs to a mark of that kind"),
+    ({"kind": Kind.SOUND_CHECK, "sensor": "slm", "swap": SWAP}, "belongs to a mark of that kind"),
+    ({"kind": Kind.SOUND_CHECK, "sound_check": CHECK}, "sensor: a sound_check is of one instrument"),
+    ({"kind": Kind.SHEET}, "sheet: what it says belongs to a mark of that kind"),
+    (
+        {"kind": Kind.SHEET, "sheet": SheetFile(name="a.pdf", bytes=1, sha256="0" * 64), "scale": 2.0},
+        "only a correction gives",
+    ),
 ]
+
+
+@given(st.floats(), st.floats(), st.none() | st.floats(), st.text(max_size=70))
+@settings(max_examples=examples(60))
+def test_a_swap_is_signed_and_read_as_it_was_said_or_not_at_all(
+    found: float, left: float, true: float | None, serial: str
+) -> None:
+    swap = Swap(serial=serial, as_found=found, as_left=left, reference=true)
+    said = mark(kind=Kind.SWAP, sensor="slm", swap=swap)
+    finite = all(math.isfinite(value) and abs(value) <= 1e300 for value in (found, left, true or 0.0))
+    if finite and 1 <= len(serial) <= 64:
+        assert decode(sign(said, KEY)) == said
+    else:
+        with pytest.raises(MarkError):
+            sign(said, KEY)
 
 
 @pytest.mark.parametrize(("said", "why"), UNSOUND)

@@ -77,6 +77,14 @@ def test_what_changes_a_measurement_changes_the_hash(old: str, new: str) -> None
     assert removed
 
 
+def test_commissioning_and_serial_numbers_are_in_it_where_they_are_given() -> None:
+    silent = SITE.replace('kind = "noise"', 'kind = "noise"\ncommissioning = true')
+    assert changes(text(), text(silent)) == (["point/fence-north/commissioning true"], [])
+    assert text(SITE.replace('kind = "noise"', 'kind = "noise"\ncommissioning = false')) == text()
+    known = SITE.replace('id = "slm-1"', 'id = "slm-1"\nserial = "00831274"')
+    assert changes(text(), text(known)) == (['sensor/slm-1/serial "00831274"'], [])
+
+
 def test_what_changes_no_measurement_leaves_it() -> None:
     for old, new in (
         ('name = "Fence"', 'name = "South"'), ("mqtt://127.0.0.1:1883", "mqtt://elsewhere:1883"),

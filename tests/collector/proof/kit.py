@@ -130,12 +130,13 @@ class NoBook:
 class House:
     """A collector's folder. `hours` of batches are in the journal, all but the last hour in the trees.
 
-    marked: at the end of each hour somebody says something of the plant harbour.
+    marked: at the end of each hour somebody says something of the plant harbour: `said`.
     """
 
     folder: Path
     hours: int = 3
     marked: bool = False
+    said: tuple[list[dict[str, Any]], ...] = MARKS
     gateways: dict[str, Chained] = field(default_factory=lambda: {plant: Chained(plant) for plant in PLANTS})
 
     def __post_init__(self) -> None:
@@ -204,7 +205,7 @@ class House:
         registrar = Registrar(journal=journal, book=NoBook(), authors=authors, points={("harbour", "fence-north")},
                               file=file, now_ns=lambda: now_ns)  # fmt: skip
         span = (START_NS, START_NS + 30 * MINUTE_NS)
-        for more in MARKS[hour]:
+        for more in self.said[hour]:
             basis = registrar.basis("harbour", *span)
             old, named = basis.old, None
             if more["kind"] is Kind.REVOCATION:

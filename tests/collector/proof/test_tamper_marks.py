@@ -9,10 +9,12 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from collector.marks import Kind, SheetFile, SoundCheck, Swap
 from gateway import seal
 from gateway.identity import public_hex
 from tests.collector.proof.kit import AUTHOR, House, Opened, alone, verify
@@ -163,6 +165,25 @@ def test_what_was_said_is_listed(pristine: House, tmp_path: Path) -> None:
         f"correction, fence-north, {span}: 'wrong calibrator'",
         f"note, fence-north, {span}: '=cmd()'",
     ]
+
+
+RECORDS: list[dict[str, Any]] = [
+    {"kind": Kind.SWAP, "sensor": "slm-north", "swap": Swap(serial="N-2", old_serial="O-1", as_found=93.1, as_left=94)},
+    {"kind": Kind.SOUND_CHECK, "sensor": "slm-north",
+     "sound_check": SoundCheck(level=94, as_found=94.2, as_left=94, tolerance=0.5, passed=True)},
+    {"kind": Kind.SHEET, "sheet": SheetFile(name="fence.pdf", bytes=4711, sha256="ab" * 32)},
+]  # fmt: skip
+
+
+def test_records_of_commissioning_are_proved_and_told(tmp_path: Path) -> None:
+    house = House(tmp_path, hours=1, marked=True, said=([{**one, "reason": "acceptance"} for one in RECORDS],))
+    found = alone(house.export(), tmp_path)
+    assert found.returncode == 0, found.stdout
+    lines = [line for line in found.stdout.splitlines() if line.startswith(MARKS)]
+    assert [line.split(": ", 2)[2].split(",")[0] for line in lines] == ["swap", "sound_check", "sheet"]
+    assert '"old_serial": "O-1", "serial": "N-2"}' in lines[0]
+    assert '"passed": true' in lines[1]
+    assert f'"sha256": "{"ab" * 32}"' in lines[2]
 
 
 def test_an_export_of_a_part_has_what_was_said_of_it_later(pristine: House, capsys: Capture) -> None:
