@@ -62,6 +62,7 @@ COMMANDS = {
     "tap": Command("print decoded batches as JSON lines", "api.tap_command:tap"),
     "mark": Command("say of measurements what they are worth, signed", "api.mark_command:main", plain=True),
     "swap": Command("record that a sensor has another instrument, signed", "api.swap_command:swap"),
+    "soundcheck": Command("hold a sound level meter against its calibrator", "api.soundcheck_command:soundcheck"),
     "probe": Command("commissioning: read an instrument and name its faults"),
     "world": Command("simulate the whole line from seeds, under every fault", "simulators.world_command:world"),
     "hj212": Command("decode and encode HJ 212 frames"),

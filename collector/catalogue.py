@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from collector.sound_checks import SoundChecks, parse_sound_checks
 from collector.verdicts.examples import example_faults
 from collector.verdicts.pack import RulePack
 from collector.verdicts.pack_file import parse_rules
@@ -57,6 +58,16 @@ def _checked(text: str, file: str, parameters: Mapping[str, Parameter]) -> tuple
         return None, faults
     faults = example_faults(pack)
     return (None, faults) if faults else (pack, [])
+
+
+@cache
+def sound_checks() -> SoundChecks:
+    """What a sound check goes by; a fault in it is ours, and stops the command."""
+    name = "sound_checks.toml"
+    found, faults = parse_sound_checks((files("collector") / name).read_text(encoding="utf-8"), name)
+    if found is None:
+        raise FaultyFiles(faults)
+    return found
 
 
 @cache
