@@ -25,8 +25,8 @@ from gateway.document import FaultyFiles
 # Import names of what the extras install, to tell "not installed" from a fault of ours.
 EXTRAS = {
     "server": {
-        "aiomqtt", "amqtt", "duckdb", "fastapi", "httpx", "nacl", "prometheus_client", "pydantic", "starlette",
-        "tomli_w", "uvicorn",
+        "aiomqtt", "amqtt", "duckdb", "fastapi", "httpx", "nacl", "prometheus_client", "pydantic", "reportlab",
+        "starlette", "tomli_w", "uvicorn",
     },
     "influxdb": {"influxdb_client"},
 }  # fmt: skip
@@ -63,6 +63,7 @@ COMMANDS = {
     "mark": Command("say of measurements what they are worth, signed", "api.mark_command:main", plain=True),
     "swap": Command("record that a sensor has another instrument, signed", "api.swap_command:swap"),
     "soundcheck": Command("hold a sound level meter against its calibrator", "api.soundcheck_command:soundcheck"),
+    "sheet": Command("the acceptance sheet of a point, its hash in the journal", "api.sheet_command:sheet"),
     "probe": Command("commissioning: read an instrument and name its faults"),
     "world": Command("simulate the whole line from seeds, under every fault", "simulators.world_command:world"),
     "hj212": Command("decode and encode HJ 212 frames"),

@@ -127,6 +127,22 @@ class Instrument(Shape):
     site_serial: str
 
 
+class Coverage(Shape):
+    """How much of one series is there in a span. awaited: by its interval; good: usable; newest: null = nothing."""
+
+    sensor: str
+    parameter: str
+    unit: str
+    interval_s: float
+    from_: Annotated[str, Field(alias="from")]
+    to: str
+    awaited: int
+    received: int
+    good: int
+    coverage: float
+    newest: str | None
+
+
 class Filed(Shape):
     """A mark that is in the journal. new: false where it was there already."""
 

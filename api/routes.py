@@ -13,8 +13,10 @@ from fastapi import APIRouter, Path, Query
 from alerts.ledger import UnknownIncident
 from api import schemas, views
 from api.answers import Json
+from api.coverage import MOST, MOST_NS, coverage_item
 from api.inventory import Judged, Latest, Place, judging_span, latest_by_parameter, plant_item, point_item, states
 from api.mark_routes import mark_routes
+from api.mark_schemas import Coverage
 from api.problems import Problem
 from api.queries import (
     DAY_NS,
@@ -53,6 +55,7 @@ def data_routes(sources: Sources) -> APIRouter:
     router = APIRouter(default_response_class=Json)
     _plant_routes(router, sources)
     _series_routes(router, sources)
+    _coverage_route(router, sources)
     _verdict_routes(router, sources)
     _incident_routes(router, sources)
     mark_routes(router, sources)
@@ -171,6 +174,24 @@ def _series_routes(router: APIRouter, sources: Sources) -> None:
             after_id=read_cursor(cursor), limit=limit,
         )  # fmt: skip
         return Json(views.page_of(map(views.average_item, found), str(found[-1].id) if len(found) == limit else None))
+
+
+def _coverage_route(router: APIRouter, sources: Sources) -> None:
+    @router.get("/coverage", response_model=schemas.Page[Coverage])
+    def coverage(plant: Text, point: Text, from_: From = "", to: To = "") -> Json:
+        """How much of what the sensors of a point should have measured in a span is there, and is good."""
+        place, span = find_place(sources.inventory, plant, point), read_span(from_, to, sources.now_ns())
+        if span.to_ns - span.from_ns > MOST_NS:
+            raise Problem(422, f"{describe(span)} is too long to be counted", "ask for at most two days")
+        return Json(
+            views.page_of(
+                coverage_item(
+                    sources.store.measurements(series, span.from_ns, span.to_ns, MOST),
+                    sensor.intervals_ns[series.parameter], span.from_ns, span.to_ns,
+                )
+                for series, sensor in place.series()
+            )
+        )  # fmt: skip
 
 
 def _series(sources: Sources, plant: str, point: str, parameter: str, sensor: str) -> list[Series]:

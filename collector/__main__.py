@@ -209,6 +209,7 @@ class Collector:
         return {
             "ok": not problems,
             "problems": problems,
+            "public_key": self.public_key,
             "broker": {
                 "connected": self.subscriber.connected,
                 "protocol": self._broker.protocol,
@@ -231,6 +232,7 @@ class Collector:
                 id: {
                     "plant": trusted.plant,
                     "trusted": trusted.key is not None,
+                    "public_key": trusted.key.public_bytes_raw().hex() if trusted.key else "",
                     **asdict(counts.get(id, Counts())),
                     "gaps": asdict(gaps.get(id, Gaps())),
                     "configuration": asdict(self.recorder.configurations.get(id, Measuring("", "it was not told", 0))),

@@ -21,3 +21,11 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
 def client(line: Line) -> Iterator[httpx.Client]:
     with line.client() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def fence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """A line for records of commissioning, which stay: one point, and nobody who only reads."""
+    made = Line(tmp_path_factory.mktemp("fence"), points=("fence-north",))
+    yield made
+    made.close()

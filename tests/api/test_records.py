@@ -17,12 +17,9 @@ from tests.api.line import AUTHORS, Line, wait_until
 from tests.api.test_marks import MINUTE_NS, PLACE, minute
 
 
-@pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    """A line of one's own: records are for ever."""
-    made = Line(tmp_path_factory.mktemp("line"), points=("fence-north",))
-    yield made
-    made.close()
+@pytest.fixture
+def line(fence: Line) -> Line:
+    return fence
 
 
 @pytest.fixture

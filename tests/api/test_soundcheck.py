@@ -117,11 +117,9 @@ def test_the_limits_are_data_with_a_citation() -> None:
 # --- over a real line --------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    made = Line(tmp_path_factory.mktemp("line"), points=("fence-north",))
-    yield made
-    made.close()
+@pytest.fixture
+def line(fence: Line) -> Line:
+    return fence
 
 
 class Engineer(io.StringIO):
