@@ -87,7 +87,6 @@ def soundcheck(
         awaited = round(level + correction, 2)
         watch = Watch(api, {**asked, "parameter": parameter}, awaited, rule, sys.stderr.isatty() and not as_json)
         found, left = _levels(watch, wait, adjust)
-        watch.off()
         check = SoundCheck(
             level=awaited, as_found=found, as_left=left, tolerance=limit.db, tolerance_cite=limit.cite,
             before=before(api.items("marks", **asked), awaited), drift_max=drift.db if drift else None,
@@ -178,21 +177,21 @@ class Watch:
 
 
 def _levels(watch: Watch, wait_s: float, adjust: bool) -> tuple[float, float]:
-    """What the meter shows as found, and as left. [dB]"""
+    """What the meter shows as found, and as left, with the calibrator off again in the end. [dB]"""
     try:
         watch.say(f"put the calibrator on; waiting for {watch.awaited:g} dB that stand")
-        found = watch.stood(wait_s)
+        found = left = watch.stood(wait_s)
         watch.say(f"as found {found:.2f} dB ({over(found, watch.awaited):+.2f})")
-        if not adjust:
-            return found, found
-        watch.say("adjust the meter now, leave the calibrator on, and press Enter")
-        sys.stdin.readline()
-        watch.since_ns = time.time_ns()
-        left = watch.stood(wait_s)
+        if adjust:
+            watch.say("adjust the meter now, leave the calibrator on, and press Enter")
+            sys.stdin.readline()
+            watch.since_ns = time.time_ns()
+            left = watch.stood(wait_s)
+            watch.say(f"as left {left:.2f} dB ({over(left, watch.awaited):+.2f})")
+        watch.off()
     except KeyboardInterrupt:
         watch.say(f"nothing is filed\n    hint: {watch.hint()}")
         raise
-    watch.say(f"as left {left:.2f} dB ({over(left, watch.awaited):+.2f})")
     return found, left
 
 

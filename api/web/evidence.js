@@ -195,10 +195,16 @@ export class Evidence {
 
   #manual() {
     const rows = this.#sensors().map((sensor) => h("section.instrument", {},
-      h("p", {}, h("strong", {}, [sensor.maker, sensor.model].filter(Boolean).join(" ") || sensor.profile), h("br"), sensor.manual),
+      h("p", {}, h("strong", {}, [sensor.maker, sensor.model].filter(Boolean).join(" ") || sensor.profile), this.#serials(sensor.sensor), h("br"), sensor.manual),
       h("ul.lines.pages", {}, sensor.registers.map((register) => h("li", {}, icon("manual"), h("span", {}, h("b", {}, symbol(register.parameter)), " ", register.manual)))),
       h("p.quiet", {}, `${t("source")}: ${sensor.source}`)));
     return rows.length ? rows : h("p.quiet", {}, "–");
+  }
+
+  /** The serial numbers of the instruments that stood at a sensor's place in the window. */
+  #serials(id) {
+    const known = (this.trail.instruments ?? []).filter((one) => one.sensor === id && one.serial).map((one) => one.serial);
+    return known.length ? ` · ${t("serial", known.join(" → "))}` : "";
   }
 
   /** The instruments that had a part, each with the registers of what it measured; the judged parameter's first. */

@@ -55,8 +55,8 @@ export class Overview {
       h("button.card-head", { type: "button", onclick: () => this.onChoose(point, null) },
         h("span.kind", { title: t(point.kind) }, icon(point.kind)),
         h("span.card-name", {}, label(point.name)),
-        point.commissioning ? h("span.chip", { "data-commissioning": "", title: t("commissioning_hint") }, t("commissioning")) : null,
         stateMark(point.state)),
+      point.commissioning ? h("p.chips.card-note", {}, h("span.chip", { "data-commissioning": "", title: t("commissioning_hint") }, t("commissioning"))) : null,
       h("div.cells", {}, this.#chosen(point).map((parameter) => this.#cell(point, parameter))));
     this.cards.set(key, card);
     return card;

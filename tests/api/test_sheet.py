@@ -18,12 +18,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api import mark_schemas, schemas
 from api.acceptance import Bad, Good, Section, Sheet, Told, acceptance
 from api.cli import main
 from api.open_points import open_points
 from api.sheet import pdf
 from api.sheet_words import LANGUAGES, WORDS, Words
+from api.times import format_time
 from gateway import catalogue
+from gateway.measurement import SECOND_NS
 from gateway.sensors import Sensor, resolve
 from gateway.settings import Site
 from tests.api.line import AUTHORS, Line, small_site, wait_until
@@ -243,7 +246,9 @@ def test_a_sheet_is_made_filed_verified_and_taken_back(
 
     def filed() -> list[dict[str, Any]]:
         with line.client() as client:
-            return client.get("marks", params={"kind": "sheet"}).json()["items"]
+            answer = client.get("marks", params={"kind": "sheet"})
+        schemas.Page[mark_schemas.Mark].model_validate_json(answer.content, strict=True)
+        return answer.json()["items"]
 
     wait_until(lambda: bool(filed()), 10, "not listed")
     (mark,) = filed()
@@ -306,7 +311,10 @@ def test_a_loop_check_of_another_point_is_refused(
 def test_coverage_counts_what_is_good(line: Line) -> None:
     with line.client() as client:
         asked = {"plant": "riverside", "point": "fence-north"}
-        items = client.get("coverage", params=asked).json()["items"]
+        day = {"from": format_time(line.now_ns - 24 * 3600 * SECOND_NS), "to": format_time(line.now_ns)}
+        answer = client.get("coverage", params=asked | day)
+        schemas.Page[mark_schemas.Coverage].model_validate_json(answer.content, strict=True)
+        items = answer.json()["items"]
         assert {(one["sensor"], one["parameter"]) for one in items} == {("slm-north", "LAeq"), ("slm-north", "LAFmax")}
         for one in items:
             assert (one["interval_s"], one["awaited"]) == (5.0, 17280)

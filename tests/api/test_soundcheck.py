@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api import mark_schemas, schemas
 from api.cli import main
 from api.soundcheck import Level, before, over, problems, shown, standing
 from api.times import parse_time
@@ -177,7 +178,9 @@ def words(line: Line, tmp_path: Path) -> list[str]:
 def last_marks(line: Line, count: int) -> list[dict[str, Any]]:
     wait_until(lambda: line.evaluator.cursor() >= line.journal.last, 10, "not judged")
     with line.client() as client:
-        return client.get("marks").json()["items"][-count:]
+        answer = client.get("marks")
+    schemas.Page[mark_schemas.Mark].model_validate_json(answer.content, strict=True)
+    return answer.json()["items"][-count:]
 
 
 def test_a_check_is_filed_and_its_time_is_no_noise(
