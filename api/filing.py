@@ -86,7 +86,7 @@ class Interface:
 def interface(sites: Sequence[Site], url: str, token_file: Path | None) -> Iterator[Interface]:
     """The interface of the sites' collector. What goes wrong with it ends the command: 1 = refused, 2 = not reached."""
     settings = _settings(sites)
-    address = url or f"http://{_host(settings)}:{settings.port}"
+    address = url or settings.url
     try:
         with _client(address, token_file or Path(settings.token_file)) as client:
             yield Interface(client)
@@ -141,11 +141,6 @@ def _settings(sites: Sequence[Site]) -> ApiSettings:
     if settings is None:
         raise FaultyFiles(faults)
     return settings
-
-
-def _host(settings: ApiSettings) -> str:
-    host = "127.0.0.1" if settings.host in ("", "0.0.0.0", "::") else settings.host  # noqa: S104 - asked, not bound
-    return f"[{host}]" if ":" in host else host
 
 
 def _client(url: str, token_file: Path) -> httpx.Client:

@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.text import Text
 
@@ -34,6 +35,7 @@ from api.filing import (
     interface,
     signer,
 )  # fmt: skip
+from api.loopcheck import parse_record
 from api.open_points import open_points
 from api.sheet import pdf
 from api.sheet_words import LANGUAGES, Words
@@ -141,15 +143,12 @@ def _loopchecks(files: Iterable[Path], plant: str, point: str) -> list[dict[str,
     """The results of loop checks in files; raises Refused for what is none, or is of another point."""
     found = []
     for file in files:
-        try:
-            one = json.loads(file.read_text("utf-8"))
-        except ValueError as error:
-            raise Refused(f"{file}: no result of a loop check: {error}") from error
-        if not isinstance(one, dict) or "emitwatch_loopcheck" not in one:
-            raise Refused(f"{file}: no result of a loop check; `emitwatch loopcheck --out FILE` writes one")
-        if (one.get("plant"), one.get("point")) != (plant, point):
-            raise Refused(f"{file}: it is of {one.get('plant')}/{one.get('point')}, not of {plant}/{point}")
-        found.append(one)
+        record, faults = parse_record(file.read_text("utf-8", "replace"), str(file))
+        if record is None:
+            raise Refused("\n".join(map(str, faults)))
+        if (record.plant, record.point) != (plant, point):
+            raise Refused(f"{file}: it is of {record.plant}/{record.point}, not of {plant}/{point}")
+        found.append(msgspec.to_builtins(record))
     return found
 
 

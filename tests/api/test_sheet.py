@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from api import mark_schemas, schemas
 from api.acceptance import Bad, Good, Section, Sheet, Told, acceptance
 from api.cli import main
+from api.loopcheck import Injection, Record, Stage, Verdict, Where
 from api.open_points import open_points
 from api.sheet import pdf
 from api.sheet_words import LANGUAGES, WORDS, Words
@@ -56,12 +58,16 @@ def sensors(site: Site) -> tuple[Sensor, ...]:
 
 
 def loopcheck(parameter: str = "LAeq", *, passed: bool = True, began: str = "2026-11-22T01:00:00Z") -> dict[str, Any]:
-    stages = [{"stage": stage, "verdict": "agrees" if passed else "departs", "value": 94.1, "difference": 0.1}
-              for stage in ("register", "stored", "shown")]  # fmt: skip
-    one = {"injected": 94.0, "tolerance": 0.5, "began": began, "passed": passed, "stages": stages}
-    return {"emitwatch_loopcheck": 1, "plant": "riverside", "point": "fence-north", "sensor": "slm-north",
-            "parameter": parameter, "unit": "dB(A)", "began": began, "passed": passed,
-            "injections": [one]}  # fmt: skip
+    verdict = Verdict.AGREES if passed else Verdict.DEPARTS
+    stages = tuple(Stage(stage=stage, verdict=verdict, source="", value=94.1, difference=0.1) for stage in Where)
+    one = Injection(injected=94.0, entered="94", tolerance=0.5, began=began, passed=passed, stages=stages)
+    record = Record(
+        plant="riverside", point="fence-north", sensor="slm-north", parameter=parameter, unit="dB(A)",
+        profile="emitwatch-noise", link="tcp://127.0.0.1:5020?unit=1", tolerance="as given", began=began, ended=began,
+        passed=passed, injections=(one,),
+    )  # fmt: skip
+    found: dict[str, Any] = msgspec.to_builtins(record)
+    return found
 
 
 def sound(*, passed: bool = True, id: int = 7) -> dict[str, Any]:
@@ -299,7 +305,7 @@ def test_a_loop_check_of_another_point_is_refused(
              "--out", str(tmp_path / "x.pdf")]  # fmt: skip
     for text, why in (
         (json.dumps({**loopcheck(), "point": "fence-south"}), "it is of riverside/fence-south, not of"),
-        ("{", "no result of a loop check"), ("[]", "no result of a loop check"),
+        ("{", "no loop check"), ("[]", "no loop check"),
     ):  # fmt: skip
         file.write_text(text)
         assert main(asked) == 1
