@@ -45,15 +45,21 @@ def parameters() -> str:
     """Every parameter with its unit, codes and source."""
     from gateway.catalogue import parameters as catalogue
 
-    head = _head("code", "English", "中文", "unit", "HJ 212", "average", "source")
+    head = _head("code", "English", "中文", "unit", "HJ 212", "average", "can be", "usually", "source")
     rows = [
-        _row(f"`{p.code}`", p.name.en, p.name.zh, p.unit, p.hj212, p.average.replace("_", "-"), p.source)
+        _row(f"`{p.code}`", p.name.en, p.name.zh, p.unit, p.hj212, p.average.replace("_", "-"), _ends(p.range),
+             _ends(p.typical), p.source)
         for p in catalogue().values()
-    ]
+    ]  # fmt: skip
     return (
-        "# Parameters\n\nFrom `gateway/parameters.toml`. The code is found in any case, and by its HJ 212 code.\n\n"
-        + (head + "\n".join(rows) + "\n")
+        "# Parameters\n\nFrom `gateway/parameters.toml`. The code is found in any case, and by its HJ 212 code.\n"
+        "*can be* and *usually* are what `emitwatch probe` expects of an instrument; "
+        "nothing measured is judged by them.\n\n" + (head + "\n".join(rows) + "\n")
     )
+
+
+def _ends(ends: tuple[float, float] | None) -> str:
+    return f"{ends[0]:g} to {ends[1]:g}" if ends else ""
 
 
 def profiles() -> str:

@@ -29,6 +29,7 @@ class Parameter:
     media: kinds of point where it is measured.
     average: how values become an average: energy, mean, median, flow_weighted, maximum or sum.
     molar_mass: of a gas, for readings in ppm; None = not a gas. [g/mol]
+    range, typical: what any instrument can show and what most plants do, for guesses alone; None = not told. [unit]
     """
 
     code: str
@@ -40,6 +41,8 @@ class Parameter:
     aliases: tuple[str, ...]
     source: str
     molar_mass: float | None
+    range: tuple[float, float] | None = None
+    typical: tuple[float, float] | None = None
 
 
 class Parameters(Mapping[str, Parameter]):
@@ -107,4 +110,18 @@ def _parameter(table: Table) -> Parameter:
         aliases=table.texts("aliases", []),
         source=table.text("source", hint="where the name, unit and code come from") or "",
         molar_mass=table.number("molar_mass", None, low=1.0, high=1000.0, hint="g/mol"),
+        range=_ends(table, "range"),
+        typical=_ends(table, "typical"),
     )
+
+
+def _ends(table: Table, key: str) -> tuple[float, float] | None:
+    """Two numbers, the lower first."""
+    value = table.raw(key, None)
+    if value is None:
+        return None
+    good = isinstance(value, list) and len(value) == 2 and all(type(end) in (int, float) for end in value)
+    if not good or not value[0] < value[1]:
+        table.fault(key, f"{value!r} is not two numbers, the lower first", "as [0, 300]")
+        return None
+    return float(value[0]), float(value[1])
