@@ -16,9 +16,11 @@ from rich.text import Text
 from gateway import catalogue, terminal
 from gateway.blocks import TCP, Block, Part, serial
 from gateway.document import FaultyFiles
+from gateway.links.address import LINK_HINT
 from gateway.plans import Plan, plan
 from gateway.profiles import Item, Profile, Register, StatusRule
 from gateway.terminal import AsJson, Language
+from gateway.trial import TOLERANCE
 
 app = typer.Typer(help="Device profiles: what an instrument's registers mean.", no_args_is_help=True)
 Folders = Annotated[list[Path] | None, typer.Option("--profiles", help="A folder of further profiles.")]
@@ -94,14 +96,23 @@ def check(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="D
 
 
 @app.command("try")
-def try_profile(
+def try_(
     name: Annotated[str, typer.Argument(help="Name of a device profile, or a file.")],
-    link: Annotated[str, typer.Argument(help="tcp://HOST:PORT?unit=1")],
+    link: Annotated[str, typer.Argument(help=LINK_HINT)],
+    value: Annotated[
+        list[str] | None, typer.Option(metavar="PARAMETER=VALUE", help="What the display shows, as SO2=35.2.")
+    ] = None,
+    tolerance: Annotated[float, typer.Option(help="Percent by which they may differ.", min=0.0, max=100.0)] = TOLERANCE,
+    folders: Folders = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Read an instrument by a profile (comes with commissioning)."""
-    typer.echo(f"profiles try {name} {link}: reading an instrument by hand comes with commissioning", err=True)
-    typer.echo("    hint: put the sensor into a site file and run the gateway; it says what it reads", err=True)
-    raise typer.Exit(2)
+    """Read an instrument by a profile and compare with what it shows; exit 1 where something does not fit.
+
+    On a terminal it asks what the display shows. Where a value does not fit it says what else in the words would.
+    """
+    from gateway.try_command import try_profile  # asyncio and the links cost the other commands time
+
+    raise typer.Exit(try_profile(_profile(name, folders), link, value or (), tolerance, quiet=as_json))
 
 
 def _profiles(folders: list[Path] | None) -> Mapping[str, Profile]:

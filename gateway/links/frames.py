@@ -94,7 +94,7 @@ class Question:
                     break
                 raise Refused(heard[len(form.head)])
             return self._words(heard, len(form.head))
-        raise BadAnswer(self.wrong(heard))
+        raise BadAnswer(self.wrong(heard), heard)
 
     def wrong(self, heard: bytes) -> str:
         """A sentence about what was heard instead of an answer."""

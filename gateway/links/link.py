@@ -32,11 +32,19 @@ class LinkDown(LinkError):
 
 
 class NoAnswer(LinkError):
-    """The unit did not answer in time."""
+    """The unit did not answer in time. heard: what there was of an answer."""
+
+    def __init__(self, text: str, heard: bytes = b"") -> None:
+        self.heard = heard
+        super().__init__(text)
 
 
 class BadAnswer(LinkError):
-    """Something else than the answer to the request came back."""
+    """Something else than the answer to the request came back. heard: all of it, as far as it was kept."""
+
+    def __init__(self, text: str, heard: bytes = b"") -> None:
+        self.heard = heard
+        super().__init__(text)
 
 
 class Refused(LinkError):

@@ -72,7 +72,8 @@ class Wire(ModbusProtocol):
         """The time is over; what came was judged before, so that a loop that is late takes no answer for silence."""
         if self._answer is not None and not self._answer.done():
             how = f"gave only {len(self.heard)} bytes of an answer" if self.heard else "did not answer"
-            self._answer.set_exception(NoAnswer(f"unit {question.unit} {how} within {timeout_s:.3g} s"))
+            said = f"unit {question.unit} {how} within {timeout_s:.3g} s"
+            self._answer.set_exception(NoAnswer(said, self.heard))
 
     async def stirs(self, seconds: float) -> None:
         """Wait until something comes, or for so long."""

@@ -91,10 +91,3 @@ def test_a_folder_of_ones_own_is_read_too(tmp_path: Path) -> None:
     assert run("show", "mine", "--profiles", tmp_path).exit_code == 0
     (tmp_path / "mine.toml").write_text("[profile]\n")
     assert run("list", "--profiles", tmp_path).exit_code == 1
-
-
-def test_try_says_when_it_comes() -> None:
-    answer = run("try", "emitwatch-noise", "tcp://127.0.0.1:502")
-    assert answer.exit_code == 2
-    assert "commissioning" in answer.stderr
-    assert "hint:" in answer.stderr
