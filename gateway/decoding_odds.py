@@ -12,7 +12,7 @@ import numpy as np
 
 from gateway.forms import Form
 from gateway.measurement import Float64, UInt16
-from gateway.plans import Bools
+from gateway.plans import Bools, Index
 from gateway.quantities import NEVER, POSSIBLE, Quantity, log_density
 from gateway.words import WordType, lowest_bit
 
@@ -31,7 +31,7 @@ NOTHING = -700.0
 IMPOSSIBLE = -1e6
 _DIGITS = 5  # of a decimal that counts as round
 _SMALL = 8  # a word that moves by no more has moved a little
-_MOVES_A_LITTLE, _MOVES, _STAYS = math.log(0.3 / (2 * _SMALL)), math.log(0.7 / 65536), math.log(0.6)
+_MOVES_A_LITTLE, _MOVES, _STAYS = math.log(0.3 / (2 * _SMALL)), math.log(0.7 / 65536), math.log(0.9)
 _JUMPS = math.log(0.01)  # what a quantity that jumps is worth beside one that just moves
 _PAIRS_MAX = 2.0  # movements between readings that count; more of them only repeat what these said
 
@@ -39,8 +39,8 @@ _PAIRS_MAX = 2.0  # movements between readings that count; more of them only rep
 def _log_words() -> Float64:
     """How often a word is found anywhere in an instrument."""
     word = np.arange(1, 65536)
-    share = 0.40 / 65536 + 0.2 / (11.1 * word) + 0.03 / (11.1 * word[::-1])
-    share = np.concatenate(([0.35], share))
+    share = 0.25 / 65536 + 0.12 / (11.1 * word) + 0.02 / (11.1 * word[::-1])
+    share = np.concatenate(([0.6], share))
     share[0xFFFF] = 0.02
     return np.log(share)
 
@@ -113,16 +113,28 @@ def log_rounds(raw: Float64, kind: WordType) -> Float64:
         return np.where(tight & np.isfinite(raw) & (raw != 0.0), np.log(place), NOTHING)
 
 
+def changes(words: UInt16, alike: Sequence[Form], place: Index) -> tuple[Bools, Float64]:
+    """Whether the words at some places changed from reading to reading, and how likely so anyway, (n - 1, h).
+
+    place: of the first form, then of the next ..
+    """
+    looks = {(form.mask, form.width == 1 and form.order == "BADC"): form for form in alike}
+    known = {look: _changes(words, form) for look, form in looks.items()}
+    found = [known[form.mask, form.width == 1 and form.order == "BADC"] for form in alike]
+    changed = np.concatenate([one for one, _ in found], axis=1)[:, place]
+    return changed, np.concatenate([anyway for _, anyway in found], axis=1)[:, place]
+
+
 def movement(
-    words: UInt16, alike: Sequence[Form], value: Float64, step: Float64, rounds: Float64, expected: Quantity
+    changed: tuple[Bools, Float64], value: Float64, step: Float64, rounds: Float64, expected: Quantity
 ) -> Float64:
-    """What the changes from reading to reading say, (places, cases). rounds: of all readings."""
-    if len(words) < 2:
+    """What the changes from reading to reading say of some hypotheses, (h,).
+
+    changed: of their words, see `changes`. value, rounds: in all readings, (n, h). step: of the newest, (h,).
+    """
+    if len(value) < 2:
         return np.zeros(value.shape[1:])
-    kinds = {(form.mask, form.width == 1 and form.order == "BADC"): form for form in alike}
-    known = {kind: _changes(words, form) for kind, form in kinds.items()}
-    changes = [known[form.mask, form.width == 1 and form.order == "BADC"] for form in alike]
-    changed, anyway = (np.concatenate([pair[n] for pair in changes], axis=1) for n in (0, 1))
+    moved, anyway = changed
     spread = expected.typical[1] - expected.typical[0]
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         size = np.abs(np.diff(value, axis=0))
@@ -130,12 +142,10 @@ def movement(
         usual = np.maximum(usual, step)
         steps = np.logaddexp(np.log(step), np.minimum(rounds[1:], rounds[:-1]))
         likely = np.minimum(steps - np.log(2 * usual), 0.0) - size / usual
-        gain = np.where(np.isnan(likely), _JUMPS, np.logaddexp(likely - anyway[..., None], _JUMPS))
-    gain = np.where(changed[..., None], gain, 0.0)
-    count = changed.sum(axis=0)
-    mean = gain.sum(axis=0) / np.maximum(count, 1)[:, None]
-    found = mean * np.minimum(count, _PAIRS_MAX)[:, None]
-    found = found + np.where(count == 0, CONSTANT, 0.0)[:, None]
+        gain = np.where(np.isnan(likely), _JUMPS, np.logaddexp(likely - anyway, _JUMPS))
+    count = moved.sum(axis=0)
+    mean = np.where(moved, gain, 0.0).sum(axis=0) / np.maximum(count, 1)
+    found = mean * np.minimum(count, _PAIRS_MAX) + np.where(count == 0, CONSTANT, 0.0)
     return np.asarray(found if expected.counts else found + COUNTER * rising(value))
 
 

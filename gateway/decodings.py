@@ -25,12 +25,13 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from gateway.blocks import Block
 from gateway.decoding_notes import notes
-from gateway.decoding_odds import IMPOSSIBLE, any_of, chance, fit, log_rounds, movement, prior, step_of
+from gateway.decoding_odds import IMPOSSIBLE, any_of, chance, changes, fit, log_rounds, movement, prior, step_of
 from gateway.forms import ALIKE, Form, raw_numbers, text_places
 from gateway.measurement import Float64, UInt16
 from gateway.plans import Index, ratio
@@ -38,11 +39,14 @@ from gateway.quantities import ANYTHING, Quantity
 from gateway.words import TYPES
 
 DOUBT = math.log(3.0)  # odds against a number being what is looked for
+UNSEEN = 90.0  # highest score of what nobody has compared with a display
 AGREED = 2.0  # what it is worth that most of the instrument is of one type and order
 TEXT = -6.0  # a number among letters
 LOST_MAX = 25.0  # that tearing one other number apart can cost
 OWN_MAX = 2.0  # that it is worth to be a number at all, whatever it measures
 LOOKED_AT = 24  # hypotheses for each one kept, for many are the same number, or another scale of it
+PADDING = 3  # registers of 0 that are kept beside something: they may be the rest of a long number
+STRETCH = 250  # registers that are weighed at once
 SMALLEST = 1e-250  # of a float64 in a wrong order; scaled, it would become an honest 0
 OTHERS = 12  # scales and units of the same number that are named beside the best
 
@@ -76,7 +80,7 @@ class Decoding:
     """One meaning of some words.
 
     value: newest, [unit of the quantity]; raw * scale is in `unit`, the instrument's own. values: of all readings.
-    odds: natural logarithm, for against against. score: the same as 0 to 100. words: newest.
+    words: newest. shown: it was held against a display. odds: natural logarithm, for against against.
     same: other types and orders that give the same numbers so far. others: other scales and units of these numbers.
     notes: what speaks for and against, in words.
     """
@@ -91,14 +95,16 @@ class Decoding:
     values: tuple[float, ...]
     words: tuple[int, ...]
     odds: float
+    shown: bool = False
     same: tuple[Form, ...] = ()
     others: tuple[Case, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def score(self) -> int:
-        """How plausible it is, 0 to 100."""
-        return round(100 / (1 + math.exp(-min(max(self.odds, -50.0), 50.0))))
+        """How plausible it is, 0 to 100; without a display, which alone can decide, UNSEEN at most."""
+        share = 100 / (1 + math.exp(-min(max(self.odds, -50.0), 50.0)))
+        return round(share if self.shown else min(share, UNSEEN))
 
     @property
     def block(self) -> Block:
@@ -114,14 +120,33 @@ def ranked(
     agreed: what it is worth, for each form, that others of the instrument have it (`prevailing`).
     """
     tables = []
-    for run in runs:
+    for run in (part for whole in runs for part in stretches(whole)):
         others = explained(run)
         for alike in _fitting(run):
-            weighed = _weighed(run, alike, expected, agreed or {})
             lost = np.tile(_lost(others, alike[0].width, run.words.shape[1]), len(alike))
-            tables.append(_best(run, weighed, lost, expected, LOOKED_AT * most))
+            tables.append(_best(_weighed(run, alike, expected, agreed or {}), lost, LOOKED_AT * most))
     kept = _grouped(tables, expected, most)
     return [replace(one, notes=notes(one.values, one.form.type, one.scale, expected)) for one in kept]
+
+
+def stretches(run: Samples) -> list[Samples]:
+    """The parts of a run where there is something: without long stretches of zeros, and short enough to weigh at once.
+
+    Parts overlap, so that no number is cut in two.
+    """
+    somewhere = np.flatnonzero(run.words.any(axis=0))
+    if not len(somewhere):
+        return [run] if run.words.shape[1] <= PADDING else []
+    gaps = np.flatnonzero(np.diff(somewhere) > 2 * PADDING)
+    starts = [int(somewhere[0]), *(int(somewhere[n + 1]) for n in gaps)]
+    ends = [*(int(somewhere[n]) + 1 for n in gaps), int(somewhere[-1]) + 1]
+    found = []
+    for start, end in zip(starts, ends, strict=True):
+        start, end = max(start - PADDING, 0), min(end + PADDING, run.words.shape[1])
+        for at in range(start, max(end - PADDING, start + 1), STRETCH):
+            words = run.words[:, at : min(at + STRETCH + PADDING, end)]
+            found.append(Samples(run.fc, run.address + at, words))
+    return found
 
 
 def prevailing(found: Iterable[Decoding]) -> dict[Form, float]:
@@ -147,78 +172,74 @@ def assigned(best: Mapping[str, Sequence[Decoding]]) -> dict[str, Decoding]:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The best hypotheses of some forms of one width in one run; all places of the first form, then of the next ..
+    """Hypotheses of some forms of one width in one run. Places are those of the first form, then of the next ..
 
-    odds, place, case: of each hypothesis, (h,). raw: (n, places). value: (n, places, cases).
+    ways: scale, unit, multiplier, divisor and shift of each case. raw: (n, places).
+    odds, place, case: of each hypothesis, (h,).
     """
 
     run: Samples
     forms: Sequence[Form]
-    cases: Sequence[tuple[float, str]]
+    ways: Sequence[tuple[float, str, float, float, float]]
     raw: Float64
-    value: Float64
     odds: Float64
     place: Index
     case: Index
 
     def decoding(self, number: int, expected: Quantity) -> tuple[Decoding, tuple[float, ...]]:
         """One of the hypotheses, and its raw numbers."""
-        place, case = int(self.place[number]), int(self.case[number])
+        place, (scale, unit, multiplier, divisor, shift) = int(self.place[number]), self.ways[int(self.case[number])]
         which, at = divmod(place, self.raw.shape[1] // len(self.forms))
-        values, form = self.value[:, place, case].tolist(), self.forms[which]
+        raw, form = self.raw[:, place], self.forms[which]
+        with np.errstate(invalid="ignore", over="ignore"):
+            values = (raw * multiplier / divisor + shift).tolist()
         one = Decoding(
-            quantity=expected.name, fc=self.run.fc, address=self.run.address + at, form=form,
-            scale=self.cases[case][0], unit=self.cases[case][1], value=values[-1], values=tuple(values),
-            odds=float(self.odds[number]), words=tuple(self.run.words[-1, at : at + form.width].tolist()),
+            quantity=expected.name, fc=self.run.fc, address=self.run.address + at, form=form, scale=scale, unit=unit,
+            value=values[-1], values=tuple(values), odds=float(self.odds[number]),
+            words=tuple(self.run.words[-1, at : at + form.width].tolist()), shown=expected.shown is not None,
         )  # fmt: skip
-        return one, tuple(self.raw[:, place].tolist())
-
-
-@dataclass(frozen=True, slots=True)
-class _Weighed:
-    """Every hypothesis of some forms in one run; as in `_Table`. odds: (places, cases)."""
-
-    forms: Sequence[Form]
-    raw: Float64
-    value: Float64
-    odds: Float64
+        return one, tuple(raw.tolist())
 
 
 def _fitting(run: Samples) -> list[tuple[Form, ...]]:
     return [alike for alike in ALIKE if alike[0].width <= run.words.shape[1]]
 
 
-def _weighed(run: Samples, alike: tuple[Form, ...], expected: Quantity, agreed: Mapping[Form, float]) -> _Weighed:
-    """What forms of one width, all whole numbers or all floats, say of every place of a run."""
+def _weighed(run: Samples, alike: tuple[Form, ...], expected: Quantity, agreed: Mapping[Form, float]) -> _Table:
+    """What forms of one width, all whole numbers or all floats, say of every place of a run: all that is possible."""
     kind, letters = TYPES[alike[0].type], text_places(run.words)
     raw = np.concatenate([raw_numbers(run.words, form) for form in alike], axis=1)
     raw = np.where((raw != 0.0) & (np.abs(raw) < SMALLEST), np.nan, raw)
     base = np.concatenate([
-        prior(form) + agreed.get(form, 0.0) - DOUBT - chance(run.words, form)
-        + TEXT * any_of(letters, form.width)
+        prior(form) + agreed.get(form, 0.0) - DOUBT - chance(run.words, form) + TEXT * any_of(letters, form.width)
         for form in alike
     ])  # fmt: skip
     scales = expected.whole if kind.whole else expected.floating
-    ways = [(*ratio(scale * way.factor), way.shift) for scale in scales for way, _ in expected.units.values()]
+    ways = [
+        (scale, unit, *ratio(scale * way.factor), way.shift)
+        for scale in scales
+        for unit, (way, _) in expected.units.items()
+    ]
     likely = np.array([own + other for own in scales.values() for _, other in expected.units.values()])
-    multiplier, divisor, shift = np.array(ways).T
+    multiplier, divisor, shift = (np.array([way[n] for way in ways]) for n in (2, 3, 4))
+    factor, rounds = np.abs(multiplier / divisor), log_rounds(raw, kind)
     with np.errstate(invalid="ignore", over="ignore"):
-        value = raw[..., None] * multiplier / divisor + shift  # (n, places, cases)
-    factor = np.abs(multiplier / divisor)
-    step, rounds = step_of(value[-1], kind, factor), log_rounds(raw, kind)[..., None] + np.log(factor)
-    fits = fit(value[-1], step, rounds[-1], expected)
-    odds = base[:, None] + likely + fits + movement(run.words, alike, value, step, rounds, expected)
-    return _Weighed(alike, raw, value, np.where(fits > IMPOSSIBLE, odds, IMPOSSIBLE))
+        newest = raw[-1][:, None] * multiplier / divisor + shift  # (places, cases)
+        step = step_of(newest, kind, factor)
+        fits = fit(newest, step, rounds[-1][:, None] + np.log(factor), expected)
+        place, case = np.nonzero(fits > IMPOSSIBLE)
+        value = raw[:, place] * multiplier[case] / divisor[case] + shift[case]  # (n, h)
+    moves = movement(
+        changes(run.words, alike, place), value, step[place, case], rounds[:, place] + np.log(factor[case]), expected
+    )
+    return _Table(run, alike, ways, raw, base[place] + likely[case] + fits[place, case] + moves, place, case)
 
 
-def _best(run: Samples, found: _Weighed, lost: Float64, expected: Quantity, most: int) -> _Table:
+def _best(found: _Table, lost: Float64, most: int) -> _Table:
     """The best of some hypotheses. lost: what each place leaves without an explanation, (places,)."""
-    scales = expected.whole if TYPES[found.forms[0].type].whole else expected.floating
-    odds = found.odds - lost[:, None]
-    best = np.argsort(-odds, axis=None, kind="stable")[:most]
-    place, case = np.unravel_index(best, odds.shape)
-    cases = [(scale, unit) for scale in scales for unit in expected.units]
-    return _Table(run, found.forms, cases, found.raw, found.value, odds[place, case], place, case)
+    odds = found.odds - lost[found.place]
+    best = np.argsort(-odds, kind="stable")[:most]
+    return replace(found, odds=odds[best], place=found.place[best], case=found.case[best])
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,14 +251,27 @@ class Part:
     gain: float
 
 
-def explained(run: Samples) -> list[Part]:
+def explained(run: Samples) -> tuple[Part, ...]:
     """The numbers that together explain a run best, whatever they measure: each register in one of them at most."""
-    m = run.words.shape[1]
+    return _explained(run.words.tobytes(), run.words.shape)
+
+
+@lru_cache(maxsize=256)
+def _explained(words: bytes, shape: tuple[int, int]) -> tuple[Part, ...]:
+    """Cached: of every quantity that is looked for the same is asked."""
+    run = Samples(3, 0, np.frombuffer(words, np.uint16).reshape(shape))
+    m = shape[1]
     gains: dict[int, Float64] = {}
     for alike in _fitting(run):
-        width = alike[0].width
-        odds = _weighed(run, alike, ANYTHING, {}).odds.reshape(len(alike), m - width + 1, -1).max(axis=(0, 2)) + DOUBT
-        gains[width] = np.maximum(gains.get(width, odds), odds)
+        places = m - alike[0].width + 1
+        found = _weighed(run, alike, ANYTHING, {})
+        gain = gains.setdefault(alike[0].width, np.full(places, IMPOSSIBLE))
+        np.maximum.at(gain, found.place % places, found.odds + DOUBT)
+    return _cover(m, gains)
+
+
+def _cover(m: int, gains: Mapping[int, Float64]) -> tuple[Part, ...]:
+    """The numbers that gain most together. gains: of a number of each width at each place."""
     best: list[tuple[float, int]] = [(0.0, 0)]  # of the first registers: gain, and the width of the last number
     for end in range(1, m + 1):
         found = [(best[end - 1][0], 0)]
@@ -251,7 +285,7 @@ def explained(run: Samples) -> list[Part]:
         if width:
             parts.append(Part(end - width, width, best[end][0] - best[end - width][0]))
         end -= max(width, 1)
-    return parts[::-1]
+    return tuple(parts[::-1])
 
 
 def _lost(others: Sequence[Part], width: int, registers: int) -> Float64:
@@ -267,10 +301,7 @@ def _lost(others: Sequence[Part], width: int, registers: int) -> Float64:
 def _grouped(tables: Sequence[_Table], expected: Quantity, most: int) -> list[Decoding]:
     """The best of all hypotheses; what cannot be told from a better one, and its other scales, stand beside it."""
     order = sorted(
-        (-odds, number, n)
-        for number, table in enumerate(tables)
-        for n, odds in enumerate(table.odds.tolist())
-        if odds > IMPOSSIBLE / 2
+        (-odds, number, n) for number, table in enumerate(tables) for n, odds in enumerate(table.odds.tolist())
     )
     groups: dict[tuple[object, ...], list[Decoding]] = {}
     for _, number, n in order:

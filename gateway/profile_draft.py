@@ -18,7 +18,7 @@ from gateway.settings import KINDS
 from gateway.words import TYPES
 
 CITE = "not cited yet: page and table of the manual"
-_SURE = 90  # a score from which on a decoding is worth no doubt of its own
+_SURE = 95  # a score from which on a decoding is worth no doubt of its own
 
 
 def draft(

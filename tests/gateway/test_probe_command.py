@@ -28,7 +28,7 @@ from tests.gateway.lines import KINDS, Act, Device, Request
 from tests.gateway.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
-QUICK = ("--asks", "3", "--times", "3", "--every", "0.01")
+QUICK = ("--asks", "3", "--times", "3", "--every", "0.01", "--most", "260")
 LETTERS = [0x4D43, 0x5331, 0x3030]  # MCS100
 
 app = typer.Typer()
