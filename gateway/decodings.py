@@ -47,6 +47,7 @@ OWN_MAX = 2.0  # that it is worth to be a number at all, whatever it measures
 LOOKED_AT = 24  # hypotheses for each one kept, for many are the same number, or another scale of it
 PADDING = 3  # registers of 0 that are kept beside something: they may be the rest of a long number
 STRETCH = 250  # registers that are weighed at once
+RIVAL = 4.0  # odds between two scales of which neither can be ruled out
 SMALLEST = 1e-250  # of a float64 in a wrong order; scaled, it would become an honest 0
 OTHERS = 12  # scales and units of the same number that are named beside the best
 
@@ -105,6 +106,11 @@ class Decoding:
         """How plausible it is, 0 to 100; without a display, which alone can decide, UNSEEN at most."""
         share = 100 / (1 + math.exp(-min(max(self.odds, -50.0), 50.0)))
         return round(share if self.shown else min(share, UNSEEN))
+
+    @property
+    def rivals(self) -> tuple[Case, ...]:
+        """The other scales and units that are nearly as likely."""
+        return tuple(case for case in self.others if case.odds > self.odds - RIVAL)
 
     @property
     def block(self) -> Block:

@@ -155,6 +155,13 @@ def no_answer(kind: str, unit: int, *, heard: bool) -> Diagnosis:
     return Diagnosis("silence", f"unit {unit} does not answer", do)
 
 
+def hung_up(kind: str) -> Diagnosis:
+    """The connection is closed instead of an answer."""
+    other = "rtu+tcp://" if kind == "tcp" else "tcp://"
+    do = f"it may speak the other framing ({other}), not know this unit, or have too many masters already"
+    return Diagnosis("hang-up", "it closes the connection instead of answering", do)
+
+
 def no_link(kind: str, text: str) -> Diagnosis:
     """No connection at all. text: what the system says."""
     low = text.lower()
@@ -166,9 +173,7 @@ def no_link(kind: str, text: str) -> Diagnosis:
         else:
             do = "another program may have the port open: fuser -v DEVICE"
         return Diagnosis("no line", text, do)
-    if "closed" in low:
-        do = "it may speak the other framing (tcp:// or rtu+tcp://), or has too many masters already"
-    elif "refused" in low or "111" in low:
+    if "refused" in low or "111" in low:
         do = "nothing listens on this port: 502 is usual; the converter's web page names it"
     else:
         do = "check address, cable and network mask: ping HOST; a firewall may be in between"

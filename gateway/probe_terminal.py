@@ -17,7 +17,8 @@ from gateway.prober import Step
 from gateway.quantities import Quantity
 
 ROWS = 40  # of registers side by side, without --all
-GOOD, DOUBTFUL = 80, 40  # scores
+GOOD, DOUBTFUL, HOPELESS = 80, 40, 1  # scores
+LEAST = 2  # decodings that are shown however hopeless
 _NAMES = {1: "coils (1)", 2: "inputs (2)", 3: "holding registers (3)", 4: "input registers (4)"}
 _WHAT = {
     "speeds": "baud rates and parities",
@@ -149,8 +150,8 @@ def _ranking(console: Console, one: Quantity, found: Sequence[Decoding]) -> None
     head = f"\n{one.name} [{one.unit}]: {one.low:g} to {one.high:g}, usually {one.typical[0]:g} to {one.typical[1]:g}"
     console.print(Text(head + wanted, "bold"))
     table = terminal.table("score", "register", "manual", "type", "scale", "value", "or with scale", "why", "as well")
-    for decoding in found:
-        others = "; ".join(f"{case.scale:g} {case.unit}: {case.value:.4g}" for case in decoding.others[:3])
+    for decoding in [one for n, one in enumerate(found) if n < LEAST or one.score > HOPELESS]:
+        others = "; ".join(f"{case.scale:g} {case.unit}: {case.value:.4g}" for case in decoding.rivals[:2])
         same = ", ".join(map(str, decoding.same[:3])) + (" .." if len(decoding.same) > 3 else "")
         table.add_row(
             str(decoding.score), f"{decoding.fc}:{decoding.address}", manual_number(decoding.fc, decoding.address),

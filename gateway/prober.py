@@ -15,7 +15,7 @@ from gateway.blocks import MAX_REGISTERS, Block
 from gateway.finding import Finding, Tried
 from gateway.links.address import Line
 from gateway.links.address import Link as Address
-from gateway.links.link import BadAnswer, Link, LinkDown, LinkError, NoAnswer, Refused, Remedy, policy
+from gateway.links.link import BadAnswer, HungUp, Link, LinkDown, LinkError, NoAnswer, Refused, Remedy, policy
 from gateway.measurement import SECOND_NS, UInt16
 from gateway.patience import Patience
 from gateway.survey import BITS, Survey, merged
@@ -80,6 +80,10 @@ class Prober:
         except Refused as refused:
             tally.refused[refused.code] = tally.refused.get(refused.code, 0) + 1
             return Outcome(code=refused.code, error=refused, took_s=self._link.latency_s)
+        except HungUp as error:
+            tally.bad += 1
+            self._note(diagnosis.hung_up(self.address.kind))
+            return Outcome(error=error)
         except LinkDown:
             raise
         except LinkError as error:

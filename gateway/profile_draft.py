@@ -58,9 +58,9 @@ def _unverified(chosen: Mapping[str, Decoding]) -> list[str]:
             texts.append(f"{one.quantity}: plausibility {one.score} of 100")
         if one.same:
             texts.append(f"{one.quantity}: {', '.join(map(str, one.same[:4]))} would give the same numbers so far")
-        if one.others:
+        if one.rivals:
             also = ", ".join(
-                f"{case.value:.4g} with scale {case.scale:g} {case.unit}".rstrip() for case in one.others[:3]
+                f"{case.value:.4g} with scale {case.scale:g} {case.unit}".rstrip() for case in one.rivals[:3]
             )
             texts.append(f"{one.quantity}: the scale is not certain; it would be {also}")
     texts.append("range (low, high): that of any instrument, not of this one")
@@ -80,7 +80,8 @@ def _register(one: Decoding, looked: Quantity) -> list[str]:
     way = looked.units[one.unit][0]
     ends = [(end - way.shift) / way.factor for end in (looked.low, looked.high)]
     own = (one.value - way.shift) / way.factor
-    low, high = min(*ends, own), max(*ends, own)
+    beyond = 0.01 * abs(own)  # what was read is within, whatever the last digit of the limits is rounded to
+    low, high = min(*ends, own - beyond), max(*ends, own + beyond)
     order = one.form.order if one.form.width > 1 or one.form.order != "ABCD" else ""
     half = {0x00FF: "low", 0xFF00: "high"}.get(one.form.mask, "")
     number = manual_number(one.fc, one.address)

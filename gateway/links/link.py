@@ -3,7 +3,7 @@
 A link reaches one or more units; it reads, and nothing else, and one caller at a time may use it. Who
 knows the device says how long to wait for it. Errors, all LinkError:
 
-- LinkDown     there is no connection, so no unit behind it can be read;
+- LinkDown     there is no connection, so no unit behind it can be read; HungUp where there was one until it was asked;
 - NoAnswer     the unit did not answer in time;
 - BadAnswer    something else than the answer came back, and nothing of it is used;
 - Refused      the unit answered with an exception; `policy` says what to make of it.
@@ -29,6 +29,10 @@ class LinkError(Exception):
 
 class LinkDown(LinkError):
     """There is no connection to the instrument's address, so no unit behind it can be read."""
+
+
+class HungUp(LinkDown):
+    """The other side closed the connection instead of answering."""
 
 
 class NoAnswer(LinkError):

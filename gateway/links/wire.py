@@ -12,10 +12,10 @@ import asyncio
 import contextlib
 import termios
 
-from pymodbus.transport import CommParams, ModbusProtocol
+from pymodbus.transport import CommParams, CommType, ModbusProtocol
 
 from gateway.links.frames import Question
-from gateway.links.link import LinkDown, LinkError, NoAnswer, Refused
+from gateway.links.link import HungUp, LinkDown, LinkError, NoAnswer, Refused
 from gateway.measurement import UInt16
 
 HEARD_MAX = 4096  # bytes kept of what nobody asked for; the longest answer has 260
@@ -111,7 +111,9 @@ class Wire(ModbusProtocol):
         """Called when the other side has gone."""
         self.gone = True
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(LinkDown(f"the connection was closed instead of an answer ({exc or 'end'})"))
+            # An adapter that is pulled out is no answer of the unit; a connection that is closed may be one.
+            down = HungUp if self.comm_params.comm_type is CommType.TCP else LinkDown
+            self._answer.set_exception(down(f"the connection was closed instead of an answer ({exc or 'end'})"))
 
     def callback_new_connection(self) -> ModbusProtocol:
         """Called by servers only."""

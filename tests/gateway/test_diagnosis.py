@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway import diagnosis
 from gateway.blocks import Block
-from gateway.diagnosis import EXCEPTIONS, Tally, exception, frame_bytes, no_answer, no_link, wrong_answer
+from gateway.diagnosis import EXCEPTIONS, Tally, exception, frame_bytes, hung_up, no_answer, no_link, wrong_answer
 from gateway.links.frames import rtu_question, tcp_question
 from simulators.modbus import frame
 from tests.effort import examples
@@ -81,7 +81,7 @@ def test_silence_and_no_link_say_what_to_do(kind: str) -> None:
     assert no_answer(kind, 3, heard=True).kind == "half"
     assert no_link(kind, "Connection refused").do
     assert ("dialout" in no_link(kind, "Permission denied").do) == (kind == "rtu")
-    assert ("framing" in no_link(kind, "the connection was closed").do) == (kind != "rtu")
+    assert "framing" in hung_up(kind).do
     assert no_link(kind, "No such file").do
 
 

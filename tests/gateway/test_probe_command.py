@@ -24,7 +24,7 @@ from gateway.links.address import Link
 from gateway.probe_command import probe
 from simulators import modbus
 from tests.gateway.behind import behind
-from tests.gateway.lines import KINDS, Act, Device, Request
+from tests.gateway.lines import HANG_UP, KINDS, Act, Device, Request
 from tests.gateway.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -174,6 +174,10 @@ def echo(request: Request) -> Sequence[Act]:
     return [request.raw + request.frame()]
 
 
+def hang_up(request: Request) -> Sequence[Act]:
+    return [HANG_UP]
+
+
 def half(request: Request) -> Sequence[Act]:
     return [request.frame()[:4]]
 
@@ -195,6 +199,7 @@ def noisy(request: Request) -> Sequence[Act]:
 @pytest.mark.parametrize(
     ("kind", "script", "fault"),
     [
+        ("tcp", hang_up, "hang-up"), ("rtu+tcp", hang_up, "hang-up"),
         ("tcp", zero, "transaction 0"), ("rtu", echo, "echo"), ("rtu+tcp", echo, "echo"), ("rtu", half, "half"),
         ("rtu+tcp", silent, "silence"), ("tcp", silent, "silence"), ("rtu", noisy, "check sum"),
         ("rtu+tcp", broken, "exception 4"), ("tcp", broken, "exception 4"),
