@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,7 @@ from gateway.finding import Finding, as_json, best
 from gateway.links.address import LINK_HINT, Line, Link, parse_link
 from gateway.links.link import LinkDown
 from gateway.links.open import open_link
+from gateway.links.recorded import recording
 from gateway.probe_terminal import steps
 from gateway.prober import LOOK_S, Opener, Prober, Step
 from gateway.profile_draft import draft
@@ -65,6 +67,7 @@ def probe(
     most: Annotated[int, typer.Option(help="Requests to find registers with.", min=1, max=1_000_000)] = MOST,
     asks: Annotated[int, typer.Option(help="Requests to measure turnaround with.", min=0, max=ASKS_MAX)] = 30,
     profile_draft: Annotated[Path | None, typer.Option(help="Write a device profile to go on with.")] = None,
+    record: Annotated[Path | None, typer.Option(help="Keep the session, for emitwatch simulate --replay.")] = None,
     kind: Annotated[str, typer.Option(help=f"Of the point it belongs to: {', '.join(KINDS)}.")] = "",
     all_: Annotated[bool, typer.Option("--all", help="Show all registers, however many.")] = False,
     as_json_: AsJson = False,
@@ -83,7 +86,8 @@ def probe(
     if profile_draft and not expected:
         raise _cannot("a profile draft needs to know what is measured", "add --expect SO2,O2")
     finding = Finding(link, task.link.kind, task.link.unit)
-    code = _run(task, finding, open_link, quiet=as_json_)
+    with _opener(record, link) as opener:
+        code = _run(task, finding, opener, quiet=as_json_)
     decodings = best(finding, expected)
     if as_json_:
         typer.echo(json.dumps(as_json(finding, expected, decodings), ensure_ascii=False, indent=1))
@@ -125,6 +129,20 @@ def _profile(name: str) -> Profile | None:
     if name not in known:
         raise ValueError(f"there is no device profile {name!r}: emitwatch profiles list")
     return known[name]
+
+
+@contextmanager
+def _opener(record: Path | None, link: str) -> Iterator[Opener]:
+    """How links are opened: as they are, or so that all that goes over them is kept in a file."""
+    if record is None:
+        yield open_link
+        return
+    try:
+        file = record.open("w", encoding="ascii", buffering=1)  # by line: a record is good up to where it was cut
+    except OSError as error:
+        raise _cannot(f"{record} cannot be written: {error.strerror}", "another file, or another folder") from error
+    with file:
+        yield recording(open_link, file.write, link)
 
 
 def _cannot(message: str, hint: str) -> typer.Exit:

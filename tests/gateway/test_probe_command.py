@@ -22,6 +22,7 @@ from typer.testing import CliRunner, Result
 from gateway import catalogue
 from gateway.links.address import Link
 from gateway.probe_command import probe
+from gateway.session_file import parse_session
 from simulators import modbus
 from tests.gateway.behind import behind
 from tests.gateway.lines import HANG_UP, KINDS, Act, Device, Request
@@ -241,6 +242,20 @@ def test_what_is_asked_wrongly_is_said_before_anything_is_asked(wrong: Sequence[
     done = run(*wrong)
     assert done.exit_code == 2
     assert "hint:" in done.stderr
+
+
+def test_a_session_is_recorded(tmp_path: Path) -> None:
+    file = tmp_path / "roof.session"
+    some = ("--address", 138, "--count", 8, "--fc", 4, "--record", file, *QUICK)
+    with instrument("tcp", tmp_path) as link:
+        found = told(link, *some)
+        assert run(link, *some[:-2], "--record", tmp_path / "no" / "where").exit_code == 2
+    session, faults = parse_session(file.read_text("ascii"), str(file))
+    assert faults == []
+    assert session is not None
+    assert session.link == link
+    assert len(session.exchanges) == found["link_quality"]["requests"]
+    assert {exchange.refused for exchange in session.exchanges} == {0, 2}
 
 
 def test_the_range_of_a_profile_is_expected(tmp_path: Path) -> None:
