@@ -72,7 +72,7 @@ class Plausibility:
     def __init__(self, checks: Sequence[Checks], places: Sequence[Hashable]) -> None:
         assert len(checks) == len(places), "one entry a series"
         m, known = len(checks), {place: number for number, place in enumerate(dict.fromkeys(places))}
-        self._place = np.array([known[place] for place in places], np.intp)
+        self._place, self._known = np.array([known[place] for place in places], np.intp), known
         self._soft_low = np.array([-np.inf if c.soft_low is None else c.soft_low for c in checks])
         self._soft_high = np.array([np.inf if c.soft_high is None else c.soft_high for c in checks])
         counter = [c.rollover is not None for c in checks]  # its rate has another meaning: gateway.counters
@@ -90,6 +90,20 @@ class Plausibility:
         self._moved_ns = np.zeros(len(known), np.int64)  # when something at a place last changed
         self._active = np.zeros((len(Doubt), m), np.bool_)
         self._doubted_ns = np.zeros((len(Doubt), m), np.int64)
+
+    def take_over(self, before: Plausibility, rows: Index) -> None:
+        """Go on with what another has seen. rows: as which each series was known there, (m,), -1 = begin anew."""
+        kept = rows >= 0
+        was = rows[kept]
+        for mine, its in (
+            (self._lowest, before._lowest), (self._highest, before._highest), (self._run, before._run),
+            (self._since_ns, before._since_ns), (self._last, before._last), (self._last_ns, before._last_ns),
+        ):  # fmt: skip
+            mine[kept] = its[was]
+        self._active[:, kept], self._doubted_ns[:, kept] = before._active[:, was], before._doubted_ns[:, was]
+        for place, number in self._known.items():
+            if place in before._known:
+                self._moved_ns[number] = before._moved_ns[before._known[place]]
 
     def judge_table(self, rows: Index, time_ns: Int64, value: Float64, status: UInt8) -> tuple[UInt8, list[Finding]]:
         """The same as `judge` for values of several instants, in order of time: a series once an instant."""

@@ -13,7 +13,9 @@ is on one, and for how long, `gateway.turns` decides. What polls give is put tog
 - a sensor is not asked again before its last values are on the disk, so that a crash costs one poll of a sensor and
   no more; sensors that are polled faster than once a second do not wait;
 - that an instrument went away is logged once, and once that it is back; that sensors have been silent for some
-  intervals (`gateway.watchdog`), or that registers asked for do not exist, is also an event of the gateway.
+  intervals (`gateway.watchdog`), or that registers asked for do not exist, is also an event of the gateway;
+- it can go on with other sensors (`reconfigure`): what stays the same is not touched, and no tick of it is missing,
+  told twice or late; what is another goes on with its next tick (`gateway.revision`).
 
 Ticks follow the monotonic clock, set to UTC at the start; when the wall clock is stepped, they are
 set anew.
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,20 +35,21 @@ import structlog
 from msgspec.structs import replace
 
 from gateway.blocks import Block
+from gateway.bus import Bus, Buses
 from gateway.clock import STEP_NS
 from gateway.harvest import Harvest, Reading, readings
+from gateway.known import nothing_yet
 from gateway.links.address import Link as Address
 from gateway.links.link import Link, LinkError, Refused, Remedy, policy
-from gateway.links.open import open_link
 from gateway.measurement import SECOND_NS, Columns, Status, UInt16
 from gateway.plans import Plan, narrowed, why
-from gateway.plausible import Plausibility
+from gateway.revision import Revision, revise
+from gateway.schedule import Standing
 from gateway.sensors import Sensor
 from gateway.shelves import SpoolError
 from gateway.turns import Ask, Lapse, Turns
-from gateway.watchdog import Watchdog, enumeration
+from gateway.watchdog import enumeration
 
-CONNECT_S = 1.5  # a second try of the system's own falls into it, and one that was lost costs less than a second more
 STALE_INTERVALS = 2.5
 STALE_NS = SECOND_NS  # less than this is no age, however short the interval
 LOOK_S = 10.0  # longest sleep, so that a step of the clock is seen soon
@@ -57,13 +61,15 @@ RECHECK_NS = 3600 * SECOND_NS  # an instrument that was starting, or was exchang
 MAX_FILL = 3600  # ticks that are filled with NO_COMM at once
 MAX_NOTES = 100  # that wait for a disk which takes none
 MAX_TEXT = 500  # letters of a note that a collector takes
+SETTLE_S = 2.0  # that a reconfiguration waits for what is under way and would end
+LULL_S = 0.01
 
 _log = structlog.get_logger("gateway.poller")
 
 
 @dataclass(slots=True)
 class _Poll:
-    """A reading while it is polled.
+    """A reading while it is polled. number: its place among all, -1 = it is polled no more. job: of its bus.
 
     ticket: of its last values, None = they are not put yet. problem: "" = it answers. alarmed: that it asks for what
     does not exist was told. plan: what is asked for now. narrowed_ns: since when that is less than all, 0 = it is all.
@@ -73,6 +79,8 @@ class _Poll:
     reading: Reading
     plan: Plan
     link: Address
+    number: int
+    job: int = -1
     ticket: int | None = 0
     problem: str = ""
     alarmed: bool = False
@@ -103,29 +111,25 @@ class Poller:
         mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._put, self._kept, self._tell, self._now_ns, self._mono_ns = put, kept, tell, now_ns, mono_ns
-        self._sensors = list(sensors)
-        asked = [reading for sensor in self._sensors for reading in readings(sensor)]
-        self._polls = [_Poll(reading, reading.plan, reading.sensor.link) for reading in asked]
-        self._harvest, self._some = Harvest([poll.reading for poll in self._polls]), asyncio.Event()
-        self._series = [series for reading in asked for series in reading.series]
-        checks = [r.sensor.profile.register(name).checks for r in asked for name in r.plan.parameters]
-        self._doubts = Plausibility(checks, [series.point for series in self._series])
-        slowest = [max(reading.interval_ns for reading in readings(sensor)) for sensor in self._sensors]
-        self._watchdog = Watchdog([len(sensor.series) for sensor in self._sensors], slowest, mono_ns())
         self._notes: list[tuple[str, str, Mapping[str, Any]]] = []
-        self._buses: dict[tuple[str, str, int], list[int]] = {}
-        for number, poll in enumerate(self._polls):
-            self._buses.setdefault(poll.reading.sensor.settings.link.bus, []).append(number)
+        self._buses = Buses[_Poll]()
+        self._group: asyncio.TaskGroup | None = None  # while it runs
+        self._some = asyncio.Event()
+        self._past = Counter[str]()  # what polls that ended had counted
+        self._polls: list[_Poll] = []
+        self._known = nothing_yet([], [], mono_ns())
+        sensors = list(sensors)
+        self._take(sensors, [reading for sensor in sensors for reading in readings(sensor)], {})
 
     async def run(self) -> None:
         """Poll until cancelled."""
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._gather())
-                group.create_task(self._watch())
-                for numbers in self._buses.values():
-                    group.create_task(self._serve(numbers))
+            async with asyncio.TaskGroup() as self._group:
+                self._group.create_task(self._gather())
+                self._group.create_task(self._watch())
+                self._seat((), {poll.number: self._standing(poll) for poll in self._polls}, self._mono_ns())
         finally:
+            self._group = None
             self._give()
 
     def state(self) -> Mapping[str, Any]:
@@ -133,44 +137,112 @@ class Poller:
 
         links: problem of each, "" = it answers. good_s: how long ago the last good value of each was. [s]
         """
+        known, polls, past = self._shown  # at once, as whoever asks may do so from another thread
         problems: dict[str, str] = {}
-        for poll in self._polls:
+        for poll in polls:
             id = poll.reading.sensor.settings.id
             problems[id] = problems.get(id) or poll.problem
-        ages_s = (self._watchdog.ages_ns(self._mono_ns()) / SECOND_NS).round(1).tolist()
+        ages_s = (known.watchdog.ages_ns(self._mono_ns()) / SECOND_NS).round(1).tolist()
         return {
             "links": problems,
-            "good_s": {sensor.settings.id: age_s for sensor, age_s in zip(self._sensors, ages_s, strict=True)},
-            "polls_answered": sum(poll.answered for poll in self._polls),
-            "polls_failed": sum(poll.failed for poll in self._polls),
-            "ticks_unserved": sum(poll.unserved for poll in self._polls),
+            "good_s": {sensor.settings.id: age_s for sensor, age_s in zip(known.sensors, ages_s, strict=True)},
+            "polls_answered": past["answered"] + sum(poll.answered for poll in polls),
+            "polls_failed": past["failed"] + sum(poll.failed for poll in polls),
+            "ticks_unserved": past["unserved"] + sum(poll.unserved for poll in polls),
         }
+
+    def note(self, what: str, text: str, detail: Mapping[str, Any]) -> None:
+        """Record what was noticed, as soon as the disk takes it. what: a word for machines, text: a sentence."""
+        self._notes = [*self._notes, (what, text[:MAX_TEXT], detail)][-MAX_NOTES:]
+
+    # --- other sensors -----------------------------------------------------------------------------------------
+
+    async def settle(self, sensors: Iterable[Sensor]) -> None:
+        """Before `reconfigure`: wait for a moment in which nothing is under way that would end with it.
+
+        What stays the same is not waited for, and what is never at rest no longer than SETTLE_S: then it is left to
+        its heirs, or told to be missing.
+        """
+        asked = [reading for sensor in sensors for reading in readings(sensor)]
+        ended = [self._polls[number] for number in revise([poll.reading for poll in self._polls], asked).ended]
+        end_ns = self._mono_ns() + int(SETTLE_S * SECOND_NS)
+        while (now_ns := self._mono_ns()) < end_ns:
+            for bus in self._buses:
+                self._look(bus, now_ns)
+            if not any(self._standing(poll).tick_ns for poll in ended):
+                break
+            await asyncio.sleep(LULL_S)
+
+    def reconfigure(self, sensors: Iterable[Sensor]) -> Revision:
+        """From now on poll these. All that was measured before has been put when it returns, and nothing else."""
+        sensors = list(sensors)
+        asked = [reading for sensor in sensors for reading in readings(sensor)]
+        revision = revise([poll.reading for poll in self._polls], asked)
+        ended, now_ns = {number: self._polls[number] for number in revision.ended}, self._mono_ns()
+        for bus in self._buses:
+            self._look(bus, now_ns)
+        before = {number: self._standing(poll) for number, poll in ended.items()}
+        begins = revision.begins(asked, before)
+        for number, tick_ns in revision.missed(begins, before).items():
+            self._nothing(number, [tick_ns])
+        self._give()
+        for poll in ended.values():
+            poll.number = -1
+            self._past.update(answered=poll.answered, failed=poll.failed, unserved=poll.unserved)
+        self._take(sensors, asked, revision.kept)
+        for number, heir in revision.begun.items():
+            self._polls[number].ticket = max((ended[was].ticket or 0 for was in heir), default=0)
+        self._seat(ended.values(), begins, now_ns)
+        return revision
+
+    def _seat(self, ended: Iterable[_Poll], begins: Mapping[int, Standing], now_ns: int) -> None:
+        """Those who begin get a place on their buses, and those who end lose it; nobody else notices."""
+        if self._group is not None:
+            begun = [(self._polls[number], standing) for number, standing in begins.items()]
+            for bus in self._buses.revise(ended, begun, now_ns, self._now_ns() - self._mono_ns()):
+                self._group.create_task(self._serve(bus))
+
+    def _standing(self, poll: _Poll) -> Standing:
+        """How far a poll has come."""
+        return self._buses.standing(poll, poll.reading.interval_ns)
+
+    def _take(self, sensors: Sequence[Sensor], asked: Sequence[Reading], kept: Mapping[int, int]) -> None:
+        """Poll these. kept: readings, and as which they were known before."""
+        before = self._polls
+        self._polls = [
+            before[kept[number]] if number in kept else _Poll(reading, reading.plan, reading.sensor.link, number)
+            for number, reading in enumerate(asked)
+        ]
+        self._harvest = Harvest(asked)
+        for number, (poll, reading) in enumerate(zip(self._polls, asked, strict=True)):
+            poll.reading, poll.number = reading, number
+            if poll.narrowed_ns:
+                self._harvest.change(number, poll.plan)
+        self._known = nothing_yet(sensors, asked, self._mono_ns()).with_past(self._known, asked, kept)
+        self._shown = self._known, self._polls, self._past.copy()
 
     # --- one link --------------------------------------------------------------------------------------------
 
-    async def _serve(self, numbers: Sequence[int]) -> None:
-        """Serve the ticks of all readings behind one address."""
-        asked = [self._polls[number].reading for number in numbers]
-        link = open_link(asked[0].sensor.settings.link, connect_s=CONNECT_S)
-        offset_ns = self._now_ns() - self._mono_ns()
-        units, intervals = [r.sensor.settings.link.unit for r in asked], [r.interval_ns for r in asked]
-        numbered = all(reading.sensor.link.numbered for reading in asked)
-        turns = Turns(units, intervals, self._mono_ns(), offset_ns, numbered=numbered)
+    async def _serve(self, bus: Bus[_Poll]) -> None:
+        """Serve the ticks of all readings behind one address, as long as there are any."""
         try:
-            while True:
-                stepped_ns = self._now_ns() - self._mono_ns()
-                if abs(stepped_ns - offset_ns) > STEP_NS:
-                    offset_ns = stepped_ns
-                    turns.reset(self._mono_ns(), offset_ns)
-                for lapse in turns.look(self._mono_ns()):
-                    self._lapse(numbers[lapse.job], lapse)
-                turn = turns.next(self._mono_ns(), lambda job: self._ready(numbers[job]))
+            while bus.polls:
+                self._look(bus, self._mono_ns())
+                turn = bus.turns.next(self._mono_ns(), lambda job: self._ready(bus.polls[job].number))
                 if isinstance(turn, Ask):
-                    await self._poll(link, turns, turn, numbers[turn.job], offset_ns)
+                    await self._poll(bus.link, bus.turns, turn, bus.polls[turn.job].number, bus.offset_ns)
                 else:
-                    await asyncio.sleep(min((turn - self._mono_ns()) / SECOND_NS, LOOK_S))
+                    await bus.nap(min((turn - self._mono_ns()) / SECOND_NS, LOOK_S))
         finally:
-            link.close()
+            self._buses.close(bus)
+
+    def _look(self, bus: Bus[_Poll], now_ns: int) -> None:
+        """Take the ticks that have come, by the clock as it is set now."""
+        stepped_ns = self._now_ns() - self._mono_ns()
+        if abs(stepped_ns - bus.offset_ns) > STEP_NS:
+            bus.set_clock(now_ns, stepped_ns)
+        for lapse in bus.turns.look(now_ns):
+            self._lapse(bus.polls[lapse.job].number, lapse)
 
     def _ready(self, number: int) -> bool:
         """Whether a reading's last values are on the disk."""
@@ -184,14 +256,16 @@ class Poller:
             words = await self._read(link, turns, ask, number)
         except LinkError as error:
             now_ns = self._mono_ns()
-            if turns.failed(ask, now_ns, now_ns - began_ns, error):
-                self._nothing(number, [ask.tick_ns], self._failed(poll, error))
+            if turns.failed(ask, now_ns, now_ns - began_ns, error) and poll.number >= 0:
+                self._nothing(poll.number, [ask.tick_ns], self._failed(poll, error))
             return
         now_ns = self._mono_ns()
         turns.answered(ask, now_ns, now_ns - began_ns)
+        if poll.number < 0:
+            return  # its heir is asked for the same tick
         self._worked(poll)
         stale_ns = max(STALE_INTERVALS * poll.reading.interval_ns, STALE_NS)
-        self._harvest.answer(number, ask.tick_ns, words, late=now_ns + offset_ns - ask.tick_ns > stale_ns)
+        self._harvest.answer(poll.number, ask.tick_ns, words, late=now_ns + offset_ns - ask.tick_ns > stale_ns)
         poll.ticket = None
         self._some.set()
 
@@ -200,7 +274,7 @@ class Poller:
         poll = self._polls[number]
         address = poll.link
         if poll.narrowed_ns and self._mono_ns() - poll.narrowed_ns > RECHECK_NS:
-            self._go_on(number, poll.reading.plan)
+            self._go_on(poll, poll.reading.plan)
         words: dict[Block, UInt16] = {}
         halvings = 0
         while missing := [block for block in poll.plan.blocks if block not in words]:
@@ -212,25 +286,24 @@ class Poller:
             except Refused as error:
                 turns.heard(ask.job, int(link.latency_s * SECOND_NS))
                 halvings += 1
-                if error.code != ILLEGAL_ADDRESS or halvings > NARROWED_MAX or not self._narrow(number, block):
+                if error.code != ILLEGAL_ADDRESS or halvings > NARROWED_MAX or not self._narrow(poll, block):
                     raise
             else:
                 turns.heard(ask.job, int(link.latency_s * SECOND_NS))
         self._say_lost(poll)
         return [words[block] for block in poll.plan.blocks]
 
-    def _narrow(self, number: int, block: Block) -> bool:
+    def _narrow(self, poll: _Poll, block: Block) -> bool:
         """Go on without what is refused; False where nothing is left: then all is asked for again, another time."""
-        poll = self._polls[number]
         rest = narrowed(poll.plan, poll.plan.blocks.index(block))
-        self._go_on(number, rest if rest.blocks else poll.reading.plan)
+        self._go_on(poll, rest if rest.blocks else poll.reading.plan)
         return bool(rest.blocks)
 
-    def _go_on(self, number: int, plan: Plan) -> None:
-        poll = self._polls[number]
+    def _go_on(self, poll: _Poll, plan: Plan) -> None:
         whole = plan is poll.reading.plan
         poll.plan, poll.narrowed_ns = plan, 0 if whole else poll.narrowed_ns or self._mono_ns()
-        self._harvest.change(number, plan)
+        if poll.number >= 0:
+            self._harvest.change(poll.number, plan)
 
     # --- what came of it ---------------------------------------------------------------------------------------
 
@@ -260,7 +333,7 @@ class Poller:
         if remedy is Remedy.NONE and not poll.alarmed:
             poll.alarmed = True
             say = f"{settings.id} refuses what profile {settings.profile} asks for: {text}"
-            self._note("configuration", say, {"sensor": settings.id, "profile": settings.profile, "problem": text})
+            self.note("configuration", say, {"sensor": settings.id, "profile": settings.profile, "problem": text})
         poll.problem = text
         return Status.FAULT if remedy is Remedy.FAULT else Status.NO_COMM
 
@@ -271,7 +344,7 @@ class Poller:
             if name not in poll.lost:
                 poll.lost |= {name}
                 detail = {"sensor": settings.id, "profile": settings.profile, "parameter": name, "problem": reason}
-                self._note("configuration", f"{name} of {settings.id} cannot be read: {reason}", detail)
+                self.note("configuration", f"{name} of {settings.id} cannot be read: {reason}", detail)
 
     def _worked(self, poll: _Poll) -> None:
         poll.answered += 1
@@ -296,13 +369,13 @@ class Poller:
         now_ns, ticket = self._mono_ns(), 0
         for start, columns in tables:
             rows = columns.series_index.astype(np.intp) + start
-            status, findings = self._doubts.judge_table(rows, columns.time_ns, columns.value, columns.status)
+            status, findings = self._known.doubts.judge_table(rows, columns.time_ns, columns.value, columns.status)
             ticket = self._put(replace(columns, status=status) if status is not columns.status else columns)
-            self._watchdog.see(rows, status, now_ns)
+            self._known.watchdog.see(rows, status, now_ns)
             for finding in findings:
-                series = self._series[finding.row]
+                series = self._known.series[finding.row]
                 detail = {"sensor": series.sensor, "parameter": series.parameter, "value": finding.value}
-                self._note("implausible" if finding.began else "plausible", finding.sentence(series), detail)
+                self.note("implausible" if finding.began else "plausible", finding.sentence(series), detail)
         for number in polls:
             self._polls[number].ticket = ticket
 
@@ -310,7 +383,7 @@ class Poller:
         """Tell who fell silent and who is back, and what else is to be recorded."""
         while True:
             await asyncio.sleep(WATCH_S)
-            gone, back = self._watchdog.look(self._mono_ns())
+            gone, back = self._known.watchdog.look(self._mono_ns())
             self._name("silent", "no good values from", gone)
             self._name("heard", "good values again from", back)
             while self._notes:
@@ -321,9 +394,6 @@ class Poller:
                 del self._notes[0]
 
     def _name(self, what: str, text: str, numbers: Sequence[int]) -> None:
-        names = [self._sensors[number].settings.id for number in numbers]
+        names = [self._known.sensors[number].settings.id for number in numbers]
         if names:
-            self._note(what, f"{text} {enumeration(names)}", {"sensors": " ".join(names)[:MAX_TEXT], "n": len(names)})
-
-    def _note(self, what: str, text: str, detail: Mapping[str, Any]) -> None:
-        self._notes = [*self._notes, (what, text[:MAX_TEXT], detail)][-MAX_NOTES:]
+            self.note(what, f"{text} {enumeration(names)}", {"sensors": " ".join(names)[:MAX_TEXT], "n": len(names)})

@@ -13,14 +13,15 @@ A job is a sensor's poll at its ticks. Rules:
 - a link without connection is tried again after DOWN_NS; it is no fault of the units. A connection that was lost
   while it idled is made again for the same tick;
 - where answers do not say what they answer, a unit that owes one is not asked before the link believes it again
-  (`gateway.links.doubt`), so that the others need not wait for that.
+  (`gateway.links.doubt`), so that the others need not wait for that;
+- jobs come and go (`revise`), and the others do not notice.
 
 Pure: `now_ns` is monotonic, ticks are UTC, `offset_ns` lies between them. [ns]
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ from gateway.links.doubt import WAIT_S, WAIT_TIMEOUTS
 from gateway.links.link import BadAnswer, LinkDown, LinkError, NoAnswer, Policy, Refused, Remedy, policy
 from gateway.measurement import SECOND_NS
 from gateway.patience import Patience, percentile
-from gateway.schedule import Schedule
+from gateway.schedule import Schedule, Standing
 
 DEAD, DEAD_CROWDED, TRIAL = 0.1, 0.005, 0.1  # shares of a bus's time
 SAVED_NS = 500_000_000  # of such a share, while it is not used
@@ -100,14 +101,18 @@ class _Job:
 
 
 class Turns:
-    """The queue of one link. units: of each job. numbered: whether answers say what they answer."""
+    """The queue of one link. units: of each job. numbered: whether answers say what they answer.
+
+    Jobs are known by their number: 0, 1, .. at first; those that begin later have numbers that no other had.
+    """
 
     def __init__(
         self, units: Sequence[int], intervals_ns: Sequence[int], now_ns: int, offset_ns: int, *, numbered: bool = True
     ) -> None:
         self._units = {unit: _Unit(Patience(), now_ns) for unit in units}
-        self._numbered = numbered
-        self._jobs = [_Job(self._units[unit], interval) for unit, interval in zip(units, intervals_ns, strict=True)]
+        self.numbered = numbered
+        jobs = [_Job(self._units[unit], interval) for unit, interval in zip(units, intervals_ns, strict=True)]
+        self._jobs, self._given = dict(enumerate(jobs)), len(jobs)
         self._waiting: dict[int, _Job] = {}
         self._order: list[int] = []  # of those who wait on trusted units, whose turn comes first
         self._doubtful: list[int] = []  # the others
@@ -123,12 +128,49 @@ class Turns:
     def reset(self, now_ns: int, offset_ns: int) -> None:
         """The wall clock was set: ticks between the old and the new time never were."""
         self._offset_ns = offset_ns
-        self._schedule = Schedule([job.interval_ns for job in self._jobs], now_ns + offset_ns)
-        self._next_ns = self._schedule.next_ns(now_ns + offset_ns)
+        self._set_ticks(now_ns + offset_ns)
         self._waiting.clear()
-        self._unsorted = True
-        for job in self._jobs:
+        for job in self._jobs.values():
             job.told_ns = job.tick_ns = 0
+
+    def _set_ticks(self, start_ns: int) -> None:
+        """The ticks of all jobs from an instant on."""
+        self._places = list(self._jobs)
+        self._schedule = Schedule([job.interval_ns for job in self._jobs.values()], start_ns)
+        self._next_ns = self._schedule.next_ns(start_ns)
+        self._unsorted = True
+
+    # --- who comes and goes ----------------------------------------------------------------------------------
+
+    def standing(self, job: int) -> Standing:
+        """How far a job has come, after `look`."""
+        found = self._jobs[job]
+        return Standing(found.interval_ns, found.told_ns, found.tick_ns, max(found.told_ns, found.tick_ns))
+
+    def revise(self, gone: Iterable[int], begun: Sequence[tuple[int, Standing]], now_ns: int) -> list[int]:
+        """After `look` at the same instant: other jobs from now on; the numbers of those that begin.
+
+        begun: unit of each, and where it begins. The jobs that stay keep their ticks and all that is known of their
+        units. A turn of a job that is gone may still be under way; nothing comes of it.
+        """
+        for index in gone:
+            del self._jobs[index]
+            self._waiting.pop(index, None)
+        numbers = list(range(self._given, self._given + len(begun)))
+        self._given += len(begun)
+        for index, (unit, standing) in zip(numbers, begun, strict=True):
+            job = _Job(self._units.setdefault(unit, _Unit(Patience(), now_ns)), standing.interval_ns)
+            job.told_ns, job.tick_ns, self._jobs[index] = standing.told_ns, standing.tick_ns, job
+            if job.tick_ns:
+                job.told_ns, self._waiting[index] = job.tick_ns - job.interval_ns, job
+        left = {job.unit for job in self._jobs.values()}
+        self._units = {unit: found for unit, found in self._units.items() if found in left}
+        self._trusted &= left
+        self._set_ticks(now_ns + self._offset_ns + 1)  # whoever stays has been told of the ticks up to now
+        for place, (_, standing) in enumerate(begun, len(self._places) - len(begun)):
+            self._schedule.skip(place, standing.after_ns)
+        self._next_ns = self._schedule.next_ns(now_ns + self._offset_ns)
+        return numbers
 
     # --- ticks ---------------------------------------------------------------------------------------------
 
@@ -136,8 +178,9 @@ class Turns:
         """Take the ticks that have come; those that nobody is asked for, in the order they are to be told."""
         lapsed = []
         if now_ns + self._offset_ns >= self._next_ns:
-            for index in self._schedule.due(now_ns + self._offset_ns):
-                job, tick_ns = self._jobs[index], self._schedule.tick_ns(index)
+            for place in self._schedule.due(now_ns + self._offset_ns):
+                index, tick_ns = self._places[place], self._schedule.tick_ns(place)
+                job = self._jobs[index]
                 if job.told_ns and job.told_ns + job.interval_ns < tick_ns:
                     lapsed.append(Lapse(index, job.told_ns + job.interval_ns, tick_ns, unserved=True))
                 job.told_ns, job.tick_ns = tick_ns - job.interval_ns, tick_ns
@@ -247,7 +290,7 @@ class Turns:
 
     def _deadlines(self) -> Iterator[tuple[int, _Job]]:
         """When the next tick of each job of a trusted unit lapses, monotonic."""
-        for job in self._jobs:
+        for job in self._jobs.values():
             if job.unit in self._trusted:
                 tick_ns = job.tick_ns or job.told_ns + job.interval_ns
                 yield tick_ns + job.interval_ns - self._offset_ns, job
@@ -256,12 +299,14 @@ class Turns:
 
     def heard(self, job: int, took_ns: int) -> None:
         """An answer of the job's unit, one of its blocks or a refusal, came in time."""
-        self._jobs[job].unit.patience.heard(took_ns)
+        if found := self._jobs.get(job):
+            found.unit.patience.heard(took_ns)
         self._downs.clear()
 
     def answered(self, ask: Ask, now_ns: int, took_ns: int) -> None:
         """The job has its values, and its tick is over."""
-        job = self._jobs[ask.job]
+        if not (job := self._jobs.get(ask.job)):
+            return
         self._works(job.unit)
         job.refused.worked()
         job.cost_ns += (took_ns - job.cost_ns) // 8 if job.cost_ns else took_ns
@@ -269,7 +314,8 @@ class Turns:
 
     def failed(self, ask: Ask, now_ns: int, took_ns: int, error: LinkError) -> bool:
         """The job got no values; whether its tick is over, else it is asked again for the same."""
-        job = self._jobs[ask.job]
+        if not (job := self._jobs.get(ask.job)):
+            return True
         job.tries += 1
         called_for = policy(error.code) if isinstance(error, Refused) else _NO_REFUSAL
         if called_for.remedy is not Remedy.AWAY:
@@ -288,7 +334,7 @@ class Turns:
             job.refused.failed(now_ns)
         if isinstance(error, NoAnswer):
             job.unit.patience.missed()
-        if isinstance(error, NoAnswer | BadAnswer) and not self._numbered:
+        if isinstance(error, NoAnswer | BadAnswer) and not self.numbered:
             shortest_s, longest_s = WAIT_S
             wait_ns = max(int(WAIT_TIMEOUTS * ask.timeout_ns), int(shortest_s * SECOND_NS))
             job.unit.owes_ns = now_ns + min(wait_ns, int(longest_s * SECOND_NS))

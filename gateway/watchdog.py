@@ -30,6 +30,12 @@ class Watchdog:
         self._heard_ns = self._good_ns.copy()
         self.silent = np.zeros(len(series), np.bool_)
 
+    def take_over(self, before: Watchdog, series: npt.NDArray[np.intp], sensors: npt.NDArray[np.intp]) -> None:
+        """Go on with what another knows. series, sensors: as which each was known there, -1 = it was not."""
+        known, named = series >= 0, sensors >= 0
+        self._good_ns[known], self._heard_ns[known] = before._good_ns[series[known]], before._heard_ns[series[known]]
+        self.silent[named] = before.silent[sensors[named]]
+
     def see(self, series: npt.NDArray[np.intp], status: UInt8, now_ns: int) -> None:
         """Values came in: of which series, with which status."""
         good = status == Status.OK

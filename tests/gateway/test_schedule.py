@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import doctest
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import schedule as module
-from gateway.schedule import Schedule
+from gateway.schedule import NEVER_NS, Schedule
 from tests.effort import examples
 
 SECOND = 1_000_000_000
@@ -64,10 +63,22 @@ def test_a_late_poll_does_not_move_the_rhythm() -> None:
     assert schedule.missed == [0]
 
 
+@settings(max_examples=examples(100))
+@given(st.integers(1, 1000), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_ticks_that_are_passed_over_never_come(interval: int, start: int, upto: int) -> None:
+    schedule, whole = Schedule([interval, 7], start), Schedule([interval], start)
+    schedule.skip(0, upto)
+    first = max(start + -start % interval, (upto // interval + 1) * interval if upto >= start else 0)
+    assert schedule.due(first - 1) in ([], [1])
+    assert 0 in schedule.due(first)
+    assert schedule.tick_ns(0) == first
+    whole.due(first)
+    assert whole.tick_ns(0) == first, "the rhythm is the same"
+
+
 def test_no_sensors_have_no_next_tick() -> None:
     assert Schedule([], 0).due(10) == []
-    with pytest.raises(ValueError):
-        Schedule([], 0).next_ns(0)
+    assert Schedule([], 0).next_ns(0) == NEVER_NS
 
 
 def test_docstring_examples() -> None:

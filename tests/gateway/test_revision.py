@@ -1,0 +1,232 @@
+"""Other sensors while a gateway runs: who stays notices nothing, and no instant is told twice or forgotten."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway import catalogue
+from gateway.harvest import Reading, readings
+from gateway.known import nothing_yet
+from gateway.links.link import LinkDown, LinkError, NoAnswer, Refused
+from gateway.measurement import SECOND_NS, Status
+from gateway.profiles import Checks
+from gateway.revision import revise
+from gateway.schedule import Standing, onward
+from gateway.sensors import Sensor, resolve
+from gateway.settings import parse_site
+from tests.effort import examples
+from tests.gateway.bus import EPOCH_NS, MS, Bus, Manner, answers
+
+SITE = """
+[plant]
+id = "p"
+timezone = "UTC"
+[broker]
+url = "mqtt://127.0.0.1"
+[[gateway]]
+id = "gw"
+"""
+
+# id, unit, interval [s], parameters: what of a sensor a site file may change here.
+Line = tuple[str, int, float, str]
+LINES = st.lists(
+    st.tuples(
+        st.sampled_from("abcdef"),
+        st.integers(1, 2),
+        st.sampled_from([0.5, 1.0, 2.0, 3.0]),
+        st.sampled_from(['"LAeq"', '"LAFmax"', '"LAeq", "LAFmax"']),
+    ),
+    max_size=6,
+    unique_by=lambda line: line[0],
+)
+
+
+def sensors(lines: list[Line]) -> tuple[Sensor, ...]:
+    text = SITE
+    for id, unit, interval_s, parameters in lines:
+        at = "abcdef".index(id)
+        text += f'[[point]]\nid = "point-{id}"\nkind = "noise"\n[[sensor]]\nid = "{id}"\npoint = "point-{id}"\n'
+        text += f'link = "tcp://127.0.0.1:{5000 + at}?unit={unit}"\nprofile = "emitwatch-noise"\n'
+        text += f"interval_s = {interval_s}\nparameters = [{parameters}]\n"
+    site, faults = parse_site(text, "site.toml")
+    assert site, faults
+    found, faults = resolve(site, catalogue.profiles(), catalogue.parameters())
+    assert not faults
+    return found
+
+
+def asked(lines: list[Line]) -> list[Reading]:
+    return [reading for sensor in sensors(lines) for reading in readings(sensor)]
+
+
+@settings(max_examples=examples(50), deadline=None)
+@given(LINES, LINES)
+def test_what_is_the_same_stays_and_all_else_ends_or_begins(old: list[Line], new: list[Line]) -> None:
+    before, after = asked(old), asked(new)
+    found = revise(before, after)
+    assert {after[n].sensor.settings for n in found.kept} == {
+        sensor.settings for sensor in sensors(new) if sensor in sensors(old)
+    }, "whoever is in both files is kept, wherever it stands in them"
+    assert all(before[was] == after[n] for n, was in found.kept.items())
+    assert sorted([*found.kept.values(), *found.ended]) == list(range(len(before)))
+    assert sorted([*found.kept, *found.begun]) == list(range(len(after)))
+    for number, heir in found.begun.items():
+        given = {(s.sensor, s.parameter) for s in after[number].series}
+        assert set(heir) == {n for n in found.ended if given & {(s.sensor, s.parameter) for s in before[n].series}}, (
+            "who goes on with a series is its heir"
+        )
+    ids = {line[0] for line in old}, {line[0] for line in new}
+    assert set(found.removed) == ids[0] - ids[1]
+    assert set(found.added) == ids[1] - ids[0]
+    assert set(found.changed) == {line[0] for line in new if line[0] in ids[0] and line not in old}
+    assert revise(after, after).ended == ()
+    assert str(revise(after, after)) == "no sensor changes"
+
+
+def test_what_changes_is_said_in_a_sentence() -> None:
+    slow, fast = ("a", 1, 2.0, '"LAeq"'), ("a", 1, 0.5, '"LAeq"')
+    found = revise(asked([slow, ("b", 1, 1.0, '"LAeq"')]), asked([fast, ("c", 1, 1.0, '"LAeq"')]))
+    assert str(found) == "begins: c; changed: a; ends: b"
+
+
+INTERVALS = st.sampled_from([100, 200, 250, 1000])
+
+
+@settings(max_examples=examples(200), deadline=None)
+@given(st.lists(st.tuples(INTERVALS, st.integers(1, 50), st.booleans()), max_size=3), INTERVALS)
+def test_no_instant_comes_twice_and_what_waits_is_served(those: list[tuple[int, int, bool]], interval_ns: int) -> None:
+    before = [
+        Standing(every, every * (n - waits), every * n if waits else 0, every * n) for every, n, waits in those
+    ]  # fmt: skip
+    found = onward(before, interval_ns)
+    told_ns = max((one.told_ns for one in before), default=0)
+    assert found.interval_ns == interval_ns
+    assert found.after_ns >= told_ns
+    assert found.tick_ns == 0 or (found.tick_ns > told_ns and found.tick_ns % interval_ns == 0)
+    assert found.tick_ns in {0, *(one.tick_ns for one in before)}
+    if len(before) == 1 and before[0].interval_ns == interval_ns:
+        assert found == before[0], "a rhythm that stays goes on as it is"
+
+
+class Changing(Bus):
+    """A bus whose jobs come and go."""
+
+    def look(self) -> None:
+        for lapse in self.turns.look(self.now_ns):
+            step = self.intervals_ns[lapse.job]
+            self.told[lapse.job] += [(tick, "lapsed") for tick in range(lapse.first_ns, lapse.end_ns, step)]
+
+    def change(self, gone: list[int], begun: list[tuple[int, Manner, Standing]]) -> list[int]:
+        numbers = self.turns.revise(gone, [(unit, standing) for unit, _, standing in begun], self.now_ns)
+        self.manners = [*self.manners, *(manner for _, manner, _ in begun)]
+        self.intervals_ns = [*self.intervals_ns, *(standing.interval_ns for _, _, standing in begun)]
+        self.told += [[] for _ in begun]
+        return numbers
+
+
+def whim(chance: random.Random) -> Manner:
+    took_ns, likely = chance.randrange(1, 60) * MS, chance.choice([0.0, 0.0, 0.3, 1.0])
+    errors: list[LinkError] = [NoAnswer("x"), LinkDown("x"), Refused(2), Refused(6), Refused(11)]
+    return lambda now_ns: (took_ns, chance.choice(errors) if chance.random() < likely else None)
+
+
+@settings(max_examples=examples(25), deadline=None)
+@given(st.integers(0, 2**32))
+def test_jobs_that_stay_are_told_every_tick_once_while_others_come_and_go(seed: int) -> None:
+    chance = random.Random(seed)
+    intervals = [chance.choice([100, 250, 1000]) * MS for _ in range(6)]
+    bus = Changing([whim(chance) for _ in intervals], intervals, units=[chance.randrange(1, 4) for _ in intervals])
+    lines = {job: [job] for job in range(6)}  # by its latest job, all the jobs that one series has had
+    stays = {0, 1}
+    for _ in range(20):
+        bus.run(chance.random() * 2)
+        bus.look()
+        begun: list[tuple[int, Manner, Standing]] = []
+        heirs: list[list[int]] = []
+        leaving = [job for job in lines if job not in stays and chance.random() < 0.3]
+        for job in leaving:
+            before, line = bus.turns.standing(job), lines.pop(job)
+            every_ns = before.interval_ns if chance.random() < 0.5 else chance.choice([100, 300, 500]) * MS
+            changed = chance.random() < 0.6
+            after = onward([before], every_ns)
+            if before.tick_ns and not (changed and after.tick_ns):
+                bus.told[job].append((before.tick_ns, "missed"))
+            if changed:
+                begun.append((chance.randrange(1, 4), whim(chance), after))
+                heirs.append(line)
+        if chance.random() < 0.3:
+            begun.append((chance.randrange(1, 9), whim(chance), onward([], 100 * MS)))
+            heirs.append([])
+        for number, line in zip(bus.change(leaving, begun), heirs, strict=True):
+            lines[number] = [*line, number]
+    bus.run(3)
+    for line in lines.values():
+        told = [(tick, bus.intervals_ns[job]) for job in line for tick, _ in bus.told[job]]
+        ticks = [tick for tick, _ in told]
+        assert ticks == sorted(set(ticks)), "none twice, and in order"
+        for (tick, every_ns), (later, next_ns) in pairwise(told):
+            assert tick % every_ns == 0
+            assert later - tick == every_ns or next_ns != every_ns, "none is missing"
+            assert later - tick <= every_ns + next_ns, "a new rhythm begins with its next tick"
+        assert ticks[-1] >= EPOCH_NS + bus.now_ns - 7 * SECOND_NS
+    for job in stays:
+        assert lines[job] == [job]
+
+
+def test_the_others_keep_their_polls_when_a_job_of_a_dead_unit_is_changed_again_and_again() -> None:
+    bus = Changing([answers(5 * MS)] * 5, [100 * MS] * 5)
+    bus.run(30)
+    bus.look()
+    dead: Manner = lambda now_ns: (1 << 62, NoAnswer("silent"))  # noqa: E731
+    (job,) = bus.change([], [(77, dead, Standing(100 * MS))])
+    for _ in range(60):
+        bus.run(0.5)
+        bus.look()
+        (job,) = bus.change([job], [(77, dead, onward([bus.turns.standing(job)], 100 * MS))])
+    assert min(bus.share(job, 45 * SECOND_NS) for job in range(5)) >= 0.99, "what is known of the unit stays known"
+
+
+def test_what_was_known_of_a_series_stays_known() -> None:
+    old = asked([("a", 1, 1.0, '"LAeq", "LAFmax"'), ("b", 1, 1.0, '"LAeq"'), ("c", 1, 1.0, '"LAeq"')])
+    new = asked([("c", 1, 1.0, '"LAeq"'), ("b", 2, 1.0, '"LAeq"'), ("d", 1, 1.0, '"LAeq"'), ("a", 1, 1.0, '"LAFmax"')])
+    start_ns, then_ns, later_ns = SECOND_NS, 5 * SECOND_NS, 90 * SECOND_NS
+    before = nothing_yet([r.sensor for r in old], old, start_ns)
+    before.watchdog.see(np.array([1, 2, 3]), np.full(3, Status.OK, np.uint8), then_ns)
+    assert before.watchdog.look(then_ns + 10 * SECOND_NS + 1) == ([0, 1, 2], [])
+    after = nothing_yet([r.sensor for r in new], new, later_ns)
+    after = after.with_past(before, new, revise(old, new).kept)
+    assert (after.watchdog.ages_ns(later_ns) // SECOND_NS).tolist() == [85, 85, 0, 85]
+    assert after.watchdog.look(later_ns) == ([], []), "told already"
+    after.watchdog.see(np.array([0]), np.zeros(1, np.uint8), later_ns)
+    assert after.watchdog.look(later_ns) == ([], [0])
+
+
+def doubted(reading: Reading, checks: Checks) -> Reading:
+    profile = reading.sensor.profile
+    registers = tuple(replace(register, checks=checks) for register in profile.registers)
+    profile = replace(profile, registers=registers)
+    plan = replace(reading.plan, profile=profile)
+    return replace(reading, plan=plan, sensor=replace(reading.sensor, profile=profile, plan=plan))
+
+
+def test_a_value_that_is_stuck_stays_so_and_one_read_otherwise_begins_anew() -> None:
+    checks = Checks(stuck_after=4, resolution=0.1)
+    kind = '"LAeq", "LAFmax"'
+    old = [doubted(reading, checks) for reading in asked([("a", 1, 1.0, kind), ("b", 1, 1.0, kind)])]
+    new = [doubted(reading, checks) for reading in asked([("b", 2, 1.0, kind), ("a", 1, 1.0, kind)])]
+    found = [nothing_yet([r.sensor for r in some], some, 0) for some in (old, new)]
+    rows, ok = np.arange(4), np.zeros(4, np.uint8)
+    for second in range(1, 4):  # LAeq of both stands still, LAFmax of both moves
+        value = np.array([50.0, 60.0 + second, 50.0, 60.0 + second])
+        assert not found[0].doubts.judge(rows, np.full(4, second * SECOND_NS), value, ok)[0].any()
+    after = found[1].with_past(found[0], new, revise(old, new).kept)
+    value = np.array([50.0, 70.0, 50.0, 70.0])
+    status, findings = after.doubts.judge(rows, np.full(4, 4 * SECOND_NS), value, ok)
+    assert status.tolist() == [0, 0, Status.FAULT, 0]
+    assert [found.row for found in findings] == [2]
