@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from gateway import retention, wire
+from gateway import outbox, retention, wire
 from gateway.clock import UNKNOWN, Clock, Discipline
 from gateway.configuration import Configuration
 from gateway.lanes import START, Key, Row
@@ -81,7 +81,7 @@ class Keeper:
     found: what was salvaged from damaged storage and is to be stored again; salvaged: what storage has in place again
     already. Both None = nothing was damaged. earliest_ns: no right clock shows less;
     None = the clock is not judged. clock: what the wall clock is worth.
-    configuration: what is measured by; None = it is not told.
+    configuration: what is measured by, at first; None = it is not told.
     """
 
     def __init__(
@@ -156,9 +156,17 @@ class Keeper:
 
     # --- in: values, until they are committed ------------------------------------------------------
 
-    def keep(self, parts: Sequence[Columns]) -> None:
-        """Seal and commit batches that were cut (`outbox.Outbox.take`), all or none."""
-        self._commit([("data", part, {}) for part in parts])
+    def keep(self, parts: Sequence[outbox.Part]) -> None:
+        """Seal and commit batches that were cut (`outbox.Outbox.take`), all or none.
+
+        What follows a configuration is sealed under its hash, and a record of it comes before.
+        """
+        self._commit(
+            [
+                ("data", part, {}) if isinstance(part, Columns) else ("config", empty_columns(), part.fields())
+                for part in parts
+            ]
+        )
 
     def tell(self, what: str, text: str, detail: Mapping[str, Any]) -> None:
         """Seal and commit what the gateway noticed of itself. what: a word for machines, text: a sentence."""
@@ -185,13 +193,13 @@ class Keeper:
         # Before the values that were measured by the changed clock.
         clocks: list[Part] = [("clock", empty_columns(), fields) for fields in self.clock.records(first)]
         parts = [*clocks, *((kind, self.clock.dated(columns, now.mono_ns), fields) for kind, columns, fields in parts)]
-        rows, told, chain = self._sealed(parts, now, clk)
+        rows, told, chain, cfg = self._sealed(parts, now, clk)
         seen_ns = self.clock.earliest_ns or self._meta.seen_ns
         meta = replace(
             self._meta, last_epoch=chain.epoch, last_seq=chain.seq, last_hash=chain.hash, ack=self._ack, seen_ns=seen_ns
         )
         self._shelves.commit(Change(now.wall_ns, meta, [*salvaged, *rows], gone, told))
-        self._chain, self._meta = chain, meta
+        self._chain, self._meta, self._cfg = chain, meta, cfg
         self.clock.recorded(first)
         self._unacked += len(rows)
         self.counts["sealed_batches"] += len(rows)
@@ -199,21 +207,23 @@ class Keeper:
 
     def _sealed(
         self, parts: Sequence[Part], now: Instant, clk: wire.Clk
-    ) -> tuple[list[Sealed], list[tuple[Key, Gap]], Chain]:
-        """The parts as rows, what gap records among them say, and where the chain then stands."""
-        chain, rows, told = self._chain, [], []
+    ) -> tuple[list[Sealed], list[tuple[Key, Gap]], Chain, bytes]:
+        """The parts as rows, what gap records among them say, and where chain and configuration then stand."""
+        chain, cfg, rows, told = self._chain, self._cfg, [], []
         low = self._shelves.lowest(chain.epoch) or chain.seq + 1
         for kind, columns, fields in parts:
+            if kind == "config":
+                cfg = fields["config"]["hash"]
             header = wire.Header(
                 plant=self.plant, gw=self.gateway, ep=chain.epoch, seq=chain.seq + 1, prev=chain.hash, low=low,
-                n=len(columns), cfg=self._cfg, mono_ns=now.mono_ns, wall_ns=now.wall_ns, clk=clk, kind=kind,
+                n=len(columns), cfg=cfg, mono_ns=now.mono_ns, wall_ns=now.wall_ns, clk=clk, kind=kind,
             )  # fmt: skip
             payload = seal(wire.encode(header, columns, fields), self._key)
             rows.append((chain.epoch, header.seq, header.n, *columns.span(), payload))
             if kind == "gap":
                 told.append(((chain.epoch, header.seq), Gap(**fields["gap"])))
             chain = chain.then(payload)
-        return rows, told, chain
+        return rows, told, chain, cfg
 
     # --- out: committed rows, until they are acknowledged ----------------------------------------------
 

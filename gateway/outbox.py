@@ -2,7 +2,8 @@
 
 `Outbox` collects polls and cuts them: a batch holds values put within 1 s of real time, at most
 `wire.MAX_VALUES` of them and `wire.MAX_BODY` bytes, whatever span of measured time they cover. A
-backlog that is put at once therefore travels in full batches.
+backlog that is put at once therefore travels in full batches. Where the configuration changes it cuts, and the new
+one stands between what was measured before and after.
 
 `Sender` decides what goes out when: what is overdue, then the live lane, then the backlog
 (`gateway.lanes`). Up to a window of batches may be on the way; while there is backlog, half of it is
@@ -19,14 +20,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TypeAlias
 
 from gateway import wire
+from gateway.batches import cut, spans
+from gateway.configuration import Configuration
 from gateway.lanes import START, TAIL, Key, Lanes, Row, Spool
-from gateway.measurement import FEW, SECOND_NS, Columns, concatenate
+from gateway.measurement import SECOND_NS, Columns, concatenate
 
-MAX_SPAN_NS = SECOND_NS  # real time between the first and the last value put into one batch
 HOLD_NS = SECOND_NS // 2  # how long a value waits for company before it is sealed
 MAX_WAITING = 1_000_000  # values kept in memory while the disk refuses them: 14 h of the reference site, 20 MB
 
@@ -38,6 +39,8 @@ STALE_NS = 3 * SECOND_NS  # a live lane without credit for so long is no longer 
 RTO_MIN_NS = 2 * SECOND_NS
 RTO_MAX_NS = 60 * SECOND_NS
 SILENCE_NS = 60 * SECOND_NS  # without acknowledgement, after which the connection itself is doubted
+
+Part: TypeAlias = Columns | Configuration  # a batch to be sealed; what all that follows was measured by
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._waiting: list[tuple[int, Columns]] = []
-        self._cut: list[Columns] = []
+        self._cut: list[Part] = []
         self.values = 0
         self.dropped = 0
         self.untold: Dropped | None = None
@@ -72,8 +75,9 @@ class Outbox:
             return
         self._waiting.append((now_ns, columns))
         self.values += len(columns)
-        while self.values > MAX_WAITING and self._cut:
-            self._drop(self._cut.pop(0))
+        while self.values > MAX_WAITING and (batch := next(iter(_values(self._cut)), None)) is not None:
+            self._cut = [part for part in self._cut if part is not batch]
+            self._drop(batch)
         while self.values > MAX_WAITING and len(self._waiting) > 1:
             self._drop(self._waiting.pop(0)[1])
 
@@ -82,10 +86,18 @@ class Outbox:
         self.dropped += len(columns)
         self.untold = Dropped(len(columns), int(columns.time_ns.min()), int(columns.time_ns.max())).and_(self.untold)
 
+    def change(self, configuration: Configuration) -> None:
+        """What was put was measured by another configuration than what comes now."""
+        self._cut, self._waiting = [*self._cut, *self._batches(), configuration], []
+
+    def _batches(self) -> list[Columns]:
+        """What waits and is not cut yet, as batches."""
+        return [batch for group in spans(self._waiting) for batch in cut(concatenate(group))]
+
     def held(self) -> Dropped | None:
         """All that is not stored, what waits and what was dropped and not told of yet; None = nothing."""
         held = self.untold
-        for columns in (*self._cut, *(columns for _, columns in self._waiting)):
+        for columns in (*_values(self._cut), *(columns for _, columns in self._waiting)):
             held = Dropped(len(columns), *columns.span()).and_(held)
         return held
 
@@ -97,65 +109,21 @@ class Outbox:
             return None
         return 0 if self.values >= wire.MAX_VALUES else self._waiting[0][0] + HOLD_NS
 
-    def take(self) -> list[Columns]:
+    def take(self) -> list[Part]:
         """Everything that waits, cut into batches in the order it was put; `restore` what could not be kept."""
         parts = self._cut
-        for group in _spans(self._waiting):
-            parts.extend(cut(concatenate(group)))
+        parts.extend(self._batches())
         self._waiting, self._cut, self.values = [], [], 0
         return parts
 
-    def restore(self, parts: Sequence[Columns]) -> None:
+    def restore(self, parts: Sequence[Part]) -> None:
         """Put batches back that were taken and could not be stored, before everything that came since."""
         self._cut = [*parts, *self._cut]
-        self.values += sum(map(len, parts))
+        self.values += sum(map(len, _values(parts)))
 
 
-def _spans(waiting: Iterable[tuple[int, Columns]]) -> Iterable[list[Columns]]:
-    """Runs of values that were put within MAX_SPAN_NS."""
-    group: list[Columns] = []
-    first = 0
-    for put_ns, columns in waiting:
-        if group and put_ns - first > MAX_SPAN_NS:
-            yield group
-            group = []
-        if not group:
-            first = put_ns
-        group.append(columns)
-    if group:
-        yield group
-
-
-def cut(columns: Columns) -> list[Columns]:
-    """Measurements cut into batches that fit, each with the series it needs and no more."""
-    batches: list[Columns] = []
-    if not len(columns):
-        return []
-    rest = [columns]
-    if len(columns) > wire.MAX_VALUES:
-        rest = [columns.take(slice(at, at + wire.MAX_VALUES)) for at in range(0, len(columns), wire.MAX_VALUES)][::-1]
-    while rest:
-        part = _compact(rest.pop())
-        if wire.fits(part):
-            batches.append(part)
-        else:
-            half = len(part) // 2
-            assert half, "one measurement always fits"
-            rest += [part.take(slice(half, None)), part.take(slice(half))]
-    return batches
-
-
-def _compact(columns: Columns) -> Columns:
-    """The same measurements with a table of only the series that occur."""
-    if len(columns) <= FEW and len(set(columns.series_index.tolist())) == len(columns.series):
-        return columns
-    counts = np.bincount(columns.series_index, minlength=len(columns.series))
-    if np.logical_and.reduce(counts):
-        return columns
-    used = counts > 0
-    place = (np.cumsum(used) - 1).astype(np.uint16)
-    series = tuple([columns.series[number] for number in np.flatnonzero(used).tolist()])
-    return Columns(series, place[columns.series_index], columns.time_ns, columns.value, columns.status)
+def _values(parts: Iterable[Part]) -> Iterable[Columns]:
+    return (part for part in parts if isinstance(part, Columns))
 
 
 def newer(ack: wire.Ack, last: tuple[int, bytes, int] | None) -> bool:

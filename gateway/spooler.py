@@ -47,7 +47,7 @@ class Spooler:
     now_ns, mono_ns: wall and monotonic clock; a back-fill gives a wall clock of its own. [ns]
     limits: how long and how much it keeps. discipline: what the system says of the wall clock.
     earliest_ns: no right clock shows less; None = the clock is not judged.
-    configuration: what is measured by; None = it is not told. on_commit: called after rows were committed.
+    configuration: what is measured by, at first; None = it is not told. on_commit: called after rows were committed.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Spooler:
         self._mono_ns = mono_ns
         self._outbox, self._putting = Outbox(), threading.Lock()
         self._put = self._kept = self._noted = 0  # values
+        self._changes = self._recorded = 0  # of the configuration
         self._full = False
         self._using, self._pace = threading.RLock(), Pace()
         self.on_commit: Callable[[], None] | None = None
@@ -108,6 +109,20 @@ class Spooler:
             self._put += len(columns)
             return self._put
 
+    def change(self, configuration: Configuration) -> None:
+        """What was put was measured by another configuration than what comes now: sealed under another hash.
+
+        A record between the two says so; it is on the disk with the next `flush` that has room there.
+        """
+        with self._putting:
+            self._outbox.change(configuration)
+            self._changes += 1
+
+    @property
+    def recorded(self) -> bool:
+        """Whether every change of the configuration is on the disk."""
+        return self._recorded == self._changes
+
     def kept(self, ticket: int) -> bool:
         """Whether what was put up to a ticket is on the disk; while that is full, whether it is noted at least."""
         return ticket <= (self._noted if self._full else self._kept)
@@ -126,7 +141,7 @@ class Spooler:
         with self._using:
             self._declare_dropped()
             with self._putting:
-                parts, taken = self._outbox.take(), self._put
+                parts, taken, changes = self._outbox.take(), self._put, self._changes
             try:
                 self._keeper.keep(parts)
             except BaseException as error:
@@ -135,7 +150,7 @@ class Spooler:
                     self._outbox.restore(parts)
                 self.note_unsaved()
                 raise
-            self._kept, self._full = taken, False
+            self._kept, self._full, self._recorded = taken, False, changes
             if not self._outbox.untold:
                 self._unsaved.clear()
         if parts and self.on_commit:

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from gateway import keeper, seal, spooler, wire
 from gateway.clock import Discipline
+from gateway.configuration import Configuration, hash_of
 from gateway.measurement import SECOND_NS
 from gateway.outbox import held, newer
 from gateway.retention import Limits
@@ -287,6 +288,30 @@ def test_a_full_disk_loses_nothing(tmp_path):
         assert [row.seq for row in rows] == list(range(1, 13)), "the failed try has used no number"
         for before, batch in zip(rows, batches(found)[1:], strict=False):
             assert batch.header.prev == seal.digest(before.payload)
+
+
+def test_a_change_of_the_configuration_that_found_the_disk_full_is_recorded_once_there_is_room(tmp_path):
+    with contextlib.closing(opened(tmp_path, configuration=Configuration("scale 1\n"))) as found:
+        pages = newest(found).execute("PRAGMA page_count").fetchone()[0]
+        newest(found).execute(f"PRAGMA max_page_count = {pages + 1}")
+        assert found.recorded
+        found.put(columns(5000))
+        found.change(Configuration("scale 2\n", before="scale 1\n"))
+        found.put(columns(5000))
+        assert found.due_s() == 0.0
+        for _ in range(3):
+            with pytest.raises(SpoolFull):
+                found.flush()
+            assert not found.recorded
+        newest(found).execute("PRAGMA max_page_count = 100000")
+        found.flush()
+        assert found.recorded
+        told = [batch for batch in batches(found) if batch.header.kind != "data"]
+        assert [batch.header.kind for batch in told] == ["hello", "config", "config"]
+        cut = told[-1].header.seq
+        for batch in batches(found):
+            assert batch.header.cfg == hash_of("scale 1\n" if batch.header.seq < cut else "scale 2\n")
+        assert sum(batch.header.n for batch in batches(found) if batch.header.seq < cut) == 5000
 
 
 def test_a_broken_disk_is_told_from_a_full_one(tmp_path):
