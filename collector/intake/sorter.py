@@ -118,6 +118,7 @@ class Sorter:
         self.gaps: dict[str, Gaps] = {}
         self.security = Security()
         self.configurations: dict[str, Measuring] = {}
+        self._measured: dict[str, tuple[bytes, int]] = {}  # epoch and seq of the record that told it
         self._inbox, self._memory = inbox, memory
         self._chain = Chain(memory)
         self._lineages: dict[str, Lineage] = {}
@@ -235,24 +236,34 @@ class Sorter:
         return [*told, self._gap(entry, said.gap)] if said and said.gap else told
 
     def _config(self, entry: Entry, config: Config, problem: str, now_ns: int) -> list[Entry]:
-        """Tell what a gateway measures by, where that is another configuration than the last one told."""
+        """Tell what a gateway measures by, where that is another configuration than the last one told.
+
+        A backlog brings records that are older than the last one: they are told as well, and change nothing.
+        """
         last, hash = self.configurations.get(entry.gateway), config.hash.hex()
         if last and (last.hash, last.problem) == (hash, problem):
             return []
         what = What.CONFIG_UNSIGNED if problem else What.CONFIG_CHANGED
-        if not self._told.take(f"{entry.gateway}/{what}", now_ns):
-            return []
         told = {
             "epoch": entry.epoch.hex(), "seq": entry.seq, "hash": hash, "before": config.before.hex(),
             "problem": problem, "added": list(config.added), "removed": list(config.removed),
         }  # fmt: skip
-        self._measures(entry, told)
+        latest = self._measures(entry, told)
+        if not self._told.take(f"{entry.gateway}/{what}", now_ns):
+            return []
         word = f"which the collector has not approved: {problem}" if problem else "which the collector has approved"
-        text = f"gateway {entry.gateway} measures by configuration {hash[:16]}, {word}"
+        verb = "measures" if latest else "measured for a while"
+        text = f"gateway {entry.gateway} {verb} by configuration {hash[:16]}, {word}"
         return [events.entry(what, entry.gateway, entry.epoch, entry.received_ns, text, told)]
 
-    def _measures(self, entry: Entry, told: Mapping[str, Any]) -> None:
+    def _measures(self, entry: Entry, told: Mapping[str, Any]) -> bool:
+        """Take it as what the gateway measures by, unless a later record is known; whether it is."""
+        at = bytes.fromhex(told["epoch"]), int(told["seq"])
+        if at < self._measured.get(entry.gateway, (b"", 0)):
+            return False
+        self._measured[entry.gateway] = at
         self.configurations[entry.gateway] = Measuring(told["hash"], told["problem"], entry.received_ns)
+        return True
 
     def _gap(self, entry: Entry, gap: Gap) -> Entry:
         missing = self._inbox.cover((entry.gateway, gap.ep), gap.from_seq, gap.to_seq)

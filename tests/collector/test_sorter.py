@@ -323,6 +323,29 @@ def test_each_configuration_is_told_once_and_only_the_collectors_own_word_approv
     assert after.sorter.configurations["riverside-gw"].problem == told.detail["problem"]
 
 
+def test_a_backlog_of_older_configurations_does_not_stand_for_the_latest() -> None:
+    """A gateway that was away while its configuration changed sends the newest batches first."""
+    sender, desk = gateway(), Desk()
+    desk.events(sender.sealed())
+    first, second, third = (config(sender, f"scale {n}.0\n", signer=COLLECTOR) for n in range(3))
+    desk.events(first)
+    (told,) = desk.events(third)
+    assert "measures by configuration" in told.text
+    (told,) = desk.events(second)
+    assert (told.what, told.detail["hash"]) == ("config_changed", hash_of("scale 1.0\n").hex())
+    assert "measured for a while by configuration" in told.text
+    for one in (desk, desk.restarted()):
+        assert one.sorter.configurations["riverside-gw"].hash == hash_of("scale 2.0\n").hex()
+
+
+def test_what_a_gateway_measures_by_is_known_however_often_it_changes() -> None:
+    sender, desk = gateway(), Desk()
+    desk.events(sender.sealed())
+    told = [event for n in range(60) for event in desk.events(config(sender, f"scale {n}\n", signer=COLLECTOR))]
+    assert len(told) == 20, "an event each, until it is a flood"
+    assert desk.sorter.configurations["riverside-gw"].hash == hash_of("scale 59\n").hex()
+
+
 def test_an_approval_covers_its_own_text_and_gateway_and_ends_with_its_key() -> None:
     good = Configuration("scale 1.0\n", approve("riverside-gw", hash_of("scale 1.0\n"), START_NS, COLLECTOR))
     twisted = good.fields()
