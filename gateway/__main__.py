@@ -5,7 +5,7 @@
 A wrong file, a key that cannot be used or an outbox that another process has is said in one message,
 and nothing starts. A broker or an instrument that is away never stops it. SIGTERM and SIGINT end the
 polling, commit what waits and give the line a moment to drain; what is not acknowledged then stays
-in the outbox for the next start.
+in the outbox for the next start. SIGHUP has the site file read again (`gateway.reload`).
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway import catalogue, papers
+from gateway import papers
+from gateway.assignment import Assignment
+from gateway.assignment_files import CannotStart, read_assignment
 from gateway.clock import RELEASED_NS, UNKNOWN, Discipline
 from gateway.configuration import canonical
 from gateway.connection import BrokerError
@@ -36,9 +35,8 @@ from gateway.identity import IdentityError, load_or_create_key, public_hex, publ
 from gateway.measurement import Columns
 from gateway.poller import Poller
 from gateway.publisher import Publisher
-from gateway.sensors import Sensor, resolve
+from gateway.reload import Reloader
 from gateway.service import Manager
-from gateway.settings import Broker, Site
 from gateway.spooler import Spooler, SpoolError, SpoolFull, outbox_folder
 from gateway.status import Latest
 from gateway.status_server import served
@@ -48,26 +46,6 @@ RETRY_S = 2.0  # between two tries to write to a full disk
 NOTE_S = 0.5  # between two notes of what waits in memory meanwhile
 
 _log = structlog.get_logger("gateway")
-
-
-class CannotStart(Exception):
-    """Something the site's owner has to do first; says what."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is to be run. broker: with paths from here, not from the site file."""
-
-    site: Site
-    gateway: str
-    sensors: tuple[Sensor, ...]
-    broker: Broker
-    password: str | None
-
-    @property
-    def status_port(self) -> int:
-        """Where the gateway's own page is served; 0 = nowhere."""
-        return next(one.status_port for one in self.site.gateways if one.id == self.gateway)
 
 
 def run(
@@ -85,7 +63,7 @@ def run(
     """
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # the poller says what matters, once
     try:
-        plan = _plan(site_path, id, demo=demo)
+        plan = read_assignment(site_path, id, demo=demo)
         key = _key(plan)
         folder = outbox_folder(plan.site.data_dir, plan.gateway)
         trust = papers.load_trust(folder, plan.site.collector_key)
@@ -107,31 +85,34 @@ def run(
         return spooler.put(columns)
 
     poller = Poller(plan.sensors, put, kept=spooler.kept, tell=spooler.tell)
+    reloader = Reloader(
+        lambda: read_assignment(site_path, plan.gateway, demo=demo), plan, configuration,
+        poller=poller, spooler=spooler, latest=latest,
+    )  # fmt: skip
     try:
         collector = public_key(plan.site.collector_key) if plan.site.collector_key else None
         publisher = Publisher(
             plan.broker, plan.password, plan.gateway, spooler, collector, handovers=trust.handovers if trust else (),
-            state=lambda: {
-                **poller.state(), "storage": spooler.storage(), "configuration": papers.state_of(configuration)
-            },
+            state=lambda: {**poller.state(), "storage": spooler.storage(), **reloader.state()},
             on_handover=lambda handovers: papers.keep_handovers(folder, handovers),
         )  # fmt: skip
     except BrokerError as error:
         spooler.close()
         sys.stderr.write(f"{error}\n")
         return 1
-    return _Gateway(plan, spooler, publisher, poller, latest).run(stop or threading.Event(), drain_s)
+    return _Gateway(plan, spooler, publisher, poller, latest, reloader).run(stop or threading.Event(), drain_s)
 
 
 @dataclass(slots=True)
 class _Gateway:
     """The running parts, and the order in which they start and end."""
 
-    plan: _Plan
+    plan: Assignment
     spooler: Spooler
     publisher: Publisher
     poller: Poller
     latest: Latest
+    reloader: Reloader | None = None
     alarm: int = 0
     manager: Manager = field(default_factory=Manager)
 
@@ -154,20 +135,34 @@ class _Gateway:
 
     async def _poll(self, stop: threading.Event) -> None:
         """Poll and seal until told to stop."""
-        stopping = asyncio.Event()
+        stopping, told = asyncio.Event(), asyncio.Event()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-        self.manager.ready(f"{self.plan.gateway} polls {len(self.plan.sensors)} sensors")
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, told.set)
+        self._say_ready()
         port, folder = self.plan.status_port, self.spooler.folder
         async with served(folder, port, self.publisher.state, self.latest), asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self.poller.run()), group.create_task(self._seal())]
+            tasks = [group.create_task(work) for work in (self.poller.run(), self._seal(), self._reload(told))]
             while not (stopping.is_set() or stop.is_set()):
                 self.manager.alive()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), 0.1)
             for task in tasks:
                 task.cancel()
+
+    def _say_ready(self) -> None:
+        sensors = (self.reloader.assignment if self.reloader else self.plan).sensors
+        self.manager.ready(f"{self.plan.gateway} polls {len(sensors)} sensors")
+
+    async def _reload(self, told: asyncio.Event) -> None:
+        """Read the site file again whenever somebody says so."""
+        while self.reloader:
+            await told.wait()
+            told.clear()
+            self.manager.reloading()
+            await self.reloader.reload()
+            self._say_ready()
 
     async def _seal(self) -> None:
         """Commit what was polled, within a second; a full disk is tried again, anything worse ends the gateway."""
@@ -222,54 +217,7 @@ class _Gateway:
             _log.info("The gateway has ended", gateway=self.plan.gateway, **self.spooler.counts())
 
 
-def _plan(site_path: str, id: str | None, *, demo: bool) -> _Plan:
-    """What to run; raises FaultyFiles or CannotStart."""
-    sites = catalogue.load_sites(site_path)
-    site, gateway = _choose(sites, id)
-    profiles = catalogue.profiles([site.path(folder) for folder in site.folders.profiles])
-    sensors, faults = resolve(site, profiles, catalogue.parameters())
-    mine = tuple(sensor for sensor in sensors if sensor.settings.gateway == gateway)
-    if faults:
-        raise FaultyFiles(faults)
-    if not mine:
-        raise CannotStart(f"{site.document.file}: no sensor belongs to gateway {gateway!r}; nothing to poll")
-    broker = site.broker
-    paths: dict[str, Any] = {
-        name: site.path(getattr(broker, name)) for name in ("ca", "cert", "key") if getattr(broker, name)
-    }
-    if not (demo or broker.user or broker.cert):
-        raise CannotStart(
-            f"{site.document.file}: [broker] user: missing\n"
-            "    hint: the broker needs user and password_file; only `emitwatch demo` does without"
-        )
-    return _Plan(site, gateway, mine, replace(broker, **paths), _password(site))
-
-
-def _choose(sites: Sequence[Site], id: str | None) -> tuple[Site, str]:
-    known = {gateway.id: site for site in sites for gateway in site.gateways}
-    if id is None and len(known) == 1:
-        id = next(iter(known))
-    if id is None:
-        raise CannotStart(f"there are several gateways; say which with --id: {', '.join(known)}")
-    if id not in known:
-        raise CannotStart(f"there is no gateway {id!r}; there is: {', '.join(known)}")
-    return known[id], id
-
-
-def _password(site: Site) -> str | None:
-    if not site.broker.password_file:
-        return None
-    path = Path(site.path(site.broker.password_file))
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CannotStart(
-            f"{site.document.file}: [broker] password_file: {path} cannot be read: {error}\n"
-            "    hint: a text file with the broker's password in its only line"
-        ) from error
-
-
-def _key(plan: _Plan) -> Ed25519PrivateKey:
+def _key(plan: Assignment) -> Ed25519PrivateKey:
     """The gateway's key; a new one, or one the site file does not know, is told to whoever started this."""
     path = outbox_folder(plan.site.data_dir, plan.gateway) / "key"
     key, created = load_or_create_key(path)

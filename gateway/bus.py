@@ -102,6 +102,11 @@ class Buses(Generic[Poll]):
         bus = self._buses.get(poll.link.bus)
         return bus.turns.standing(poll.job) if bus else Standing(interval_ns)
 
+    def withdraw(self, polls: Iterable[Poll]) -> None:
+        """Nothing will come of a turn of one of these that is under way."""
+        for poll in polls if self._buses else ():
+            self._buses[poll.link.bus].turns.withdraw(poll.job)
+
     def revise(
         self, ended: Iterable[Poll], begun: Sequence[tuple[Poll, Standing]], now_ns: int, offset_ns: int
     ) -> list[Bus[Poll]]:

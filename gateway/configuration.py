@@ -50,7 +50,7 @@ class Configuration:
     """What a gateway measures by.
 
     approval: as signed, b"" = none. problem: why it does not count, "" = it does.
-    before: the text at the last start, "" = there was none.
+    before: the text that was told before, at the last start or reload, "" = there was none.
     """
 
     text: str

@@ -2,7 +2,7 @@
 
     collector-keys    hand-overs as signed, hex, one a line
     config.sig        the collector's approval of the configuration, hex; `emitwatch enroll` makes it
-    configuration     the text at the last start, to tell what has changed since
+    configuration     the text that was told last, to tell what has changed since
 
 None of them is needed to measure: one that cannot be read or written is told, and the gateway goes on.
 """
@@ -38,7 +38,7 @@ def keep_handovers(folder: Path, handovers: Sequence[bytes]) -> None:
 
 
 def load_configuration(folder: Path, gateway: str, text: str, trust: Trust | None) -> Configuration:
-    """What the gateway measures by, with its approval; what is wrong with that is logged."""
+    """What the gateway measures by, with its approval; what is wrong with that is logged. text: as it is now."""
     approval = _unhex(_read(folder / APPROVAL).strip())
     found = Configuration(text, approval, before=_read(folder / TEXT))
     problem = fault(approval, gateway, found.hash, trust.keys(time.time_ns()) if trust else [])

@@ -179,6 +179,7 @@ class Poller:
         asked = [reading for sensor in sensors for reading in readings(sensor)]
         revision = revise([poll.reading for poll in self._polls], asked)
         ended, now_ns = {number: self._polls[number] for number in revision.ended}, self._mono_ns()
+        self._buses.withdraw(ended.values())
         for bus in self._buses:
             self._look(bus, now_ns)
         before = {number: self._standing(poll) for number, poll in ended.items()}

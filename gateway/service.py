@@ -30,6 +30,10 @@ class Manager:
         """The gateway is up."""
         self._say(f"READY=1\nSTATUS={status}")
 
+    def reloading(self) -> None:
+        """The gateway reads its files again; `ready` says when it is done."""
+        self._say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
     def alive(self) -> None:
         """The gateway's loop goes round; called often, said as often as it is wanted."""
         now_s = time.monotonic()

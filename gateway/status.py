@@ -40,6 +40,11 @@ class _Table:
     status: UInt8
 
 
+def _empty(series: tuple[Series, ...]) -> _Table:
+    n = len(series)
+    return _Table(series, np.zeros(n, np.int64), np.empty(n), np.zeros(n, np.uint8))
+
+
 class Latest:
     """What was measured last, of every series."""
 
@@ -48,10 +53,7 @@ class Latest:
 
     def put(self, columns: Columns) -> None:
         """Measurements that have come in."""
-        n = len(columns.series)
-        table = self._tables.setdefault(
-            id(columns.series), _Table(columns.series, np.zeros(n, np.int64), np.empty(n), np.zeros(n, np.uint8))
-        )
+        table = self._tables.setdefault(id(columns.series), _empty(columns.series))
         order = np.argsort(columns.time_ns, kind="stable")
         order = order[columns.time_ns[order] >= table.time_ns[columns.series_index[order]]]
         places = columns.series_index[order]  # of equal ones the last is kept
@@ -59,16 +61,29 @@ class Latest:
         table.value[places] = columns.value[order]
         table.status[places] = columns.status[order]
 
+    def keep(self, series: Sequence[Series]) -> None:
+        """From now on only these are measured."""
+        last, place = self._last(), {one: number for number, one in enumerate(series)}
+        table = _empty(tuple(series))
+        for one, found in last.items():
+            if one in place:
+                table.time_ns[place[one]], table.value[place[one]], table.status[place[one]] = found
+        self._tables = {0: table}
+
     def shown(self, now_ns: int) -> list[Shown]:
         """The last of each series, by sensor and parameter. now_ns: time of day. [ns since 1970 UTC]"""
+        newest = sorted(self._last().items(), key=lambda item: (item[0].sensor, item[0].parameter))
+        return [_shown(series, *found, now_ns) for series, found in newest]
+
+    def _last(self) -> dict[Series, tuple[int, float, int]]:
+        """Time, value and status of the last of each series."""
         last: dict[Series, tuple[int, float, int]] = {}
         for table in list(self._tables.values()):
             rows = zip(table.series, table.time_ns.tolist(), table.value.tolist(), table.status.tolist(), strict=True)
             for series, *found in rows:
                 if found[0] and found[0] >= last.get(series, (0,))[0]:
                     last[series] = (found[0], found[1], found[2])
-        newest = sorted(last.items(), key=lambda item: (item[0].sensor, item[0].parameter))
-        return [_shown(series, *found, now_ns) for series, found in newest]
+        return last
 
 
 def _shown(series: Series, time_ns: int, value: float, status: int, now_ns: int) -> Shown:
@@ -91,6 +106,8 @@ def problems(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     storage = state.get("storage", {})
     if storage.get("alarm"):
         found.append((f"the outbox is {storage['alarm']} % full", "see why nothing is acknowledged"))
+    if (reload := state.get("reload", {})).get("result") == "refused":
+        found.append((f"the site file was not taken over: {reload['text']}", "emitwatch check SITE, then reload again"))
     if problem := state.get("configuration", {}).get("problem"):
         found.append((f"configuration: {problem}", "emitwatch enroll SITE GATEWAY --sign, at the collector"))
     return found
@@ -102,6 +119,10 @@ def facts(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     away = state.get("connection", {}).get("problem")
     left = storage.get("hours_left")
     waiting = state.get("sealed_batches", 0) - state.get("acked_batches", 0)
+    configuration, reload = state.get("configuration", {}), state.get("reload", {})
+    approved = "approved" if configuration.get("signed") else "not approved"
+    became = "" if reload.get("result") == "refused" else f": {reload.get('text')}"
+    again = [("reload", f"{reload['result']} at {reload['time']}{became}")] if reload else []
     return [
         ("gateway", f"{state.get('gateway')} of plant {state.get('plant')}"),
         ("broker", f"{state.get('broker')}, {'not connected' if away else 'connected'}"),
@@ -109,6 +130,8 @@ def facts(state: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("polls", f"{state.get('polls_answered', 0)} answered, {state.get('polls_failed', 0)} failed"),
         ("clock", str(clock.get("standing")) + (f", was set {steps} time{'s' * (steps > 1)}" if steps else "")),
         ("outbox", f"{storage.get('share', 0) * 100:.1f} % full" + ("" if left is None else f", {left} h left")),
+        ("configuration", f"{configuration.get('hash', '')[:16]}, {approved}"),
+        *again,
         ("as of", str(state.get("time"))),
     ]
 

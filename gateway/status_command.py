@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from gateway import catalogue, terminal
+from gateway.document import FaultyFiles
 from gateway.measurement import Series, Status
 from gateway.spooler import outbox_folder
 from gateway.status import TROUBLE, Shown, facts, problems, value_text
@@ -25,8 +26,11 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """What a gateway measures, and what is wrong with it; exit 1 where something is, 2 where none answers."""
-    sites = catalogue.load_sites(str(site))
-    folders = {one.id: outbox_folder(place.data_dir, one.id) for place in sites for one in place.gateways}
+    # A gateway goes on when its file has a fault, and is asked all the more.
+    sites, faults = catalogue.scan_sites(str(site))
+    folders = {one.id: outbox_folder(place.data_dir, one.id) for place in sites for one in place.gateways if one.id}
+    if faults and not folders:
+        raise FaultyFiles(faults)
     if gateway and gateway not in folders:
         sys.stderr.write(f"{site}: no gateway {gateway!r}; there is: {', '.join(folders)}\n")
         raise typer.Exit(2)
@@ -59,7 +63,7 @@ def _show(state: Mapping[str, Any]) -> None:
         table.add_row(name, value_text(one), one.status.name.lower(), f"{one.age_s:.0f} s", style=style)
     console.print(table if table.row_count else "nothing was measured yet")
     for name, text in facts(state):
-        console.print(Text(f"{name:<10}{text}"))
+        console.print(Text(f"{name:<15}{text}"))
     for what, hint in problems(state):
         console.print(Text(what + (f"\n    hint: {hint}" if hint else ""), "red"))
     if not problems(state):

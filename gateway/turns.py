@@ -113,6 +113,7 @@ class Turns:
         self.numbered = numbered
         jobs = [_Job(self._units[unit], interval) for unit, interval in zip(units, intervals_ns, strict=True)]
         self._jobs, self._given = dict(enumerate(jobs)), len(jobs)
+        self._asked = -1  # the job whose turn is under way
         self._waiting: dict[int, _Job] = {}
         self._order: list[int] = []  # of those who wait on trusted units, whose turn comes first
         self._doubtful: list[int] = []  # the others
@@ -147,11 +148,16 @@ class Turns:
         found = self._jobs[job]
         return Standing(found.interval_ns, found.told_ns, found.tick_ns, max(found.told_ns, found.tick_ns))
 
+    def withdraw(self, job: int) -> None:
+        """Nothing will come of a turn of this job that is under way: its tick waits as if it had not begun."""
+        if self._asked == job:
+            self._asked = -1
+
     def revise(self, gone: Iterable[int], begun: Sequence[tuple[int, Standing]], now_ns: int) -> list[int]:
         """After `look` at the same instant: other jobs from now on; the numbers of those that begin.
 
         begun: unit of each, and where it begins. The jobs that stay keep their ticks and all that is known of their
-        units. A turn of a job that is gone may still be under way; nothing comes of it.
+        units. A turn of a job that is gone may still be under way; nothing comes of it (`withdraw` it first).
         """
         for index in gone:
             del self._jobs[index]
@@ -175,14 +181,18 @@ class Turns:
     # --- ticks ---------------------------------------------------------------------------------------------
 
     def look(self, now_ns: int) -> list[Lapse]:
-        """Take the ticks that have come; those that nobody is asked for, in the order they are to be told."""
+        """Take the ticks that have come; those that nobody is asked for, in the order they are to be told.
+
+        May be called while a turn is under way, whose tick then waits for what comes of it.
+        """
         lapsed = []
         if now_ns + self._offset_ns >= self._next_ns:
             for place in self._schedule.due(now_ns + self._offset_ns):
                 index, tick_ns = self._places[place], self._schedule.tick_ns(place)
                 job = self._jobs[index]
-                if job.told_ns and job.told_ns + job.interval_ns < tick_ns:
-                    lapsed.append(Lapse(index, job.told_ns + job.interval_ns, tick_ns, unserved=True))
+                missed_ns = job.told_ns + job.interval_ns * (2 if index == self._asked else 1)
+                if job.told_ns and missed_ns < tick_ns:
+                    lapsed.append(Lapse(index, missed_ns, tick_ns, unserved=True))
                 job.told_ns, job.tick_ns = tick_ns - job.interval_ns, tick_ns
                 job.after_ns = job.tries = 0
                 self._waiting[index] = job
@@ -201,7 +211,7 @@ class Turns:
         spared = []
         for index, job in list(self._waiting.items()):
             rest_ns = max(self._down_until_ns, job.unit.breaker.until_ns, job.refused.until_ns)
-            if now_ns < rest_ns and job.unit is not someone:
+            if now_ns < rest_ns and job.unit is not someone and index != self._asked:
                 spared.append(Lapse(index, job.tick_ns, job.tick_ns + job.interval_ns, unserved=False))
                 self._told(index)
         return spared
@@ -246,6 +256,7 @@ class Turns:
     def _ask(self, index: int, now_ns: int, timeout_ns: int, charged: tuple[Budget, ...]) -> Ask:
         job = self._jobs[index]
         job.unit.tried_ns = self._tried_ns = now_ns
+        self._asked = index
         return Ask(index, job.tick_ns, timeout_ns, bool(job.unit.breaker.until_ns), charged)
 
     def _candidates(self, now_ns: int, ready: Callable[[int], bool]) -> Iterator[int]:
@@ -305,6 +316,7 @@ class Turns:
 
     def answered(self, ask: Ask, now_ns: int, took_ns: int) -> None:
         """The job has its values, and its tick is over."""
+        self.withdraw(ask.job)
         if not (job := self._jobs.get(ask.job)):
             return
         self._works(job.unit)
@@ -314,6 +326,7 @@ class Turns:
 
     def failed(self, ask: Ask, now_ns: int, took_ns: int, error: LinkError) -> bool:
         """The job got no values; whether its tick is over, else it is asked again for the same."""
+        self.withdraw(ask.job)
         if not (job := self._jobs.get(ask.job)):
             return True
         job.tries += 1
@@ -322,7 +335,7 @@ class Turns:
             self._works(job.unit)
         if isinstance(error, LinkDown):
             self._downs = [*self._downs, job.unit][-3:]
-        if self._again(job, now_ns, error, called_for):
+        if job.tick_ns == ask.tick_ns and self._again(job, now_ns, error, called_for):
             self._spend(ask, took_ns)
             return False
         if isinstance(error, LinkDown) and (len(set(self._downs)) > 1 or len(self._units) == 1):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -23,92 +21,12 @@ from gateway import __main__ as gateway_main
 from gateway import seal, wire
 from gateway.identity import load_or_create_key, public_hex
 from gateway.measurement import Status, concatenate
-from gateway.spooler import Spooler, read_batches
+from gateway.spooler import Spooler
 from gateway.status import Latest
-from tests.gateway.batches import COLLECTOR_KEY, KEY, PATIENCE_S, Collector, columns, running, wait_until
+from tests.gateway.batches import KEY, PATIENCE_S, Collector, columns, running, wait_until
 from tests.gateway.files import newest
-from tests.gateway.modbus_server import Instruments
 from tests.gateway.ports import free_port
-
-RUN = "import sys; from gateway.__main__ import run; sys.exit(run(sys.argv[1], demo=True))"
-
-SITE = """
-[plant]
-id = "riverside"
-timezone = "UTC"
-data_dir = "data"
-[broker]
-url = "mqtt://127.0.0.1:{broker}"
-[[gateway]]
-id = "riverside-gw"
-[[point]]
-id = "fence"
-kind = "noise"
-[[sensor]]
-id = "slm"
-point = "fence"
-link = "tcp://127.0.0.1:{modbus}?unit=1"
-profile = "emitwatch-noise"
-interval_s = 0.1
-[collector]
-public_key = "{collector}"
-"""
-
-
-@contextlib.contextmanager
-def instruments() -> Iterator[int]:
-    """Sound level meters in a thread of their own; the port they answer on."""
-    found, loop, ready = (
-        Instruments(registers=lambda unit, address: 554 if address < 2 else 0),
-        asyncio.new_event_loop(),
-        threading.Event(),
-    )
-
-    async def serve() -> None:
-        await found.start()
-        ready.set()
-
-    thread = threading.Thread(target=lambda: (loop.run_until_complete(serve()), loop.run_forever()))
-    thread.start()
-    try:
-        assert ready.wait(PATIENCE_S)
-        yield found.port
-    finally:
-        asyncio.run_coroutine_threadsafe(found.stop(), loop).result(PATIENCE_S)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(PATIENCE_S)
-        loop.close()
-
-
-def site(folder: Path, *, broker: int = 1, modbus: int = 1, change: Callable[[str], str] = str) -> Path:
-    file = folder / "site.toml"
-    text = SITE.format(broker=broker, modbus=modbus, collector=public_hex(COLLECTOR_KEY))
-    file.write_text(change(text))
-    key = folder / "data" / "gateways" / "riverside-gw" / "key"
-    key.parent.mkdir(parents=True, exist_ok=True)
-    if not key.exists():
-        key.touch(mode=0o600)
-        key.write_text(KEY.private_bytes_raw().hex())
-    return file
-
-
-@contextlib.contextmanager
-def gateway(file: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A gateway in a process of its own, ended at the latest with the block."""
-    with subprocess.Popen(
-        [sys.executable, "-c", RUN, str(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def kept(folder: Path) -> list[tuple[bytes, int, int]]:
-    try:
-        return read_batches(folder / "data" / "gateways" / "riverside-gw")
-    except sqlite3.OperationalError:  # the process has not made it yet
-        return []
+from tests.gateway.processes import gateway, instruments, kept, site
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -247,7 +165,7 @@ def test_a_second_gateway_on_the_same_outbox_and_a_bad_key_are_refused(tmp_path,
 @contextlib.contextmanager
 def idle(folder: Path) -> Iterator[tuple[gateway_main._Gateway, threading.Event, list[int]]]:
     """A gateway without instruments, run in a thread, whose outbox the test can spoil."""
-    plan = gateway_main._plan(str(site(folder, broker=free_port())), None, demo=True)
+    plan = gateway_main.read_assignment(str(site(folder, broker=free_port())), None, demo=True)
     spooler = Spooler(folder / "data" / "gateways" / "riverside-gw", "riverside", "riverside-gw", KEY)
     publisher = gateway_main.Publisher(plan.broker, None, plan.gateway, spooler, None)
     found = gateway_main._Gateway(plan, spooler, publisher, gateway_main.Poller((), spooler.put), Latest())

@@ -36,7 +36,7 @@ from tests.gateway.ports import free_port
 UNITS = range(1, 7)
 TICK_NS = SECOND_NS // 10
 AT_NS = 1_793_500_000 * SECOND_NS
-RELOADS = examples(25, 250)
+RELOADS = examples(15, 250)
 SITE = """
 [plant]
 id = "p"

@@ -1,0 +1,160 @@
+"""Reads the site file again while the gateway runs, and goes on with what it says - or says why not.
+
+    SIGHUP -> read site, profiles and approval -> what needs a restart? -> poller and outbox change at one instant
+
+A file with a fault, or one that a restart is needed for, changes nothing. What was measured before the change is sealed
+under the old hash, what comes after it under the new one, with a record between them. Killed at any moment the gateway
+starts with the file as it is then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import structlog
+
+from gateway import papers
+from gateway.assignment import Assignment, needing_restart
+from gateway.assignment_files import CannotStart
+from gateway.configuration import Configuration, canonical
+from gateway.document import Fault, FaultyFiles
+from gateway.identity import IdentityError
+from gateway.poller import MAX_TEXT, Poller
+from gateway.spooler import Spooler, SpoolError
+from gateway.status import Latest
+
+RECORD_S = 5.0  # that a reload waits for its record; where the disk is full it is written later
+LOOK_S = 0.05
+NAMED = 200  # letters of a detail
+
+_log = structlog.get_logger("gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a reload. time: RFC 3339. faults: how many kept it from being taken over."""
+
+    time: str
+    result: Literal["applied", "unchanged", "refused"]
+    text: str
+    faults: int = 0
+
+
+class Reloader:
+    """Goes on with another site file. read: the assignment as it stands there now.
+
+    assignment, configuration: what is in force.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Assignment],
+        assignment: Assignment,
+        configuration: Configuration,
+        *,
+        poller: Poller,
+        spooler: Spooler,
+        latest: Latest,
+    ) -> None:
+        self._read, self.assignment, self.configuration = read, assignment, configuration
+        self._poller, self._spooler, self._latest = poller, spooler, latest
+        self._last: Outcome | None = None
+        self._done = 0
+
+    def state(self) -> dict[str, Any]:
+        """What is in force, and what became of the last reload, for the gateway's state."""
+        last = self._last
+        told = {"time": last.time, "result": last.result, "text": last.text, "faults": last.faults} if last else None
+        found = papers.state_of(self.configuration) | {"recorded": self._spooler.recorded}
+        return {"configuration": found, "reloads": self._done} | ({"reload": told} if told else {})
+
+    async def reload(self) -> None:
+        """Read the files and go on with them, if they are good."""
+        try:
+            found, configuration = await asyncio.to_thread(self._found)
+        except FaultyFiles as error:
+            await self._refuse(error.faults)
+        except (CannotStart, IdentityError, OSError) as error:
+            await self._refuse([Fault("", "", None, str(error), "")])
+        else:
+            await self._poller.settle(found.sensors)
+            changed = self._go_on(found, configuration)
+            await self._say_applied()
+            if changed:
+                await self._keep()
+        self._done += 1
+
+    def _found(self) -> tuple[Assignment, Configuration]:
+        """What the files say now, good for the running gateway; raises FaultyFiles, CannotStart and others."""
+        found, folder = self._read(), self._spooler.folder
+        if faults := needing_restart(self.assignment, found):
+            raise FaultyFiles(faults)
+        trust = papers.load_trust(folder, found.site.collector_key)
+        text = canonical(found.site, found.gateway, found.sensors)
+        configuration = papers.load_configuration(folder, found.gateway, text, trust)
+        return found, replace(configuration, before=self.configuration.text)
+
+    def _go_on(self, found: Assignment, configuration: Configuration) -> bool:
+        """The change, at one instant; whether there is something to record."""
+        revision = self._poller.reconfigure(found.sensors)
+        changed = _meant(configuration) != _meant(self.configuration)
+        said = str(revision)
+        if changed:
+            self._spooler.change(configuration)
+            said += "; the approval is another" * (configuration.text == self.configuration.text)
+        self._latest.keep([series for sensor in found.sensors for series in sensor.series])
+        self.assignment, self.configuration = found, configuration
+        result: Literal["applied", "unchanged"] = (
+            "applied" if changed or revision.ended or revision.begun else "unchanged"
+        )
+        self._last = Outcome(_now(), result, said)
+        _log.info("The site file was read again", result=result, sensors=said, hash=configuration.hash.hex())
+        return changed
+
+    async def _say_applied(self) -> None:
+        last = self._last
+        if last and last.result == "applied":
+            detail = {"sensors": last.text[:NAMED], "hash": self.configuration.hash.hex()}
+            await self._tell(f"the site file was read again: {last.text}", detail)
+
+    async def _keep(self) -> None:
+        """Note what the journal has been told, once it has."""
+        for _ in range(round(RECORD_S / LOOK_S)):
+            if self._spooler.recorded:
+                await asyncio.to_thread(papers.keep_configuration, self._spooler.folder, self.configuration)
+                return
+            await asyncio.sleep(LOOK_S)
+
+    async def _refuse(self, faults: Sequence[Fault]) -> None:
+        for fault in faults:
+            _log.error(
+                "The site file is not taken over; the gateway goes on with what it had",
+                file=fault.file, line=fault.line, path=fault.path, problem=fault.message, hint=fault.hint,
+            )  # fmt: skip
+        first = ": ".join(part for part in (faults[0].file, faults[0].path, faults[0].message) if part)
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        self._last = Outcome(_now(), "refused", first + more, len(faults))
+        await self._tell(
+            f"the site file was not taken over: {first}{more}", {"faults": len(faults), "path": faults[0].path}
+        )
+
+    async def _tell(self, text: str, detail: dict[str, Any]) -> None:
+        assert self._last, "it has come to something"
+        said = "reload", text[:MAX_TEXT], {"result": self._last.result, **detail}
+        try:
+            await asyncio.to_thread(self._spooler.tell, *said)
+        except SpoolError:
+            self._poller.note(*said)  # again and again; the next flush says what is wrong with the disk
+
+
+def _meant(configuration: Configuration) -> tuple[str, bytes, str]:
+    """What a record of it would say."""
+    return configuration.text, configuration.approval, configuration.problem
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
