@@ -63,7 +63,7 @@ class Bus:
                 self._turn(ask)
             else:
                 assert ask > self.now_ns, "it would be asked for ever"
-                self.now_ns = ask
+                self.now_ns = min(ask, end_ns)
         return self
 
     def _turn(self, ask: Ask) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -220,6 +221,61 @@ def test_jobs_that_stay_are_told_every_tick_once_while_others_come_and_go(seed: 
         assert told[-1][0] >= EPOCH_NS + bus.now_ns - 7 * SECOND_NS
     assert found.lines[0] == [0]
     assert found.lines[1] == [1]
+
+
+def looked_at(manners: list[Manner], interval_ns: int, seconds: float) -> Changing:
+    """A bus that is looked at, and changed in nothing, in the midst of each turn."""
+    bus = Changing(manners, [interval_ns] * len(manners))
+
+    def twice() -> None:
+        for _ in range(2):
+            bus.look()
+            bus.change([], [])
+
+    bus.meanwhile = twice
+    bus.run(seconds)
+    return bus
+
+
+@pytest.mark.parametrize("error", [NoAnswer("x"), LinkDown("x"), Refused(6), Refused(8), Refused(11), None])
+def test_a_tick_whose_turn_is_under_way_is_told_once_by_what_comes_of_it(error: LinkError | None) -> None:
+    """Also where the turn takes longer than the interval, is tried again, or its unit rests."""
+    for took_ms, living in ((30, 0), (130, 0), (30, 1), (130, 1)):
+        manner: Manner = lambda now_ns, took_ms=took_ms: (took_ms * MS, error)  # type: ignore[misc]  # noqa: E731
+        bus = looked_at([manner] * 2 + [answers(5 * MS)] * living, 100 * MS, 30)
+        for told in bus.told:
+            ticks = sorted(tick for tick, _ in told)
+            assert (np.diff(ticks) == 100 * MS).all(), (took_ms, living)
+
+
+@settings(max_examples=examples(15), deadline=None)
+@given(st.integers(0, 2**32))
+def test_where_there_is_time_for_all_nobody_loses_a_value_by_changes(seed: int) -> None:
+    """Not those who stay, and not those who go on otherwise."""
+    chance = random.Random(seed)
+    bus = Changing([answers(5 * MS)] * 6, [100 * MS] * 6)
+    lines = {job: [job] for job in range(6)}
+
+    def change() -> None:
+        leaving = [job for job in lines if job >= 3 and chance.random() < 0.5]
+        for job in leaving:
+            bus.turns.withdraw(job)
+        bus.look()
+        begun = [(job, lines.pop(job)) for job in leaving]
+        unit_of = {job: line[0] for job, line in begun}
+        after = [(unit_of[job], answers(5 * MS), onward([bus.turns.standing(job)], 100 * MS)) for job, _ in begun]
+        for number, (_, line) in zip(bus.change(leaving, after), begun, strict=True):
+            lines[number] = [*line, number]
+
+    bus.meanwhile = lambda: change() if chance.random() < 0.1 else None
+    for _ in range(40):
+        bus.run(chance.random() / 2)
+        change()
+    bus.run(1)
+    for line in lines.values():
+        told = sorted(told for job in line for told in bus.told[job])
+        assert (np.diff([tick for tick, _ in told]) == 100 * MS).all()
+        assert {what for tick, what in told if tick > EPOCH_NS + 6 * SECOND_NS} == {"answered"}
 
 
 def test_the_others_keep_their_polls_when_a_job_of_a_dead_unit_is_changed_again_and_again() -> None:
