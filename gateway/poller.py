@@ -37,13 +37,13 @@ from msgspec.structs import replace
 from gateway.blocks import Block
 from gateway.bus import Bus, Buses
 from gateway.clock import STEP_NS
-from gateway.harvest import Harvest, Reading, readings
-from gateway.known import nothing_yet
+from gateway.harvest import Harvest, Reading
+from gateway.known import Outlook, nothing_yet, outlook
 from gateway.links.address import Link as Address
 from gateway.links.link import Link, LinkError, Refused, Remedy, policy
 from gateway.measurement import SECOND_NS, Columns, Status, UInt16
 from gateway.plans import Plan, narrowed, why
-from gateway.revision import Revision, revise
+from gateway.revision import Revision
 from gateway.schedule import Standing
 from gateway.sensors import Sensor
 from gateway.shelves import SpoolError
@@ -117,9 +117,8 @@ class Poller:
         self._some = asyncio.Event()
         self._past = Counter[str]()  # what polls that ended had counted
         self._polls: list[_Poll] = []
-        self._known = nothing_yet([], [], mono_ns())
-        sensors = list(sensors)
-        self._take(sensors, [reading for sensor in sensors for reading in readings(sensor)], {})
+        self._known = nothing_yet([], mono_ns())
+        self._take(outlook(self._known, list(sensors), mono_ns()))
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -157,14 +156,14 @@ class Poller:
 
     # --- other sensors -----------------------------------------------------------------------------------------
 
-    async def settle(self, sensors: Iterable[Sensor]) -> None:
-        """Before `reconfigure`: wait for a moment in which nothing is under way that would end with it.
+    async def prepare(self, sensors: Sequence[Sensor]) -> Outlook:
+        """What `reconfigure` needs, at a moment in which nothing is under way that would end with it.
 
-        What stays the same is not waited for, and what is never at rest no longer than SETTLE_S: then it is left to
-        its heirs, or told to be missing.
+        It is worked out in another thread. What stays the same is not waited for, and what is never at rest no longer
+        than SETTLE_S: then it is left to its heirs, or told to be missing.
         """
-        asked = [reading for sensor in sensors for reading in readings(sensor)]
-        ended = [self._polls[number] for number in revise([poll.reading for poll in self._polls], asked).ended]
+        found = await asyncio.to_thread(outlook, self._known, sensors, self._mono_ns())
+        ended = [self._polls[number] for number in found.revision.ended]
         end_ns = self._mono_ns() + int(SETTLE_S * SECOND_NS)
         while (now_ns := self._mono_ns()) < end_ns:
             for bus in self._buses:
@@ -172,25 +171,24 @@ class Poller:
             if not any(self._standing(poll).tick_ns for poll in ended):
                 break
             await asyncio.sleep(LULL_S)
+        return found
 
-    def reconfigure(self, sensors: Iterable[Sensor]) -> Revision:
-        """From now on poll these. All that was measured before has been put when it returns, and nothing else."""
-        sensors = list(sensors)
-        asked = [reading for sensor in sensors for reading in readings(sensor)]
-        revision = revise([poll.reading for poll in self._polls], asked)
-        ended, now_ns = {number: self._polls[number] for number in revision.ended}, self._mono_ns()
+    def reconfigure(self, found: Outlook) -> Revision:
+        """From now on poll others. All that was measured before has been put when it returns, and nothing else."""
+        revision, now_ns = found.revision, self._mono_ns()
+        ended = {number: self._polls[number] for number in revision.ended}
         self._buses.withdraw(ended.values())
         for bus in self._buses:
             self._look(bus, now_ns)
         before = {number: self._standing(poll) for number, poll in ended.items()}
-        begins = revision.begins(asked, before)
+        begins = revision.begins(found.known.asked, before)
         for number, tick_ns in revision.missed(begins, before).items():
             self._nothing(number, [tick_ns])
         self._give()
         for poll in ended.values():
             poll.number = -1
             self._past.update(answered=poll.answered, failed=poll.failed, unserved=poll.unserved)
-        self._take(sensors, asked, revision.kept)
+        self._take(found)
         for number, heir in revision.begun.items():
             self._polls[number].ticket = max((ended[was].ticket or 0 for was in heir), default=0)
         self._seat(ended.values(), begins, now_ns)
@@ -207,9 +205,9 @@ class Poller:
         """How far a poll has come."""
         return self._buses.standing(poll, poll.reading.interval_ns)
 
-    def _take(self, sensors: Sequence[Sensor], asked: Sequence[Reading], kept: Mapping[int, int]) -> None:
-        """Poll these. kept: readings, and as which they were known before."""
-        before = self._polls
+    def _take(self, found: Outlook) -> None:
+        """Poll these; those that stay go on as they are."""
+        before, kept, asked = self._polls, found.revision.kept, found.known.asked
         self._polls = [
             before[kept[number]] if number in kept else _Poll(reading, reading.plan, reading.sensor.link, number)
             for number, reading in enumerate(asked)
@@ -219,7 +217,7 @@ class Poller:
             poll.reading, poll.number = reading, number
             if poll.narrowed_ns:
                 self._harvest.change(number, poll.plan)
-        self._known = nothing_yet(sensors, asked, self._mono_ns()).with_past(self._known, asked, kept)
+        self._known = found.come_true(self._known)
         self._shown = self._known, self._polls, self._past.copy()
 
     # --- one link --------------------------------------------------------------------------------------------

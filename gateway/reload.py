@@ -10,7 +10,9 @@ starts with the file as it is then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -23,12 +25,14 @@ from gateway.assignment_files import CannotStart
 from gateway.configuration import Configuration, canonical
 from gateway.document import Fault, FaultyFiles
 from gateway.identity import IdentityError
+from gateway.known import Outlook
 from gateway.poller import MAX_TEXT, Poller
 from gateway.spooler import Spooler, SpoolError
 from gateway.status import Latest
 
 RECORD_S = 5.0  # that a reload waits for its record; where the disk is full it is written later
 LOOK_S = 0.05
+SWITCH_S = 0.0005  # between two threads of Python
 NAMED = 200  # letters of a detail
 
 _log = structlog.get_logger("gateway")
@@ -75,14 +79,16 @@ class Reloader:
     async def reload(self) -> None:
         """Read the files and go on with them, if they are good."""
         try:
-            found, configuration = await asyncio.to_thread(self._found)
+            with _lighter():
+                found, configuration = await asyncio.to_thread(self._found)
         except FaultyFiles as error:
             await self._refuse(error.faults)
         except (CannotStart, IdentityError, OSError) as error:
             await self._refuse([Fault("", "", None, str(error), "")])
         else:
-            await self._poller.settle(found.sensors)
-            changed = self._go_on(found, configuration)
+            with _lighter():
+                outlook = await self._poller.prepare(found.sensors)
+            changed = self._go_on(found, configuration, outlook)
             await self._say_applied()
             if changed:
                 await self._keep()
@@ -98,9 +104,9 @@ class Reloader:
         configuration = papers.load_configuration(folder, found.gateway, text, trust)
         return found, replace(configuration, before=self.configuration.text)
 
-    def _go_on(self, found: Assignment, configuration: Configuration) -> bool:
+    def _go_on(self, found: Assignment, configuration: Configuration, outlook: Outlook) -> bool:
         """The change, at one instant; whether there is something to record."""
-        revision = self._poller.reconfigure(found.sensors)
+        revision = self._poller.reconfigure(outlook)
         changed = _meant(configuration) != _meant(self.configuration)
         said = str(revision)
         if changed:
@@ -149,6 +155,17 @@ class Reloader:
             await asyncio.to_thread(self._spooler.tell, *said)
         except SpoolError:
             self._poller.note(*said)  # again and again; the next flush says what is wrong with the disk
+
+
+@contextlib.contextmanager
+def _lighter() -> Iterator[None]:
+    """While files are read beside the polling, which then has its turn at once and not after some milliseconds."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _meant(configuration: Configuration) -> tuple[str, bytes, str]:

@@ -87,8 +87,7 @@ class Bench:
         return len(self.given)
 
     async def change(self, sensors: Sequence[Sensor]) -> None:
-        await self.poller.settle(sensors)
-        self.poller.reconfigure(sensors)
+        self.poller.reconfigure(await self.poller.prepare(sensors))
         self.bounds.append((len(self.given), {s.settings.id: s for s in sensors}))
 
     def rows(self, sensor: str, given: Sequence[Columns] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway import catalogue
 from gateway.harvest import Reading, readings
-from gateway.known import nothing_yet
+from gateway.known import nothing_yet, outlook
 from gateway.links.link import LinkDown, LinkError, NoAnswer, Refused
 from gateway.measurement import SECOND_NS, Status
 from gateway.profiles import Checks
@@ -295,11 +295,10 @@ def test_what_was_known_of_a_series_stays_known() -> None:
     old = asked([("a", 1, 1.0, '"LAeq", "LAFmax"'), ("b", 1, 1.0, '"LAeq"'), ("c", 1, 1.0, '"LAeq"')])
     new = asked([("c", 1, 1.0, '"LAeq"'), ("b", 2, 1.0, '"LAeq"'), ("d", 1, 1.0, '"LAeq"'), ("a", 1, 1.0, '"LAFmax"')])
     start_ns, then_ns, later_ns = SECOND_NS, 5 * SECOND_NS, 90 * SECOND_NS
-    before = nothing_yet([r.sensor for r in old], old, start_ns)
+    before = nothing_yet([r.sensor for r in old], start_ns)
     before.watchdog.see(np.array([1, 2, 3]), np.full(3, Status.OK, np.uint8), then_ns)
     assert before.watchdog.look(then_ns + 10 * SECOND_NS + 1) == ([0, 1, 2], [])
-    after = nothing_yet([r.sensor for r in new], new, later_ns)
-    after = after.with_past(before, new, revise(old, new).kept)
+    after = outlook(before, [r.sensor for r in new], later_ns).come_true(before)
     assert (after.watchdog.ages_ns(later_ns) // SECOND_NS).tolist() == [85, 85, 0, 85]
     assert after.watchdog.look(later_ns) == ([], []), "told already"
     after.watchdog.see(np.array([0]), np.zeros(1, np.uint8), later_ns)
@@ -319,12 +318,12 @@ def test_a_value_that_is_stuck_stays_so_and_one_read_otherwise_begins_anew() -> 
     kind = '"LAeq", "LAFmax"'
     old = [doubted(reading, checks) for reading in asked([("a", 1, 1.0, kind), ("b", 1, 1.0, kind)])]
     new = [doubted(reading, checks) for reading in asked([("b", 2, 1.0, kind), ("a", 1, 1.0, kind)])]
-    found = [nothing_yet([r.sensor for r in some], some, 0) for some in (old, new)]
+    before = nothing_yet([reading.sensor for reading in old], 0)
     rows, ok = np.arange(4), np.zeros(4, np.uint8)
     for second in range(1, 4):  # LAeq of both stands still, LAFmax of both moves
         value = np.array([50.0, 60.0 + second, 50.0, 60.0 + second])
-        assert not found[0].doubts.judge(rows, np.full(4, second * SECOND_NS), value, ok)[0].any()
-    after = found[1].with_past(found[0], new, revise(old, new).kept)
+        assert not before.doubts.judge(rows, np.full(4, second * SECOND_NS), value, ok)[0].any()
+    after = outlook(before, [reading.sensor for reading in new], 0).come_true(before)
     value = np.array([50.0, 70.0, 50.0, 70.0])
     status, findings = after.doubts.judge(rows, np.full(4, 4 * SECOND_NS), value, ok)
     assert status.tolist() == [0, 0, Status.FAULT, 0]
