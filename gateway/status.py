@@ -170,6 +170,7 @@ def metrics(state: Mapping[str, Any], rows: Iterable[Shown]) -> str:
     labels = f'gateway="{state.get("gateway")}",plant="{state.get("plant")}"'
     lines = [f"emitwatch_gateway_up{{{labels}}} 1"]
     counts = {name: value for name, value in state.items() if type(value) is int}
+    counts["reload_refused"] = int(state.get("reload", {}).get("result") == "refused")
     lines += [f"emitwatch_gateway_{name}{{{labels}}} {value}" for name, value in counts.items()]
     storage = {name: value for name, value in state.get("storage", {}).items() if isinstance(value, int | float)}
     lines += [f"emitwatch_gateway_outbox_{name}{{{labels}}} {value}" for name, value in storage.items()]

@@ -84,6 +84,32 @@ def test_no_text_of_a_device_becomes_part_of_the_page(problem: str, sensor: str)
     assert "<img" not in made
 
 
+def test_what_is_measured_no_longer_is_shown_no_longer() -> None:
+    latest = Latest()
+    for sensor in "abc":
+        latest.put(columns(sensor, [5], [1.0]))
+    kept = [Series("a", "fence", sensor, "LAeq", "dB(A)") for sensor in "dcb"]
+    for _ in range(3):
+        latest.keep(kept)
+    latest.put(columns("c", [2], [2.0]))
+    latest.put(columns("b", [7], [0.0]))
+    assert [(one.series.sensor, one.value) for one in latest.shown(NOW_NS)] == [("b", 1.0), ("c", 2.0)]
+
+
+def test_what_became_of_the_last_reload_is_shown() -> None:
+    refused = {"time": "2026-11-22T08:00:00Z", "result": "refused", "text": "site.toml: <b>", "faults": 2}
+    state = GOOD | {"reload": refused}
+    ((what, hint),) = problems(state)
+    assert what == "the site file was not taken over: site.toml: <b>"
+    assert "reload again" in hint
+    assert "refused at 2026-11-22T08:00:00Z" in page(state, [])
+    applied = GOOD | {"reload": refused | {"result": "applied", "text": "begins: slm-2", "faults": 0}}
+    assert problems(applied) == []
+    assert "applied at 2026-11-22T08:00:00Z: begins: slm-2" in page(applied, [])
+    for found, figure in ((state, 1), (applied, 0), (GOOD, 0)):
+        assert f'emitwatch_gateway_reload_refused{{gateway="a-gw",plant="a"}} {figure}\n' in metrics(found, [])
+
+
 def test_figures_are_in_the_format_of_prometheus() -> None:
     shown = [Shown(Series("a", "p", 'a"b\\', "LAeq", "dB"), 1.0, Status.OK, 2.5)]
     lines = metrics({**GOOD, "links": {"slm": "gone"}}, shown).splitlines()
