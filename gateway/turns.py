@@ -113,7 +113,7 @@ class Turns:
         self.numbered = numbered
         jobs = [_Job(self._units[unit], interval) for unit, interval in zip(units, intervals_ns, strict=True)]
         self._jobs, self._given = dict(enumerate(jobs)), len(jobs)
-        self._asked = -1  # the job whose turn is under way
+        self._asked, self._asked_ns = -1, 0  # the job whose turn is under way, and its tick
         self._waiting: dict[int, _Job] = {}
         self._order: list[int] = []  # of those who wait on trusted units, whose turn comes first
         self._doubtful: list[int] = []  # the others
@@ -190,7 +190,9 @@ class Turns:
             for place in self._schedule.due(now_ns + self._offset_ns):
                 index, tick_ns = self._places[place], self._schedule.tick_ns(place)
                 job = self._jobs[index]
-                missed_ns = job.told_ns + job.interval_ns * (2 if index == self._asked else 1)
+                missed_ns = job.told_ns + job.interval_ns
+                if index == self._asked and missed_ns == self._asked_ns:
+                    missed_ns += job.interval_ns
                 if job.told_ns and missed_ns < tick_ns:
                     lapsed.append(Lapse(index, missed_ns, tick_ns, unserved=True))
                 job.told_ns, job.tick_ns = tick_ns - job.interval_ns, tick_ns
@@ -256,7 +258,7 @@ class Turns:
     def _ask(self, index: int, now_ns: int, timeout_ns: int, charged: tuple[Budget, ...]) -> Ask:
         job = self._jobs[index]
         job.unit.tried_ns = self._tried_ns = now_ns
-        self._asked = index
+        self._asked, self._asked_ns = index, job.tick_ns
         return Ask(index, job.tick_ns, timeout_ns, bool(job.unit.breaker.until_ns), charged)
 
     def _candidates(self, now_ns: int, ready: Callable[[int], bool]) -> Iterator[int]:

@@ -142,9 +142,10 @@ class Changing(Bus):
         took_ns, error = self.manners[ask.job](began_ns)
         if took_ns > ask.timeout_ns:
             took_ns, error = ask.timeout_ns, NoAnswer("late")
-        self.now_ns += took_ns // 2
-        self.meanwhile()
-        self.now_ns += max(took_ns - took_ns // 2, 1)
+        for _ in range(3):
+            self.now_ns += took_ns // 4
+            self.meanwhile()
+        self.now_ns = began_ns + max(took_ns, 1)
         if error is None:
             self.turns.heard(ask.job, took_ns)
             self.turns.answered(ask, self.now_ns, took_ns)
@@ -240,7 +241,7 @@ def looked_at(manners: list[Manner], interval_ns: int, seconds: float) -> Changi
 @pytest.mark.parametrize("error", [NoAnswer("x"), LinkDown("x"), Refused(6), Refused(8), Refused(11), None])
 def test_a_tick_whose_turn_is_under_way_is_told_once_by_what_comes_of_it(error: LinkError | None) -> None:
     """Also where the turn takes longer than the interval, is tried again, or its unit rests."""
-    for took_ms, living in ((30, 0), (130, 0), (30, 1), (130, 1)):
+    for took_ms, living in ((30, 0), (130, 0), (480, 0), (30, 1), (130, 1)):
         manner: Manner = lambda now_ns, took_ms=took_ms: (took_ms * MS, error)  # type: ignore[misc]  # noqa: E731
         bus = looked_at([manner] * 2 + [answers(5 * MS)] * living, 100 * MS, 30)
         for told in bus.told:
