@@ -137,9 +137,7 @@ class _Gateway:
         """Poll and seal until told to stop."""
         stopping, told = asyncio.Event(), asyncio.Event()
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, told.set)
+            _hear(stopping, told)
         self._say_ready()
         port, folder = self.plan.status_port, self.spooler.folder
         async with served(folder, port, self.publisher.state, self.latest), asyncio.TaskGroup() as group:
@@ -215,6 +213,14 @@ class _Gateway:
             with contextlib.suppress(SpoolError):
                 self.spooler.close()
             _log.info("The gateway has ended", gateway=self.plan.gateway, **self.spooler.counts())
+
+
+def _hear(stopping: asyncio.Event, told: asyncio.Event) -> None:
+    """Signals: end, or read the site file again. A terminal that closes sends SIGHUP too, and means the end."""
+    loop, terminal = asyncio.get_running_loop(), os.isatty(0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: (stopping if terminal and not os.isatty(0) else told).set())
 
 
 def _key(plan: Assignment) -> Ed25519PrivateKey:

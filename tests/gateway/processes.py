@@ -81,12 +81,15 @@ def site(folder: Path, *, broker: int = 1, modbus: int = 1, change: Callable[[st
 
 
 @contextlib.contextmanager
-def gateway(file: Path, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def gateway(
+    file: Path, environment: Mapping[str, str] | None = None, stdin: int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
     """A gateway in a process of its own, ended at the latest with the block."""
     with subprocess.Popen(
         [sys.executable, "-c", RUN, str(file)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        stdin=stdin,
         env={**os.environ, **(environment or {})},
     ) as process:
         try:

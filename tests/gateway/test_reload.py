@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import signal
 import socket
@@ -27,7 +28,7 @@ from gateway.papers import TEXT
 from gateway.spooler import Spooler
 from gateway.status_server import ask
 from tests.effort import examples
-from tests.gateway.batches import KEY, Collector, running, wait_until
+from tests.gateway.batches import KEY, PATIENCE_S, Collector, running, wait_until
 from tests.gateway.processes import gateway, instruments, kept, site
 
 ROOT = Path(__file__).parent.parent.parent
@@ -224,6 +225,22 @@ def test_kill_9_during_a_reload_is_as_harmless_as_at_any_other_time(tmp_path: Pa
     judge(batches)
     for sensor in ("slm", "slm-2"):
         assert (np.diff(ticks(batches, sensor)[0]) > 0).all(), "no instant twice"
+
+
+@pytest.mark.system
+def test_a_terminal_that_closes_ends_a_gateway_and_one_that_is_there_has_it_read_the_file(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        ours, its = (stack.enter_context(os.fdopen(end, "rb", 0)) for end in os.openpty())
+        modbus = stack.enter_context(instruments())
+        process = stack.enter_context(gateway(written(tmp_path, modbus, None), stdin=its.fileno()))
+        its.close()
+        wait_until(lambda: up(tmp_path))
+        assert reload(process, tmp_path)["reload"]["result"] == "unchanged"
+        ours.close()
+        process.send_signal(signal.SIGHUP)
+        said, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+    assert b"The gateway has ended" in said
 
 
 def test_what_needs_a_restart_is_named(tmp_path: Path) -> None:
