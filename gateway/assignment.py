@@ -45,7 +45,7 @@ class Assignment:
         for key, value in asdict(self.broker).items():
             yield f"broker.{key}", value
         yield "outbox.days", self.site.outbox.days
-        yield "outbox.max_mb", self.site.outbox.bytes / 1e6
+        yield "outbox.max_mb", self.site.outbox.bytes >> 20
         yield "collector.public_key", self.site.collector_key
         yield "gateway.status_port", self.status_port
 

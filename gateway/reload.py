@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -40,12 +40,13 @@ _log = structlog.get_logger("gateway")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a reload. time: RFC 3339. faults: how many kept it from being taken over."""
+    """What became of a reload. time: RFC 3339. faults: how many kept it from being taken over, hint: what to do."""
 
     time: str
     result: Literal["applied", "unchanged", "refused"]
     text: str
     faults: int = 0
+    hint: str = ""
 
 
 class Reloader:
@@ -71,8 +72,7 @@ class Reloader:
 
     def state(self) -> dict[str, Any]:
         """What is in force, and what became of the last reload, for the gateway's state."""
-        last = self._last
-        told = {"time": last.time, "result": last.result, "text": last.text, "faults": last.faults} if last else None
+        told = asdict(self._last) if self._last else None
         found = papers.state_of(self.configuration) | {"recorded": self._spooler.recorded}
         return {"configuration": found, "reloads": self._done} | ({"reload": told} if told else {})
 
@@ -143,7 +143,7 @@ class Reloader:
             )  # fmt: skip
         first = ": ".join(part for part in (faults[0].file, faults[0].path, faults[0].message) if part)
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        self._last = Outcome(_now(), "refused", first + more, len(faults))
+        self._last = Outcome(_now(), "refused", first + more, len(faults), faults[0].hint)
         await self._tell(
             f"the site file was not taken over: {first}{more}", {"faults": len(faults), "path": faults[0].path}
         )

@@ -107,7 +107,8 @@ def problems(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     if storage.get("alarm"):
         found.append((f"the outbox is {storage['alarm']} % full", "see why nothing is acknowledged"))
     if (reload := state.get("reload", {})).get("result") == "refused":
-        found.append((f"the site file was not taken over: {reload['text']}", "emitwatch check SITE, then reload again"))
+        hint = reload.get("hint") or "emitwatch check SITE, then reload again"
+        found.append((f"the site file was not taken over: {reload['text']}", hint))
     if problem := state.get("configuration", {}).get("problem"):
         found.append((f"configuration: {problem}", "emitwatch enroll SITE GATEWAY --sign, at the collector"))
     return found

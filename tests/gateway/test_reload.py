@@ -183,6 +183,7 @@ def test_a_file_with_a_fault_changes_nothing_and_everybody_is_told(
                 state = reload(process, tmp_path)
                 assert state["reload"]["result"] == "refused"
                 assert named in state["reload"]["text"]
+                assert ("systemctl restart" in state["reload"]["hint"]) is ("restart" in named)
                 assert state["configuration"] == before, "the intervals stay, too"
                 assert manager.recv(4096).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
                 assert manager.recv(4096) == b"READY=1\nSTATUS=riverside-gw polls 2 sensors"
