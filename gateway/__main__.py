@@ -205,6 +205,8 @@ class _Gateway:
         try:
             with contextlib.suppress(SpoolError):
                 self.spooler.flush()
+            if self.reloader:
+                self.reloader.keep()
             self.publisher.wait_drained(drain_s)
         except KeyboardInterrupt:
             pass

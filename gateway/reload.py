@@ -127,11 +127,16 @@ class Reloader:
             detail = {"sensors": last.text[:NAMED], "hash": self.configuration.hash.hex()}
             await self._tell(f"the site file was read again: {last.text}", detail)
 
+    def keep(self) -> bool:
+        """Note what the journal has been told, if it has; whether it has."""
+        recorded = self._spooler.recorded
+        if recorded:
+            papers.keep_configuration(self._spooler.folder, self.configuration)
+        return recorded
+
     async def _keep(self) -> None:
-        """Note what the journal has been told, once it has."""
         for _ in range(round(RECORD_S / LOOK_S)):
-            if self._spooler.recorded:
-                await asyncio.to_thread(papers.keep_configuration, self._spooler.folder, self.configuration)
+            if await asyncio.to_thread(self.keep):
                 return
             await asyncio.sleep(LOOK_S)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -17,18 +18,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from api.cli import main
-from gateway import seal, wire
+from gateway import papers, seal, wire
 from gateway.assignment import needing_restart
 from gateway.assignment_files import read_assignment
-from gateway.configuration import hash_of
+from gateway.configuration import canonical, hash_of
 from gateway.measurement import SECOND_NS, Status, concatenate
-from gateway.papers import TEXT
+from gateway.poller import Poller
+from gateway.reload import Reloader
+from gateway.shelves import SpoolFull
 from gateway.spooler import Spooler
+from gateway.status import Latest
 from gateway.status_server import ask
 from tests.effort import examples
-from tests.gateway.batches import KEY, PATIENCE_S, Collector, running, wait_until
+from tests.gateway.batches import KEY, PATIENCE_S, Collector, columns, running, wait_until
+from tests.gateway.files import newest
 from tests.gateway.processes import gateway, instruments, kept, site
 
 ROOT = Path(__file__).parent.parent.parent
@@ -144,7 +150,7 @@ def test_a_new_file_is_taken_over_between_two_values(mosquitto: str, tmp_path: P
         arrived = [batch for _, batch in sorted(collector.batches.items())]
     assert process.returncode == 0, said.decode()
     assert judge(arrived) == len(TURNS), "one for each change, and one at the start"
-    assert (outbox(tmp_path) / TEXT).read_text() == arrived_text(arrived)
+    assert (outbox(tmp_path) / papers.TEXT).read_text() == arrived_text(arrived)
     time_ns, status = ticks(arrived, "slm")
     assert (np.diff(time_ns) == TICK_NS).all(), "who stays keeps every tick"
     assert (status == Status.OK).mean() > 0.5, "a busy machine may miss a tick"
@@ -226,6 +232,42 @@ def test_kill_9_during_a_reload_is_as_harmless_as_at_any_other_time(tmp_path: Pa
     judge(batches)
     for sensor in ("slm", "slm-2"):
         assert (np.diff(ticks(batches, sensor)[0]) > 0).all(), "no instant twice"
+
+
+def test_a_change_on_a_full_disk_is_applied_at_once_and_recorded_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.reload.RECORD_S", 0.1)
+    file = written(tmp_path, 1, None)
+    first = read_assignment(str(file), None, demo=True)
+    text = canonical(first.site, first.gateway, first.sensors)
+    configuration = papers.load_configuration(outbox(tmp_path), first.gateway, text, None)
+    with contextlib.closing(
+        Spooler(outbox(tmp_path), "riverside", "riverside-gw", KEY, configuration=configuration)
+    ) as spooler:
+        poller = Poller(first.sensors, spooler.put)
+        reloader = Reloader(
+            lambda: read_assignment(str(file), None, demo=True), first, configuration,
+            poller=poller, spooler=spooler, latest=Latest(),
+        )  # fmt: skip
+        pages = newest(spooler).execute("PRAGMA page_count").fetchone()[0]
+        newest(spooler).execute(f"PRAGMA max_page_count = {pages}")
+        missing = columns(5000)
+        spooler.put(structs.replace(missing, status=np.full(5000, Status.NO_COMM, np.uint8)))
+        written(tmp_path, 1, (0.1, 1))
+        asyncio.run(reloader.reload())
+        state = reloader.state()
+        assert (state["reload"]["result"], state["configuration"]["recorded"]) == ("applied", False)
+        assert set(poller.state()["links"]) == {"slm", "slm-2"}
+        with pytest.raises(SpoolFull):
+            spooler.flush()
+        newest(spooler).execute("PRAGMA max_page_count = 100000")
+        assert not (outbox(tmp_path) / papers.TEXT).exists()
+        spooler.flush()
+        assert reloader.state()["configuration"]["recorded"]
+        assert reloader.keep()
+        assert hash_of((outbox(tmp_path) / papers.TEXT).read_text()).hex() == state["configuration"]["hash"]
+    assert judge(sealed(tmp_path)) == 2
 
 
 @pytest.mark.system
