@@ -13,7 +13,7 @@ from gateway.links.address import Link as Address
 from gateway.links.link import Link
 from gateway.links.open import open_link
 from gateway.schedule import Standing
-from gateway.turns import Turns
+from gateway.turns import Lapse, Turns
 
 CONNECT_S = 1.5  # a second try of the system's own falls into it, and one that was lost costs less than a second more
 
@@ -102,10 +102,10 @@ class Buses(Generic[Poll]):
         bus = self._buses.get(poll.link.bus)
         return bus.turns.standing(poll.job) if bus else Standing(interval_ns)
 
-    def withdraw(self, polls: Iterable[Poll]) -> None:
-        """Nothing will come of a turn of one of these that is under way."""
-        for poll in polls if self._buses else ():
-            self._buses[poll.link.bus].turns.withdraw(poll.job)
+    def withdraw(self, polls: Iterable[Poll]) -> list[tuple[Poll, Lapse]]:
+        """Nothing will come of turns of these that are under way; the ticks that wait no more, to be told."""
+        found = ((poll, self._buses[poll.link.bus].turns.withdraw(poll.job)) for poll in polls if self._buses)
+        return [(poll, lapse) for poll, lapses in found for lapse in lapses]
 
     def revise(
         self, ended: Iterable[Poll], begun: Sequence[tuple[Poll, Standing]], now_ns: int, offset_ns: int

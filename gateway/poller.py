@@ -177,7 +177,8 @@ class Poller:
         """From now on poll others. All that was measured before has been put when it returns, and nothing else."""
         revision, now_ns = found.revision, self._mono_ns()
         ended = {number: self._polls[number] for number in revision.ended}
-        self._buses.withdraw(ended.values())
+        for poll, lapse in self._buses.withdraw(ended.values()):
+            self._lapse(poll.number, lapse)
         for bus in self._buses:
             self._look(bus, now_ns)
         before = {number: self._standing(poll) for number, poll in ended.items()}

@@ -148,10 +148,12 @@ class Turns:
         found = self._jobs[job]
         return Standing(found.interval_ns, found.told_ns, found.tick_ns, max(found.told_ns, found.tick_ns))
 
-    def withdraw(self, job: int) -> None:
-        """Nothing will come of a turn of this job that is under way: its tick waits as if it had not begun."""
-        if self._asked == job:
-            self._asked = -1
+    def withdraw(self, job: int) -> list[Lapse]:
+        """Nothing will come of a turn of this job that is under way; its tick, where that does not wait any more."""
+        under_way, self._asked = self._asked == job, -1 if self._asked == job else self._asked
+        if not under_way or self._jobs[job].tick_ns == self._asked_ns:
+            return []
+        return [Lapse(job, self._asked_ns, self._asked_ns + self._jobs[job].interval_ns, unserved=True)]
 
     def revise(self, gone: Iterable[int], begun: Sequence[tuple[int, Standing]], now_ns: int) -> list[int]:
         """After `look` at the same instant: other jobs from now on; the numbers of those that begin.
@@ -169,6 +171,7 @@ class Turns:
             job.told_ns, job.tick_ns, self._jobs[index] = standing.told_ns, standing.tick_ns, job
             if job.tick_ns:
                 job.told_ns, self._waiting[index] = job.tick_ns - job.interval_ns, job
+            job.served_ns = now_ns  # behind those who have been there longer, who are no later for it
         left = {job.unit for job in self._jobs.values()}
         self._units = {unit: found for unit, found in self._units.items() if found in left}
         self._trusted &= left
@@ -318,7 +321,7 @@ class Turns:
 
     def answered(self, ask: Ask, now_ns: int, took_ns: int) -> None:
         """The job has its values, and its tick is over."""
-        self.withdraw(ask.job)
+        self._asked = -1
         if not (job := self._jobs.get(ask.job)):
             return
         self._works(job.unit)
@@ -328,7 +331,7 @@ class Turns:
 
     def failed(self, ask: Ask, now_ns: int, took_ns: int, error: LinkError) -> bool:
         """The job got no values; whether its tick is over, else it is asked again for the same."""
-        self.withdraw(ask.job)
+        self._asked = -1
         if not (job := self._jobs.get(ask.job)):
             return True
         job.tries += 1

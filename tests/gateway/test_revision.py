@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -22,7 +22,7 @@ from gateway.revision import revise
 from gateway.schedule import Standing, onward
 from gateway.sensors import Sensor, resolve
 from gateway.settings import parse_site
-from gateway.turns import Ask
+from gateway.turns import Ask, Lapse
 from tests.effort import examples
 from tests.gateway.bus import EPOCH_NS, MS, Bus, Manner, answers
 
@@ -125,7 +125,13 @@ class Changing(Bus):
     gone: set[int] = field(default_factory=set)
 
     def look(self) -> None:
-        for lapse in self.turns.look(self.now_ns):
+        self._tell(self.turns.look(self.now_ns))
+
+    def withdraw(self, jobs: Iterable[int]) -> None:
+        self._tell([lapse for job in jobs for lapse in self.turns.withdraw(job)])
+
+    def _tell(self, lapses: Iterable[Lapse]) -> None:
+        for lapse in lapses:
             step = self.intervals_ns[lapse.job]
             self.told[lapse.job] += [(tick, "lapsed") for tick in range(lapse.first_ns, lapse.end_ns, step)]
 
@@ -180,8 +186,7 @@ class Random:
     def change(self) -> None:
         bus, chance = self.bus, self.chance
         leaving = [job for job in self.lines if job not in self.stays and chance.random() < 0.3]
-        for job in leaving:
-            bus.turns.withdraw(job)
+        bus.withdraw(leaving)
         bus.look()
         begun: list[tuple[int, Manner, Standing]] = []
         heirs: list[list[int]] = []
@@ -259,8 +264,7 @@ def test_where_there_is_time_for_all_nobody_loses_a_value_by_changes(seed: int) 
 
     def change() -> None:
         leaving = [job for job in lines if job >= 3 and chance.random() < 0.5]
-        for job in leaving:
-            bus.turns.withdraw(job)
+        bus.withdraw(leaving)
         bus.look()
         begun = [(job, lines.pop(job)) for job in leaving]
         unit_of = {job: line[0] for job, line in begun}
