@@ -59,6 +59,7 @@ def test_a_collector_follows_a_configuration_that_changes_in_the_middle_of_an_ep
             first = approved(file)
             process.send_signal(signal.SIGHUP)  # the same, approved by now
             eventually(lambda: measures() == (first.hex(), ""), PATIENCE_S)
+            time.sleep(1.0)  # so that something is measured by each of them
             file.write_text(file.read_text().replace("interval_s = 0.1", "interval_s = 0.2"))
             second = approved(file)
             assert second != first
