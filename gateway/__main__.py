@@ -84,7 +84,10 @@ def run(
         latest.put(columns)
         return spooler.put(columns)
 
-    poller = Poller(plan.sensors, put, kept=spooler.kept, tell=spooler.tell)
+    poller = Poller(
+        plan.sensors, put, kept=spooler.kept, tell=spooler.tell,
+        told=papers.load_settings(folder), keep=lambda told: papers.keep_settings(folder, told),
+    )  # fmt: skip
     reloader = Reloader(
         lambda: read_assignment(site_path, plan.gateway, demo=demo), plan, configuration,
         poller=poller, spooler=spooler, latest=latest,

@@ -2,27 +2,22 @@
 
 A key switch "maintenance" in the analyser cabinet is often wired to a digital input module and not to the analyser. A
 sensor of the site file names such words with `[[sensor.input]]`: the condition as in a profile's `[[status]]`, and the
-link of the module, or none for a further register of the instrument itself. Rules:
+link of the module, or none for a further register of the instrument itself. What they say together, for how long and
+over which values, is the affair of `gateway.contacts`.
 
-- the first input that holds decides, and outranks what the instrument says of itself: a person turned that key;
-- also where there is no value: an analyser that is unplugged for maintenance is in maintenance;
-- an input that could not be read says nothing.
-
-Pure: words in, statuses out.
+Pure: a table of the site file in, and whether a word means what it says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-
-import numpy as np
 
 from gateway.blocks import TCP, Block, Cost, Limits, Part, divide
 from gateway.conditions import STATUSES, Condition, read_condition
 from gateway.document import Table
 from gateway.links.address import Link
-from gateway.measurement import Status, UInt8, UInt16
+from gateway.measurement import Status, UInt16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +57,6 @@ def input_parts(inputs: Iterable[Input], cost: Cost = TCP) -> tuple[Part, ...]:
 def holds(condition: Condition, word: int) -> bool:
     """Whether a condition holds for a word; of a bit 0 or 1."""
     return (word & condition.mask in condition.values) is not condition.negated
-
-
-def laid_over(inputs: Sequence[tuple[Input, int]], parameters: Sequence[str], status: UInt8) -> UInt8:
-    """Statuses as the inputs have them.
-
-    inputs: those that could be read, in the order of the file, with their words. status: shape (n, k).
-    """
-    result = status.copy()
-    for item, word in reversed(inputs):
-        if holds(item.condition, word):
-            columns = np.array([not item.parameters or name in item.parameters for name in parameters])
-            result[:, columns] = item.status
-    return result
 
 
 def words_at(part: Part, words: UInt16) -> Mapping[Block, int]:

@@ -1,8 +1,9 @@
-"""What a gateway keeps beside its outbox: hand-overs of the collector's key, and what it measures by.
+"""What a gateway keeps beside its outbox: the collector's keys, what it measures by, how its instruments are set.
 
     collector-keys    hand-overs as signed, hex, one a line
     config.sig        the collector's approval of the configuration, hex; `emitwatch enroll` makes it
     configuration     the text that was told last, to tell what has changed since
+    settings          how instruments were set when that was last recorded, JSON
 
 None of them is needed to measure: one that cannot be read or written is told, and the gateway goes on.
 """
@@ -18,9 +19,10 @@ import structlog
 
 from gateway.configuration import Configuration, fault
 from gateway.identity import public_key, sync_folder, write_durably
+from gateway.inspection import Told, told_of, told_text
 from gateway.succession import Trust
 
-KEYS, APPROVAL, TEXT = "collector-keys", "config.sig", "configuration"
+KEYS, APPROVAL, TEXT, SETTINGS = "collector-keys", "config.sig", "configuration", "settings"
 
 _log = structlog.get_logger("gateway.papers")
 
@@ -55,6 +57,16 @@ def keep_configuration(folder: Path, configuration: Configuration) -> None:
     """Note what the journal has been told."""
     if configuration.text != configuration.before:
         _write(folder / TEXT, configuration.text)
+
+
+def load_settings(folder: Path) -> Told:
+    """How instruments were set when that was last recorded."""
+    return told_of(_read(folder / SETTINGS))
+
+
+def keep_settings(folder: Path, told: Told) -> None:
+    """Note what has been recorded of them."""
+    _write(folder / SETTINGS, told_text(told))
 
 
 def state_of(configuration: Configuration) -> dict[str, Any]:

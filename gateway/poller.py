@@ -10,10 +10,13 @@ is on one, and for how long, `gateway.turns` decides. What polls give is put tog
 - an instrument that does not answer gives NaN with NO_COMM at every tick, and a tick that could not
   be served in time gives the same: missing is a status, never a gap;
 - an answer that comes more than STALE_INTERVALS after its tick is STALE: it is no value of that instant;
+- what inputs say is laid over the values (`gateway.contacts`), before anything is judged by them; how instruments are
+  set is read back when a link has nothing else to do (`gateway.inspection`, `gateway.errands`);
 - a sensor is not asked again before its last values are on the disk, so that a crash costs one poll of a sensor and
   no more; sensors that are polled faster than once a second do not wait;
 - that an instrument went away is logged once, and once that it is back; that sensors have been silent for some
-  intervals (`gateway.watchdog`), or that registers asked for do not exist, is also an event of the gateway;
+  intervals (`gateway.watchdog`), that registers asked for do not exist, that a counter began again
+  (`gateway.counters`) or that an instrument is set otherwise is also an event of the gateway;
 - it can go on with other sensors (`reconfigure`): what stays the same is not touched, and no tick of it is missing,
   told twice or late; what is another goes on with its next tick (`gateway.revision`).
 
@@ -27,22 +30,23 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import structlog
-from msgspec.structs import replace
 
 from gateway.blocks import Block
 from gateway.bus import Bus, Buses
 from gateway.clock import STEP_NS
-from gateway.harvest import Harvest, Reading
+from gateway.contacts import Source
+from gateway.errands import Beside, Errands
+from gateway.harvest import Harvest
+from gateway.inspection import Told
 from gateway.known import Outlook, nothing_yet, outlook
-from gateway.links.address import Link as Address
-from gateway.links.link import Link, LinkError, Refused, Remedy, policy
+from gateway.links.link import Link, LinkError, Refused
 from gateway.measurement import SECOND_NS, Columns, Status, UInt16
-from gateway.plans import Plan, narrowed, why
+from gateway.plans import Plan, narrowed
+from gateway.polled import Poll
 from gateway.revision import Revision
 from gateway.schedule import Standing
 from gateway.sensors import Sensor
@@ -67,36 +71,13 @@ LULL_S = 0.01
 _log = structlog.get_logger("gateway.poller")
 
 
-@dataclass(slots=True)
-class _Poll:
-    """A reading while it is polled. number: its place among all, -1 = it is polled no more. job: of its bus.
-
-    ticket: of its last values, None = they are not put yet. problem: "" = it answers. alarmed: that it asks for what
-    does not exist was told. plan: what is asked for now. narrowed_ns: since when that is less than all, 0 = it is all.
-    lost: parameters of which something is refused, told already.
-    """
-
-    reading: Reading
-    plan: Plan
-    link: Address
-    number: int
-    job: int = -1
-    ticket: int | None = 0
-    problem: str = ""
-    alarmed: bool = False
-    narrowed_ns: int = 0
-    lost: frozenset[str] = frozenset()
-    answered: int = 0
-    failed: int = 0
-    unserved: int = 0
-
-
 class Poller:
     """Polls sensors and hands their measurements to `put`.
 
     put: takes Columns and returns a ticket, quickly; called in the event loop. kept: whether what a ticket stands for
     is on the disk, or cannot be there for want of room. tell: takes what is to be recorded of the gateway itself;
-    called in another thread.
+    called in another thread. told: what earlier processes have recorded of how instruments are set; keep: takes that
+    for the next one, in another thread.
     now_ns, mono_ns: wall and monotonic clock. [ns]
     """
 
@@ -107,18 +88,21 @@ class Poller:
         *,
         kept: Callable[[int], bool] = lambda _: True,
         tell: Callable[[str, str, Mapping[str, Any]], None] = lambda *_: None,
+        told: Told = MappingProxyType({}),
+        keep: Callable[[Told], None] = lambda _: None,
         now_ns: Callable[[], int] = time.time_ns,
         mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._put, self._kept, self._tell, self._now_ns, self._mono_ns = put, kept, tell, now_ns, mono_ns
         self._notes: list[tuple[str, str, Mapping[str, Any]]] = []
-        self._buses = Buses[_Poll]()
+        self._told, self._keep = told, keep
+        self._buses = Buses[Poll | Source]()
         self._group: asyncio.TaskGroup | None = None  # while it runs
         self._some = asyncio.Event()
         self._past = Counter[str]()  # what polls that ended had counted
-        self._polls: list[_Poll] = []
+        self._polls: list[Poll] = []
         self._known = nothing_yet([], mono_ns())
-        self._take(outlook(self._known, list(sensors), mono_ns()))
+        self._take(outlook(self._known, list(sensors), mono_ns(), now_ns(), told))
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -126,25 +110,21 @@ class Poller:
             async with asyncio.TaskGroup() as self._group:
                 self._group.create_task(self._gather())
                 self._group.create_task(self._watch())
-                self._seat((), {poll.number: self._standing(poll) for poll in self._polls}, self._mono_ns())
+                begun: list[tuple[Poll | Source, Standing]] = [(poll, self._standing(poll)) for poll in self._polls]
+                self._seat((), [*begun, *map(_begins, self._known.contacts.modules)], self._mono_ns())
         finally:
             self._group = None
             self._give()
 
     def state(self) -> Mapping[str, Any]:
-        """How the instruments are, for the gateway's state.
-
-        links: problem of each, "" = it answers. good_s: how long ago the last good value of each was. [s]
-        """
+        """How the instruments are, for the gateway's state: `Known.state`, and counts."""
         known, polls, past = self._shown  # at once, as whoever asks may do so from another thread
         problems: dict[str, str] = {}
         for poll in polls:
             id = poll.reading.sensor.settings.id
             problems[id] = problems.get(id) or poll.problem
-        ages_s = (known.watchdog.ages_ns(self._mono_ns()) / SECOND_NS).round(1).tolist()
         return {
-            "links": problems,
-            "good_s": {sensor.settings.id: age_s for sensor, age_s in zip(known.sensors, ages_s, strict=True)},
+            **known.state(problems, self._mono_ns()),
             "polls_answered": past["answered"] + sum(poll.answered for poll in polls),
             "polls_failed": past["failed"] + sum(poll.failed for poll in polls),
             "ticks_unserved": past["unserved"] + sum(poll.unserved for poll in polls),
@@ -162,7 +142,7 @@ class Poller:
         It is worked out in another thread. What stays the same is not waited for, and what is never at rest no longer
         than SETTLE_S: then it is left to its heirs, or told to be missing.
         """
-        found = await asyncio.to_thread(outlook, self._known, sensors, self._mono_ns())
+        found = await asyncio.to_thread(outlook, self._known, sensors, self._mono_ns(), self._now_ns(), self._told)
         ended = [self._polls[number] for number in found.revision.ended]
         end_ns = self._mono_ns() + int(SETTLE_S * SECOND_NS)
         while (now_ns := self._mono_ns()) < end_ns:
@@ -177,8 +157,9 @@ class Poller:
         """From now on poll others. All that was measured before has been put when it returns, and nothing else."""
         revision, now_ns = found.revision, self._mono_ns()
         ended = {number: self._polls[number] for number in revision.ended}
-        for poll, lapse in self._buses.withdraw(ended.values()):
-            self._lapse(poll.number, lapse)
+        for gone, lapse in self._buses.withdraw(ended.values()):
+            if not isinstance(gone, Source):
+                self._lapse(gone.number, lapse)
         for bus in self._buses:
             self._look(bus, now_ns)
         before = {number: self._standing(poll) for number, poll in ended.items()}
@@ -189,20 +170,25 @@ class Poller:
         for poll in ended.values():
             poll.number = -1
             self._past.update(answered=poll.answered, failed=poll.failed, unserved=poll.unserved)
+        modules = self._known.contacts.modules
         self._take(found)
         for number, heir in revision.begun.items():
             self._polls[number].ticket = max((ended[was].ticket or 0 for was in heir), default=0)
-        self._seat(ended.values(), begins, now_ns)
+        begun: list[tuple[Poll | Source, Standing]] = [(self._polls[n], standing) for n, standing in begins.items()]
+        stay = self._known.contacts.modules
+        begun += [_begins(module) for module in stay if module not in modules]
+        self._seat([*ended.values(), *(module for module in modules if module not in stay)], begun, now_ns)
         return revision
 
-    def _seat(self, ended: Iterable[_Poll], begins: Mapping[int, Standing], now_ns: int) -> None:
+    def _seat(
+        self, ended: Iterable[Poll | Source], begun: Sequence[tuple[Poll | Source, Standing]], now_ns: int
+    ) -> None:
         """Those who begin get a place on their buses, and those who end lose it; nobody else notices."""
         if self._group is not None:
-            begun = [(self._polls[number], standing) for number, standing in begins.items()]
             for bus in self._buses.revise(ended, begun, now_ns, self._now_ns() - self._mono_ns()):
                 self._group.create_task(self._serve(bus))
 
-    def _standing(self, poll: _Poll) -> Standing:
+    def _standing(self, poll: Poll) -> Standing:
         """How far a poll has come."""
         return self._buses.standing(poll, poll.reading.interval_ns)
 
@@ -210,7 +196,7 @@ class Poller:
         """Poll these; those that stay go on as they are."""
         before, kept, asked = self._polls, found.revision.kept, found.known.asked
         self._polls = [
-            before[kept[number]] if number in kept else _Poll(reading, reading.plan, reading.sensor.link, number)
+            before[kept[number]] if number in kept else Poll(reading, reading.plan, reading.sensor.link, number)
             for number, reading in enumerate(asked)
         ]
         self._harvest = Harvest(asked)
@@ -219,37 +205,47 @@ class Poller:
             if poll.narrowed_ns:
                 self._harvest.change(number, poll.plan)
         self._known = found.come_true(self._known)
+        self._beside = Beside(
+            contacts=self._known.contacts, inspections=self._known.inspections, note=self.note, changing=self._give,
+            crowded=lambda: len(self._notes) > MAX_NOTES // 2, mono_ns=self._mono_ns,
+        )  # fmt: skip
         self._shown = self._known, self._polls, self._past.copy()
 
     # --- one link --------------------------------------------------------------------------------------------
 
-    async def _serve(self, bus: Bus[_Poll]) -> None:
-        """Serve the ticks of all readings behind one address, as long as there are any."""
+    async def _serve(self, bus: Bus[Poll | Source]) -> None:
+        """Serve the ticks of all readings, and of all input modules, behind one address, as long as there are any."""
+        errands = Errands(bus.turns, lambda: self._beside, lambda: _jobs(bus))
         try:
             while bus.polls:
                 self._look(bus, self._mono_ns())
-                turn = bus.turns.next(self._mono_ns(), lambda job: self._ready(bus.polls[job].number))
-                if isinstance(turn, Ask):
-                    await self._poll(bus.link, bus.turns, turn, bus.polls[turn.job].number, bus.offset_ns)
+                turn = bus.turns.next(self._mono_ns(), lambda job: self._ready(bus.polls[job]))
+                if not isinstance(turn, Ask):
+                    if not await errands.inspect(bus.link):
+                        await bus.nap(min((turn - self._mono_ns()) / SECOND_NS, LOOK_S))
+                elif isinstance(poll := bus.polls[turn.job], Source):
+                    await errands.module(bus.link, poll, turn, bus.offset_ns)
                 else:
-                    await bus.nap(min((turn - self._mono_ns()) / SECOND_NS, LOOK_S))
+                    await self._poll(bus.link, bus.turns, turn, poll.number, bus.offset_ns, errands)
         finally:
             self._buses.close(bus)
 
-    def _look(self, bus: Bus[_Poll], now_ns: int) -> None:
+    def _look(self, bus: Bus[Poll | Source], now_ns: int) -> None:
         """Take the ticks that have come, by the clock as it is set now."""
         stepped_ns = self._now_ns() - self._mono_ns()
         if abs(stepped_ns - bus.offset_ns) > STEP_NS:
             bus.set_clock(now_ns, stepped_ns)
         for lapse in bus.turns.look(now_ns):
-            self._lapse(bus.polls[lapse.job].number, lapse)
+            if not isinstance(poll := bus.polls[lapse.job], Source):
+                self._lapse(poll.number, lapse)
 
-    def _ready(self, number: int) -> bool:
+    def _ready(self, poll: Poll | Source) -> bool:
         """Whether a reading's last values are on the disk."""
-        poll = self._polls[number]
+        if isinstance(poll, Source):
+            return True
         return poll.reading.interval_ns < SECOND_NS or (poll.ticket is not None and self._kept(poll.ticket))
 
-    async def _poll(self, link: Link, turns: Turns, ask: Ask, number: int, offset_ns: int) -> None:
+    async def _poll(self, link: Link, turns: Turns, ask: Ask, number: int, offset_ns: int, errands: Errands) -> None:
         """One turn of one reading. offset_ns: of the wall clock that the ticks are of."""
         poll, began_ns = self._polls[number], self._mono_ns()
         try:
@@ -257,13 +253,15 @@ class Poller:
         except LinkError as error:
             now_ns = self._mono_ns()
             if turns.failed(ask, now_ns, now_ns - began_ns, error) and poll.number >= 0:
-                self._nothing(poll.number, [ask.tick_ns], self._failed(poll, error))
+                self._nothing(poll.number, [ask.tick_ns], poll.fails(error, self.note))
             return
         now_ns = self._mono_ns()
-        turns.answered(ask, now_ns, now_ns - began_ns)
+        if inputs := self._known.contacts.own.get(poll.reading.sensor.settings.id):
+            await errands.own(link, inputs, ask, offset_ns)
+        turns.answered(ask, self._mono_ns(), now_ns - began_ns)
         if poll.number < 0:
             return  # its heir is asked for the same tick
-        self._worked(poll)
+        poll.works()
         stale_ns = max(STALE_INTERVALS * poll.reading.interval_ns, STALE_NS)
         self._harvest.answer(poll.number, ask.tick_ns, words, late=now_ns + offset_ns - ask.tick_ns > stale_ns)
         poll.ticket = None
@@ -290,16 +288,16 @@ class Poller:
                     raise
             else:
                 turns.heard(ask.job, int(link.latency_s * SECOND_NS))
-        self._say_lost(poll)
+        poll.say_lost(self.note)
         return [words[block] for block in poll.plan.blocks]
 
-    def _narrow(self, poll: _Poll, block: Block) -> bool:
+    def _narrow(self, poll: Poll, block: Block) -> bool:
         """Go on without what is refused; False where nothing is left: then all is asked for again, another time."""
         rest = narrowed(poll.plan, poll.plan.blocks.index(block))
         self._go_on(poll, rest if rest.blocks else poll.reading.plan)
         return bool(rest.blocks)
 
-    def _go_on(self, poll: _Poll, plan: Plan) -> None:
+    def _go_on(self, poll: Poll, plan: Plan) -> None:
         whole = plan is poll.reading.plan
         poll.plan, poll.narrowed_ns = plan, 0 if whole else poll.narrowed_ns or self._mono_ns()
         if poll.number >= 0:
@@ -320,40 +318,6 @@ class Poller:
         self._polls[number].ticket = None
         self._some.set()
 
-    def _failed(self, poll: _Poll, error: LinkError) -> Status:
-        """Note it; the status of the values that did not come."""
-        poll.failed += 1
-        settings, text = poll.reading.sensor.settings, str(error)
-        remedy = policy(error.code).remedy if isinstance(error, Refused) else Remedy.AWAY
-        if not poll.problem:
-            _log.warning(
-                "An instrument gives no values; it is polled on, the others are not touched",
-                sensor=settings.id, point=settings.point, profile=settings.profile, problem=text,
-            )  # fmt: skip
-        if remedy is Remedy.NONE and not poll.alarmed:
-            poll.alarmed = True
-            say = f"{settings.id} refuses what profile {settings.profile} asks for: {text}"
-            self.note("configuration", say, {"sensor": settings.id, "profile": settings.profile, "problem": text})
-        poll.problem = text
-        return Status.FAULT if remedy is Remedy.FAULT else Status.NO_COMM
-
-    def _say_lost(self, poll: _Poll) -> None:
-        """Tell, once each, what an instrument that gives the rest does not have."""
-        settings = poll.reading.sensor.settings
-        for name, reason in why(poll.plan).items() if poll.plan.refused else ():
-            if name not in poll.lost:
-                poll.lost |= {name}
-                detail = {"sensor": settings.id, "profile": settings.profile, "parameter": name, "problem": reason}
-                self.note("configuration", f"{name} of {settings.id} cannot be read: {reason}", detail)
-
-    def _worked(self, poll: _Poll) -> None:
-        poll.answered += 1
-        poll.alarmed = False
-        if poll.problem:
-            poll.problem = ""
-            settings = poll.reading.sensor.settings
-            _log.info("An instrument gives values again", sensor=settings.id, point=settings.point)
-
     # --- over all links ------------------------------------------------------------------------------------------
 
     async def _gather(self) -> None:
@@ -368,14 +332,10 @@ class Poller:
         self._some.clear()
         now_ns, ticket = self._mono_ns(), 0
         for start, columns in tables:
-            rows = columns.series_index.astype(np.intp) + start
-            status, findings = self._known.doubts.judge_table(rows, columns.time_ns, columns.value, columns.status)
-            ticket = self._put(replace(columns, status=status) if status is not columns.status else columns)
-            self._known.watchdog.see(rows, status, now_ns)
-            for finding in findings:
-                series = self._known.series[finding.row]
-                detail = {"sensor": series.sensor, "parameter": series.parameter, "value": finding.value}
-                self.note("implausible" if finding.began else "plausible", finding.sentence(series), detail)
+            judged, notes = self._known.judge(start, columns, now_ns)
+            ticket = self._put(judged)
+            for note in notes:
+                self.note(*note)
         for number in polls:
             self._polls[number].ticket = ticket
 
@@ -392,8 +352,20 @@ class Poller:
                 except SpoolError:
                     break  # the next flush says what is wrong with the disk
                 del self._notes[0]
+            if (inspections := self._known.inspections).changed and not self._notes:
+                inspections.changed = False
+                await asyncio.to_thread(self._keep, inspections.remembered())
 
     def _name(self, what: str, text: str, numbers: Sequence[int]) -> None:
         names = [self._known.sensors[number].settings.id for number in numbers]
         if names:
             self.note(what, f"{text} {enumeration(names)}", {"sensors": " ".join(names)[:MAX_TEXT], "n": len(names)})
+
+
+def _begins(module: Source) -> tuple[Source, Standing]:
+    return module, Standing(module.interval_ns)
+
+
+def _jobs(bus: Bus[Poll | Source]) -> dict[str, int]:
+    """Of each sensor that is polled over a bus, one job."""
+    return {poll.reading.sensor.settings.id: job for job, poll in bus.polls.items() if not isinstance(poll, Source)}

@@ -29,6 +29,7 @@ from gateway.exchange import Exchange
 from gateway.measurement import SECOND_NS
 from gateway.settings import Broker
 from gateway.shelves import SpoolError
+from gateway.state import bounded
 
 RETRY_S = (0.5, 30.0)  # wait after a failed connection, first and longest
 STATE_EVERY_NS = 30 * SECOND_NS
@@ -206,7 +207,7 @@ class Publisher:
                 self._handle(event, connection)
             now_ns = time.monotonic_ns()
             if now_ns >= state_ns:
-                connection.publish_state(self.state())
+                connection.publish_state(bounded(self.state()))
                 state_ns = now_ns + STATE_EVERY_NS
             self._send(connection, now_ns)
             silent, changed = self._exchange.silent(now_ns)
@@ -305,7 +306,7 @@ class Publisher:
             )  # fmt: skip
 
     def state(self) -> dict[str, Any]:
-        """How the gateway is, as it is published. Source: docs/reference/wire.md (State)."""
+        """How the gateway is; `bounded` is published of it. Source: docs/reference/wire.md (State)."""
         standing = self._exchange.delivery.now
         return {
             "state": "online",

@@ -78,6 +78,9 @@ def _register(table: Table, parameters: Parameters, kind: str) -> Register | Non
     added = table.boolean("added", False)
     interval_s = table.number("interval_s", None, low=INTERVAL_S[0], high=INTERVAL_S[1], hint="seconds")
     checks = _checks(table, low, high)
+    if checks.rollover is not None and (offset or by):
+        what = "a counter has no offset" if offset else "a counter has one scale and one unit"
+        table.fault("rollover", what, "it begins again at 0, and what that is worth must be known")
     manual = said(table, "manual", "page, section or driver line where the register stands")
     if None in (parameter, fc, address, unit, low, high, scale, offset, *by) or not type:
         return None

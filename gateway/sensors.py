@@ -146,18 +146,26 @@ def _names(settings: SensorSettings, profile: Profile, parameters: Parameters, n
 
 def _one_line(site: Site, faults: list[Fault]) -> None:
     """All units on one serial line, or behind one port, are spoken to in the same way."""
-    first: dict[tuple[str, str, int], SensorSettings] = {}
-    for number, settings in enumerate(site.sensors):
-        link = settings.link
+    first: dict[tuple[str, str, int], tuple[str, Link]] = {}
+    links = [(f"sensor[{n}]", settings, settings.link) for n, settings in enumerate(site.sensors)]
+    links += [
+        (f"sensor[{n}].input[{k}]", settings, item.link)
+        for n, settings in enumerate(site.sensors)
+        for k, item in enumerate(settings.inputs)
+        if item.link
+    ]
+    for path, settings, link in links:
         serial = link.kind == "rtu"
-        owner = first.setdefault((settings.gateway if serial else "", link.address, link.port), settings)
-        note = _Notes(site, f"sensor[{number}]", faults)
-        if link.line != owner.link.line:
-            line = owner.link.line
-            said = f"{owner.id} is on the same line at baud={line.baud}&parity={line.parity}&stopbits={line.stopbits}"
+        owner, other = first.setdefault(
+            (settings.gateway if serial else "", link.address, link.port), (settings.id, link)
+        )
+        note = _Notes(site, path, faults)
+        if link.line != other.line:
+            line = other.line
+            said = f"{owner} is on the same line at baud={line.baud}&parity={line.parity}&stopbits={line.stopbits}"
             note.fault("link", said, "all units on one serial line have the same baud, parity and stopbits")
-        elif link.kind and owner.link.kind and link.kind != owner.link.kind:
-            said = f"{owner.id} is at the same address with {owner.link.kind}://"
+        elif link.kind and other.kind and link.kind != other.kind:
+            said = f"{owner} is at the same address with {other.kind}://"
             note.fault("link", said, "one port is spoken to in one way: tcp:// or rtu+tcp://")
 
 

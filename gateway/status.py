@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gateway.measurement import SECOND_NS, Columns, Float64, Int64, Series, Status, UInt8
+from gateway.state import age
 
 REFRESH_S = 5
 TROUBLE = (Status.FAULT, Status.OUT_OF_RANGE, Status.NO_COMM, Status.STALE, Status.UNSYNCED)  # none that people set
@@ -93,7 +94,11 @@ def _shown(series: Series, time_ns: int, value: float, status: int, now_ns: int)
 
 def problems(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is wrong, and what to do about it, "" where that is not known."""
-    found = [(f"{sensor}: {problem}", "") for sensor, problem in state.get("links", {}).items() if problem]
+    links, good_s = state.get("links", {}), state.get("good_s", {})
+    found = [(f"{sensor}: {problem}", "") for sensor, problem in links.items() if problem]
+    quiet = [sensor for sensor in state.get("silent", ()) if not links.get(sensor)]
+    found += [(f"{id}: no good value for {age(good_s.get(id, 0.0))}", "see what it says of itself") for id in quiet]
+    found += [(f"inputs at {place}: {problem}", "") for place, problem in state.get("inputs", {}).items()]
     connection, delivery = state.get("connection", {}), state.get("delivery", {})
     if connection.get("problem"):
         found.append((f"no connection to the broker: {connection['problem']}", connection.get("hint", "")))
@@ -128,6 +133,7 @@ def facts(state: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("gateway", f"{state.get('gateway')} of plant {state.get('plant')}"),
         ("broker", f"{state.get('broker')}, {'not connected' if away else 'connected'}"),
         ("batches", f"{state.get('sealed_batches', 0)} sealed by this process, {max(0, waiting)} not acknowledged"),
+        ("good values", _good(state)),
         ("polls", f"{state.get('polls_answered', 0)} answered, {state.get('polls_failed', 0)} failed"),
         ("clock", str(clock.get("standing")) + (f", was set {steps} time{'s' * (steps > 1)}" if steps else "")),
         ("outbox", f"{storage.get('share', 0) * 100:.1f} % full" + ("" if left is None else f", {left} h left")),
@@ -137,6 +143,15 @@ def facts(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _good(state: Mapping[str, Any]) -> str:
+    """How old the last good values are: of all sensors, and of the one that lacks one longest."""
+    good_s: Mapping[str, float] = state.get("good_s", {})
+    if not good_s:
+        return "of no sensor"
+    worst = max(good_s, key=good_s.__getitem__)
+    return f"of {len(good_s)} sensors the last is at most {age(good_s[worst])} old ({worst})"
+
+
 def page(state: Mapping[str, Any], rows: Sequence[Shown]) -> str:
     """A page that renews itself and needs nothing but itself."""
     wrong = problems(state)
@@ -144,20 +159,27 @@ def page(state: Mapping[str, Any], rows: Sequence[Shown]) -> str:
         f"<li>{escape(what)}{f'<br><small>{escape(hint)}</small>' if hint else ''}</li>" for what, hint in wrong
     )
     verdict = f'<ul class="bad">{listed}</ul>' if wrong else '<p class="good">All instruments answer, all is well.</p>'
+    good_s = state.get("good_s", {})
+    measured = "".join(_row(one, good_s) for one in rows) or '<tr><td colspan="3">nothing was measured yet</td></tr>'
     return _PAGE.format(
-        title=escape(str(state.get("gateway"))), refresh=REFRESH_S, verdict=verdict,
-        values="".join(map(_row, rows)) or '<tr><td colspan="3">nothing was measured yet</td></tr>',
+        title=escape(str(state.get("gateway"))), refresh=REFRESH_S, verdict=verdict, values=measured,
         facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts(state)),
     )  # fmt: skip
 
 
-def _row(shown: Shown) -> str:
-    name, status = f"{shown.series.sensor} {shown.series.parameter}", shown.status.name.lower()
-    said = "" if shown.status is Status.OK else f"<br><small>{status}</small>"
+def _row(shown: Shown, good_s: Mapping[str, float]) -> str:
+    name, status = f"{shown.series.sensor} {shown.series.parameter}", status_text(shown, good_s)
+    said = "" if shown.status is Status.OK else f"<br><small>{escape(status)}</small>"
     return (
         f"<tr{' class=bad' if shown.status in TROUBLE else ''}><td>{escape(name)}</td>"
         f"<td>{escape(value_text(shown))}{said}</td><td>{shown.age_s:.0f} s</td></tr>"
     )
+
+
+def status_text(shown: Shown, good_s: Mapping[str, float]) -> str:
+    """A status, and where it is not good how long ago the sensor gave its last good value. good_s: of each sensor."""
+    status, good = shown.status.name.lower(), good_s.get(shown.series.sensor)
+    return status if shown.status is Status.OK or good is None else f"{status}, good {age(good)} ago"
 
 
 def value_text(shown: Shown) -> str:
@@ -176,6 +198,10 @@ def metrics(state: Mapping[str, Any], rows: Iterable[Shown]) -> str:
     storage = {name: value for name, value in state.get("storage", {}).items() if isinstance(value, int | float)}
     lines += [f"emitwatch_gateway_outbox_{name}{{{labels}}} {value}" for name, value in storage.items()]
     lines += [f'emitwatch_sensor_up{{{labels},sensor="{sensor}"}} {int(not bad)}' for sensor, bad in links.items()]
+    lines += [
+        f'emitwatch_sensor_good_age_seconds{{{labels},sensor="{_label(sensor)}"}} {good_s}'
+        for sensor, good_s in state.get("good_s", {}).items()
+    ]
     lines += [
         f'emitwatch_value_age_seconds{{{labels},sensor="{_label(one.series.sensor)}",'
         f'parameter="{_label(one.series.parameter)}"}} {one.age_s:.3f}'

@@ -15,7 +15,8 @@ from gateway import catalogue, terminal
 from gateway.document import FaultyFiles
 from gateway.measurement import Series, Status
 from gateway.spooler import outbox_folder
-from gateway.status import TROUBLE, Shown, facts, problems, value_text
+from gateway.state import age
+from gateway.status import TROUBLE, Shown, facts, problems, status_text, value_text
 from gateway.status_server import ask
 from gateway.terminal import AsJson
 
@@ -60,7 +61,8 @@ def _show(state: Mapping[str, Any]) -> None:
     for one in map(_shown, state["measured"]):
         style = "red" if one.status in TROUBLE else ""
         name = f"{one.series.sensor} {one.series.parameter}"
-        table.add_row(name, value_text(one), one.status.name.lower(), f"{one.age_s:.0f} s", style=style)
+        said = status_text(one, state.get("good_s", {}))
+        table.add_row(name, value_text(one), said, age(one.age_s), style=style)
     console.print(table if table.row_count else "nothing was measured yet")
     for name, text in facts(state):
         console.print(Text(f"{name:<15}{text}"))

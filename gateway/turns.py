@@ -1,6 +1,6 @@
 """Whose turn it is on one link: a fair queue of the units of a serial bus or of a TCP endpoint.
 
-A job is a sensor's poll at its ticks. Rules:
+A job is a sensor's poll at its ticks, or the reading of an input module. Rules:
 
 - a tick is served until its deadline, the next tick; of those who wait the earliest deadline comes first, then who
   was served longest ago. A tick nobody had time for lapses, and the rhythm stays;
@@ -22,10 +22,10 @@ Pure: `now_ns` is monotonic, ticks are UTC, `offset_ns` lies between them. [ns]
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gateway.breaker import Breaker, Budget
+from gateway.breaker import Budget
+from gateway.jobs import Job, Unit
 from gateway.links.doubt import WAIT_S, WAIT_TIMEOUTS
 from gateway.links.link import BadAnswer, LinkDown, LinkError, NoAnswer, Policy, Refused, Remedy, policy
 from gateway.measurement import SECOND_NS
@@ -38,6 +38,7 @@ ALONE_NS = 500_000_000
 DOWN_NS = 500_000_000
 CROWDED_NS = (1_000_000_000, 5_000_000_000)  # without slack, after which a unit is tried all the same: trial, dead
 AGAIN_NS = (20_000_000, 50_000_000)  # until it is looked again for who is not ready yet, and for who has to be paid for
+_NO_REFUSAL = Policy(Remedy.AWAY)  # of an error that is none: nobody was reached
 
 
 class Ask(NamedTuple):
@@ -59,47 +60,6 @@ class Lapse(NamedTuple):
     unserved: bool
 
 
-_NO_REFUSAL = Policy(Remedy.AWAY)  # of an error that is none: nobody was reached
-
-
-@dataclass(slots=True, eq=False)
-class _Unit:
-    """A unit of the link. tried_ns: when last, at first when it was made. owes_ns: until then."""
-
-    patience: Patience
-    tried_ns: int
-    owes_ns: int = 0
-    breaker: Breaker = field(default_factory=Breaker)
-    heard: bool = False
-
-    @property
-    def dead(self) -> bool:
-        return self.breaker.failures > 1
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    """A sensor's poll.
-
-    told_ns: the last tick whose outcome was told, 0 = none. tick_ns: the one that waits, 0 = none. after_ns: not
-    before. tries: of that tick. cost_ns: what a poll takes, smoothed. refused: asks for what is not there.
-    """
-
-    unit: _Unit
-    interval_ns: int
-    told_ns: int = 0
-    tick_ns: int = 0
-    after_ns: int = 0
-    tries: int = 0
-    served_ns: int = 0
-    cost_ns: int = 0
-    refused: Breaker = field(default_factory=Breaker)
-
-    @property
-    def due_ns(self) -> int:
-        return max(self.after_ns, self.unit.owes_ns)
-
-
 class Turns:
     """The queue of one link. units: of each job. numbered: whether answers say what they answer.
 
@@ -109,20 +69,20 @@ class Turns:
     def __init__(
         self, units: Sequence[int], intervals_ns: Sequence[int], now_ns: int, offset_ns: int, *, numbered: bool = True
     ) -> None:
-        self._units = {unit: _Unit(Patience(), now_ns) for unit in units}
+        self._units = {unit: Unit(Patience(), now_ns) for unit in units}
         self.numbered = numbered
-        jobs = [_Job(self._units[unit], interval) for unit, interval in zip(units, intervals_ns, strict=True)]
+        jobs = [Job(self._units[unit], interval) for unit, interval in zip(units, intervals_ns, strict=True)]
         self._jobs, self._given = dict(enumerate(jobs)), len(jobs)
         self._asked, self._asked_ns = -1, 0  # the job whose turn is under way, and its tick
-        self._waiting: dict[int, _Job] = {}
+        self._waiting: dict[int, Job] = {}
         self._order: list[int] = []  # of those who wait on trusted units, whose turn comes first
         self._doubtful: list[int] = []  # the others
-        self._trusted: set[_Unit] = set()
+        self._trusted: set[Unit] = set()
         self._unsorted = False
         self._dead, self._crowded, self._trial = (
             Budget(share, SAVED_NS, now_ns) for share in (DEAD, DEAD_CROWDED, TRIAL)
         )
-        self._downs: list[_Unit] = []  # without connection since the last answer
+        self._downs: list[Unit] = []  # without connection since the last answer
         self._down_until_ns = self._tried_ns = 0
         self.reset(now_ns, offset_ns)
 
@@ -167,7 +127,7 @@ class Turns:
         numbers = list(range(self._given, self._given + len(begun)))
         self._given += len(begun)
         for index, (unit, standing) in zip(numbers, begun, strict=True):
-            job = _Job(self._units.setdefault(unit, _Unit(Patience(), now_ns)), standing.interval_ns)
+            job = Job(self._units.setdefault(unit, Unit(Patience(), now_ns)), standing.interval_ns)
             job.told_ns, job.tick_ns, self._jobs[index] = standing.told_ns, standing.tick_ns, job
             if job.tick_ns:
                 job.told_ns, self._waiting[index] = job.tick_ns - job.interval_ns, job
@@ -304,12 +264,25 @@ class Turns:
                 return False
         return True
 
-    def _deadlines(self) -> Iterator[tuple[int, _Job]]:
+    def _deadlines(self) -> Iterator[tuple[int, Job]]:
         """When the next tick of each job of a trusted unit lapses, monotonic."""
         for job in self._jobs.values():
             if job.unit in self._trusted:
                 tick_ns = job.tick_ns or job.told_ns + job.interval_ns
                 yield tick_ns + job.interval_ns - self._offset_ns, job
+
+    def spare(self, job: int, now_ns: int, *, pressing: bool) -> int | None:
+        """The time-out with which the job's unit may be asked for something beside its values, while `next` has no ask.
+
+        0 = there is no time: somebody would be late if it took all of that; pressing: if it took twice what a poll
+        does. None = the unit does not answer.
+        """
+        unit, cost_ns = self._jobs[job].unit, self._jobs[job].cost_ns
+        if unit not in self._trusted:
+            return None
+        timeout_ns = unit.patience.timeout_ns
+        pause_ns = min(2 * cost_ns, timeout_ns) if pressing else timeout_ns
+        return timeout_ns if unit.owes_ns <= now_ns and self._slack(now_ns, pause_ns) else 0
 
     # --- what came of it --------------------------------------------------------------------------------------
 
@@ -352,15 +325,20 @@ class Turns:
             job.refused.failed(now_ns)
         if isinstance(error, NoAnswer):
             job.unit.patience.missed()
-        if isinstance(error, NoAnswer | BadAnswer) and not self.numbered:
-            shortest_s, longest_s = WAIT_S
-            wait_ns = max(int(WAIT_TIMEOUTS * ask.timeout_ns), int(shortest_s * SECOND_NS))
-            job.unit.owes_ns = now_ns + min(wait_ns, int(longest_s * SECOND_NS))
+        if isinstance(error, NoAnswer | BadAnswer):
+            self.owed(ask.job, ask.timeout_ns, now_ns)
         self._unsorted = True
         self._over(ask, now_ns, took_ns)
         return True
 
-    def _again(self, job: _Job, now_ns: int, error: LinkError, called_for: Policy) -> bool:
+    def owed(self, job: int, timeout_ns: int, now_ns: int) -> None:
+        """An answer of the job's unit did not come within a time-out, and may still come."""
+        if not self.numbered and (found := self._jobs.get(job)):
+            shortest_s, longest_s = WAIT_S
+            wait_ns = max(int(WAIT_TIMEOUTS * timeout_ns), int(shortest_s * SECOND_NS))
+            found.unit.owes_ns = now_ns + min(wait_ns, int(longest_s * SECOND_NS))
+
+    def _again(self, job: Job, now_ns: int, error: LinkError, called_for: Policy) -> bool:
         """Whether the same tick is tried again; a connection may have been lost long ago, while it idled."""
         retries = 1 if isinstance(error, LinkDown) and len(self._downs) == 1 else called_for.retries
         shortest_s, longest_s = called_for.retry_s
@@ -368,7 +346,7 @@ class Turns:
         in_time = job.after_ns < job.tick_ns + job.interval_ns - self._offset_ns
         return in_time and job.tries <= retries
 
-    def _works(self, unit: _Unit) -> None:
+    def _works(self, unit: Unit) -> None:
         """A unit answered; where nobody did before, the others may do so too."""
         if unit in self._trusted:
             return

@@ -33,7 +33,8 @@ def between(manner: Manner, from_ns: int, to_ns: int, otherwise: Manner) -> Mann
 class Bus:
     """One link and its units. asked: (when, how long, what for, what with), of each turn. told: of each job, its ticks.
 
-    manners: of each job's unit. kept: whether a job may be asked.
+    manners: of each job's unit. kept: whether a job may be asked. aside: what else the link is used for while nobody
+    is to be asked, as the time it takes; 0 = nothing. [ns]
     """
 
     manners: Sequence[Manner]
@@ -41,6 +42,7 @@ class Bus:
     units: Sequence[int] = ()
     kept: Callable[[int], bool] = lambda job: True
     numbered: bool = True
+    aside: Callable[[Bus], int] = lambda bus: 0
     now_ns: int = 5 * SECOND_NS
     asked: list[tuple[int, int, Ask, LinkError | None]] = field(default_factory=list)
     told: list[list[tuple[int, str]]] = field(default_factory=list)
@@ -61,6 +63,8 @@ class Bus:
             ask = self.turns.next(self.now_ns, self.kept)
             if isinstance(ask, Ask):
                 self._turn(ask)
+            elif took_ns := self.aside(self):
+                self.now_ns += took_ns
             else:
                 assert ask > self.now_ns, "it would be asked for ever"
                 self.now_ns = min(ask, end_ns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import counters as module
-from gateway.counters import Counters, Step
-from gateway.measurement import SECOND_NS
+from gateway.counters import Counters, Step, Totals
+from gateway.measurement import SECOND_NS, Series, Status
 from gateway.profiles import Checks
 from tests.effort import examples
 
@@ -100,6 +101,55 @@ def test_counters_do_not_touch_one_another() -> None:
     counted, step = counters.read(both, at + SECOND_NS, np.array([2.0, 2.0]))
     assert counted.tolist() == [7.0, 7.0]
     assert step.tolist() == [Step.ROLLOVER, Step.ROLLOVER]
+
+
+def table(rows: list[int], seconds: list[float], shown: list[float], status: Status = Status.OK) -> tuple[Any, ...]:
+    at = np.array([START_NS + int(second * SECOND_NS) for second in seconds])
+    return np.array(rows), at, np.array(shown), np.full(len(rows), status, np.uint8)
+
+
+METER = [Checks(), Checks(rollover=1e6, rate_max=50.0), Checks(stuck_after=3), Checks(rollover=100.0, rate_max=1.0)]
+FLOW = Series("p", "out-1", "meter", "total_volume", "m3")
+
+
+def test_only_what_is_no_plain_count_is_told_and_other_series_are_not_looked_at() -> None:
+    totals = Totals(METER)
+    assert totals.read_table(*table([0, 1, 2, 3], [0] * 4, [1, 999_990, 3, 5])) == []
+    assert totals.read_table(*table([1, 0, 3, 1], [1, 1, 1, 2], [999_995, 9, 6, 999_999])) == []
+    first, second = totals.read_table(*table([1, 3, 0], [3, 3, 3], [9, 2, 0]))
+    assert (first.row, first.step, first.before, first.after, first.counted) == (1, Step.ROLLOVER, 999_999, 9, 10)
+    assert (second.row, second.step, second.what) == (3, Step.RESET, "counter_reset")
+    assert math.isnan(second.counted)
+    assert second.figures(FLOW)["counted"] is None
+    assert "from 6 to 2 m3 in 2 s, back: reset or exchanged" in second.sentence(FLOW)
+    (third,) = totals.read_table(*table([3], [3 + 200], [8]))
+    assert third.what == "counter_round"
+    assert "in which it can have gone all the way round" in third.sentence(FLOW)
+    assert Totals([Checks()]).read_table(*table([0], [0], [1])) == []
+
+
+def test_a_counter_at_odds_with_its_profile_is_told_once_a_minute() -> None:
+    totals = Totals(METER)
+    shown = [float(n % 2 * 500_000) for n in range(180)]
+    found = [jump for n, one in enumerate(shown) for jump in totals.read_table(*table([1], [n], [one]))]
+    assert [jump.step for jump in found] == [Step.RESET] * 3
+
+
+@pytest.mark.parametrize("status", [Status.FAULT, Status.OUT_OF_RANGE, Status.NO_COMM, Status.MAINTENANCE])
+def test_what_the_instrument_calls_wrong_is_no_reading_of_the_counter(status: Status) -> None:
+    totals = Totals(METER)
+    totals.read_table(*table([1], [0], [100]))
+    told = totals.read_table(*table([1], [1], [3], status))
+    assert [jump.step for jump in told] == ([Step.RESET] if status is Status.MAINTENANCE else [])
+
+
+def test_counters_that_stay_go_on_under_another_configuration() -> None:
+    before, after = Totals(METER), Totals([METER[3], METER[1], METER[1]])
+    before.read_table(*table([1, 3], [0, 0], [999_999, 50]))
+    after.take_over(before, np.array([3, 1, -1]))
+    told = after.read_table(*table([0, 1, 2], [1, 1, 1], [10, 4, 7]))
+    assert [(jump.row, jump.step) for jump in told] == [(0, Step.RESET), (1, Step.ROLLOVER)]
+    Totals(METER).take_over(Totals([]), np.full(4, -1))
 
 
 def test_docstring_examples() -> None:

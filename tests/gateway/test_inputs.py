@@ -1,4 +1,4 @@
-"""Inputs: contacts at other instruments, read from the site file and laid over what an instrument says."""
+"""Inputs: contacts at other instruments, read from the site file, and whether their words hold."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import pytest
 from gateway import catalogue
 from gateway.blocks import Block
 from gateway.configuration import canonical
-from gateway.inputs import Input, holds, input_parts, laid_over, words_at
-from gateway.measurement import Status
+from gateway.inputs import Input, holds, input_parts, words_at
 from gateway.sensors import resolve
 from gateway.settings import Site, parse_site
 
@@ -86,16 +85,19 @@ def test_a_parameter_that_the_sensor_does_not_read_is_a_fault() -> None:
     assert "velocity" in faults[0].hint
 
 
-def test_the_first_that_holds_decides_and_outranks_the_instrument() -> None:
-    module, own = inputs()
-    names = ("temperature", "velocity")
-    status = np.array([[Status.OK, Status.FAULT], [Status.NO_COMM, Status.OK]], np.uint8)
-    both = laid_over([(module, 1), (own, 0x12)], names, status)
-    assert both.tolist() == [[Status.MAINTENANCE] * 2] * 2
-    one = laid_over([(module, 0), (own, 0x12)], names, status)
-    assert one.tolist() == [[Status.OK, Status.CALIBRATION], [Status.NO_COMM, Status.CALIBRATION]]
-    assert laid_over([(module, 0), (own, 1)], names, status).tolist() == status.tolist()
-    assert laid_over([], names, status).tolist() == status.tolist()
+@pytest.mark.parametrize(
+    ("link", "says"),
+    [
+        ("rtu+tcp://127.0.0.1:502?unit=7", "same address with tcp://"),
+        ("rtu:///dev/ttyS9?baud=19200&unit=3", "same line at baud=9600"),
+    ],
+)
+def test_a_module_is_spoken_to_as_its_neighbours_are(link: str, says: str) -> None:
+    text = SITE.replace("tcp://127.0.0.1:503?unit=7", link)
+    text = text.replace("tcp://127.0.0.1:502?unit=1", "rtu:///dev/ttyS9?unit=1") if "rtu:///" in link else text
+    _, faults = resolve(parsed(text), catalogue.profiles(), catalogue.parameters())
+    assert [fault.path for fault in faults] == ["sensor[0].input[0].link"]
+    assert says in faults[0].message
 
 
 def test_a_word_holds_or_does_not() -> None:

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from gateway import catalogue
 from gateway.breaker import FAILURES
+from gateway.errands import Errands
 from gateway.links.tcp import TcpLink
 from gateway.measurement import SECOND_NS, Columns, Status, concatenate
 from gateway.poller import STALE_NS, Poller
@@ -274,7 +275,8 @@ def test_an_answer_long_after_its_tick_is_no_value_of_that_instant(late_ns, stat
             poller, link = Poller(found, lambda columns: given.append(columns) or 0), TcpLink("127.0.0.1", served.port)
             now_ns = time.monotonic_ns()
             turns = Turns([1], [INTERVAL_NS], now_ns, 0)
-            await poller._poll(link, turns, Ask(0, now_ns - late_ns, SECOND_NS, False, ()), 0, 0)
+            errands = Errands(turns, lambda: poller._beside, dict)
+            await poller._poll(link, turns, Ask(0, now_ns - late_ns, SECOND_NS, False, ()), 0, 0, errands)
             link.close()
             poller._give()
             return given[0]

@@ -331,6 +331,24 @@ def test_the_state_is_there_for_who_asks_and_says_when_it_ends(mqtt_broker, outb
     assert last == {"state": "offline", "gateway": "riverside-gw"}
 
 
+def test_the_state_of_ten_thousand_sensors_is_a_small_message(mqtt_broker, outbox):
+    ids = [f"sensor-{n:05}" for n in range(10_000)]
+    state = {
+        "links": {id: "x" * 1000 if n % 2 else "" for n, id in enumerate(ids)}, "silent": ids,
+        "good_s": {id: float(n) for n, id in enumerate(ids)}, "inputs": dict.fromkeys(ids, "y" * 1000),
+    }  # fmt: skip
+    with (
+        collecting(mqtt_broker.port) as collector,
+        publishing(outbox, mqtt_broker.port, state=lambda: state) as publisher,
+    ):
+        wait_until(lambda: collector.states)
+        assert len(publisher.state()["links"]) == 10_000, "whoever asks on the machine gets all of it"
+    assert len(collector.states[0]) <= 1 << 16, "a collector looks at no more"
+    told = json.loads(collector.states[0])
+    assert list(told["good_s"])[:2] == ["sensor-09999", "sensor-09998"]
+    assert all(told["links"].values()), "those with a problem first"
+
+
 def test_access_rules_that_forbid_publishing_are_said(mosquitto, outbox, tmp_path):
     rules = tmp_path / "acl"
     rules.write_text("topic read em/v1/riverside-gw/down\n")

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.measurement import SECOND_NS, Columns, Series, Status
-from gateway.status import Latest, Shown, metrics, page, problems
+from gateway.status import Latest, Shown, facts, metrics, page, problems
 from gateway.status_server import LONGEST, SOCKET, ask, served
 from tests.gateway.ports import free_port
 
@@ -67,6 +67,8 @@ def test_what_is_shown_stays_while_others_of_the_same_table_come_in() -> None:
         ({"clock": {"standing": "wrong", "off_s": 61.5}}, "the clock is wrong by 61.5 s"),
         ({"storage": {"alarm": 80}}, "the outbox is 80 % full"),
         ({"configuration": {"problem": "not signed"}}, "configuration: not signed"),
+        ({"silent": ["so2"], "good_s": {"slm": 1.0, "so2": 7300.0}}, "so2: no good value for 2 h"),
+        ({"inputs": {"tcp://h:502?unit=7": "did not answer"}}, "inputs at tcp://h:502?unit=7: did not answer"),
     ],
 )
 def test_what_is_wrong_is_said(change: dict[str, Any], said: str) -> None:
@@ -74,6 +76,21 @@ def test_what_is_wrong_is_said(change: dict[str, Any], said: str) -> None:
     assert [what for what, _ in problems({**GOOD, **change})] == [said]
     assert said in page({**GOOD, **change}, [])
     assert "all is well" in page(GOOD, [])
+
+
+def test_how_old_good_values_are_is_shown_of_all_and_beside_each_that_is_not_good() -> None:
+    state = {**GOOD, "good_s": {"slm": 12.7, "so2": 3.0}}
+    assert dict(facts(state))["good values"] == "of 2 sensors the last is at most 12 s old (slm)"
+    series = Series("a", "fence", "slm", "LAeq", "dB(A)")
+    made = page(state, [Shown(series, 55.0, Status.FAULT, 1.0), Shown(series, 55.0, Status.OK, 1.0)])
+    assert made.count("fault, good 12 s ago") == 1
+    assert made.count("ago") == 1
+    assert 'emitwatch_sensor_good_age_seconds{gateway="a-gw",plant="a",sensor="slm"} 12.7' in metrics(state, [])
+
+
+def test_a_sensor_that_does_not_answer_is_one_problem_and_not_two() -> None:
+    away = {**GOOD, "links": {"slm": "did not answer"}, "silent": ["slm"], "good_s": {"slm": 99.0}}
+    assert [what for what, _ in problems(away)] == ["slm: did not answer"]
 
 
 @given(st.text(), st.text())
