@@ -33,6 +33,7 @@ FAULTS: dict[str, tuple[str, str, float | None]] = {
     "late": ("answers late", "delay [s]", 3),
     "stuck": ("repeats its first value for ever", "", None),
     "nan": ("has no value: the register holds NaN or what the maker writes instead", "", None),
+    "key": ("its inputs hold, as if somebody had turned the key", "", None),
     "status": ("reports a status other than ok", "code of the status", Status.FAULT.value),
 }
 

@@ -1,5 +1,7 @@
 """Instruments to be read: every sensor of some sites behind real Modbus, TCP, RTU over TCP or a serial line.
 
+The input modules that the sites name are there as well.
+
 One socket or line for each address in the sites, many units behind it, as a serial gateway in a plant has
 them; a serial line is a pseudo-terminal, with the name that the sites give it. What a unit holds is
 encoded from its profile and the plant's values at this very moment; the clock may run faster than the
@@ -12,29 +14,42 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
 from gateway import catalogue, readback, registers, sensors
+from gateway.contacts import place_of
 from gateway.document import FaultyFiles
-from gateway.measurement import SECOND_NS, UInt8
+from gateway.measurement import SECOND_NS, UInt8, UInt16
 from gateway.sensors import Sensor
 from gateway.settings import Site
 from simulators import faults, modbus, plant
+from simulators.contacts import contacts
 from simulators.doors import Doors
 from simulators.faults import Fault
+
+Piece: TypeAlias = tuple[int, int, UInt16]  # function, address, words
 
 
 class Instrument:
     """One sensor's registers, computed when they are asked for."""
 
-    def __init__(self, site: Site, sensor: Sensor, seed: int, fault: Fault | None) -> None:
-        self.sensor, self.seed, self.fault = sensor, seed, fault
+    def __init__(
+        self, site: Site, sensor: Sensor, seed: int, fault: Fault | None, inputs: Sequence[Piece] = ()
+    ) -> None:
+        self.sensor, self.seed, self.fault, self.inputs = sensor, seed, fault, inputs
         self.place = plant.place(site, site.point(sensor.settings.point))
         # Everything the maker has put into the instrument, not only what this site asks for.
         self.plan = registers.plan(sensor.profile)
         self.started_ns = 0
         self._held: tuple[int, modbus.Memory] | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+        settings = self.sensor.settings
+        return f"{settings.id} at {settings.point}, {settings.profile}"
 
     def memory(self, now_ns: int) -> modbus.Memory:
         """The registers at an instant; they change with the second."""
@@ -48,9 +63,27 @@ class Instrument:
         value = plant.values(self.seed, self.place, self.plan.parameters, np.array([at_ns], np.int64))
         status: UInt8 = np.zeros(value.shape, np.uint8)
         words = registers.encode(self.plan, *faults.disguise(self.fault, value, status))
-        pieces = [(b.fc, b.address, w) for b, w in readback.item_words(self.sensor.profile, {}).items()]
+        pieces = [*self.inputs]
+        pieces += [(b.fc, b.address, w) for b, w in readback.item_words(self.sensor.profile, {}).items()]
         pieces += [(b.fc, b.address, w[0]) for b, w in zip(self.plan.blocks, words, strict=True)]
         return modbus.memory(pieces)  # of a word that both have, the measurement's counts
+
+
+class Module:
+    """An input module: the words of inputs at a unit that is no instrument of the sites."""
+
+    fault = None
+    name = "inputs"
+
+    def __init__(self, inputs: Sequence[Piece]) -> None:
+        self._held = modbus.memory(inputs)
+
+    def memory(self, now_ns: int) -> modbus.Memory:  # noqa: ARG002 - a key stays as it was turned
+        """The words."""
+        return self._held
+
+
+Unit: TypeAlias = Instrument | Module
 
 
 class Simulator:
@@ -67,12 +100,19 @@ class Simulator:
     ) -> None:
         self._clock_ns, self._speed, self._started_ns = clock_ns, speed, clock_ns()
         self._doors = Doors()
-        self.buses: dict[tuple[str, str, int], dict[int, Instrument]] = {}
+        self.buses: dict[tuple[str, str, int], dict[int, Unit]] = {}
+        sites = list(sites)
+        turned = {f.sensor for f in fault if f.kind == "key"}
+        inputs = contacts((s, bool(turned & {"", s.settings.id})) for _, instruments in sites for s in instruments)
         for site, instruments in sites:
             for sensor in instruments:
                 link = sensor.settings.link
                 found = next((f for f in fault if f.befalls(sensor.settings.id)), None)
-                self.buses.setdefault(link.bus, {})[link.unit] = Instrument(site, sensor, seed, found)
+                self.buses.setdefault(link.bus, {})[link.unit] = Instrument(
+                    site, sensor, seed, found, inputs.get(place_of(link), ())
+                )
+        for (bus, unit), pieces in inputs.items():
+            self.buses.setdefault(bus, {}).setdefault(unit, Module(pieces))
 
     def now_ns(self) -> int:
         """The plant's clock. [ns since 1970 UTC]"""
@@ -94,7 +134,7 @@ class Simulator:
         await self._doors.close()
 
     async def _reply(
-        self, units: Mapping[int, Instrument], transaction: int | None, unit: int, request: bytes
+        self, units: Mapping[int, Unit], transaction: int | None, unit: int, request: bytes
     ) -> bytes | None:
         instrument = units.get(unit)
         if instrument is None and transaction is None:

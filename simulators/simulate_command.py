@@ -16,7 +16,7 @@ from gateway.links.address import LINK_HINT, Link, parse_link
 from gateway.terminal import AsJson
 from simulators.faults import FAULTS, Fault, parse_fault
 from simulators.replay import serve_record
-from simulators.server import Instrument, Simulator, load
+from simulators.server import Instrument, Simulator, Unit, load
 
 REPLAY_PORT = 5020
 
@@ -36,7 +36,7 @@ def simulate(
     loop: Annotated[bool, typer.Option("--loop", help="begin the record again when it ends")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Serve every sensor of a site over Modbus at the addresses its links name, until Ctrl-C.
+    """Serve every sensor of a site, and its input modules, over Modbus at the addresses its links name, until Ctrl-C.
 
     A serial line is a pseudo-terminal, and the link's device a symbolic link to it: name one in a folder of your own.
     With --replay a session that `emitwatch probe --record FILE` wrote is served: the same requests get what they got.
@@ -107,20 +107,21 @@ async def serve(site: str, *, seed: int, fault: Sequence[Fault], speed: float = 
 
 def _show(simulator: Simulator) -> None:
     for link, instrument in _served(simulator):
-        settings = instrument.sensor.settings
         wrong = f"  [{instrument.fault.kind}]" if instrument.fault else ""
-        sys.stdout.write(f"{link}  {settings.id} at {settings.point}, {settings.profile}{wrong}\n")
+        sys.stdout.write(f"{link}  {instrument.name}{wrong}\n")
     sys.stdout.write("Ctrl-C ends it.\n")
     sys.stdout.flush()
 
 
 def _show_json(simulator: Simulator) -> None:
-    links = {instrument.sensor.settings.id: link for link, instrument in _served(simulator)}
-    sys.stdout.write(json.dumps({"what": "serving", "links": links}, ensure_ascii=False) + "\n")
+    units = list(_served(simulator))
+    links = {one.sensor.settings.id: link for link, one in units if isinstance(one, Instrument)}
+    inputs = [link for link, one in units if not isinstance(one, Instrument)]
+    sys.stdout.write(json.dumps({"what": "serving", "links": links, "inputs": inputs}, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
-def _served(simulator: Simulator) -> Iterator[tuple[str, Instrument]]:
+def _served(simulator: Simulator) -> Iterator[tuple[str, Unit]]:
     for (kind, address, port), units in simulator.buses.items():
         place = f"{kind}://{address}" + (f":{port}" if port else "")
         for unit, instrument in sorted(units.items()):
