@@ -12,6 +12,7 @@ CollectorError with the reason; nothing is left open then. `start` begins to rec
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -31,6 +32,7 @@ from collector.intake.journal import Journal, JournalError
 from collector.intake.projector import Projector
 from collector.intake.recorder import QUEUE_SIZE, Deliveries, Recorder
 from collector.intake.sorter import Counts, Gaps, Measuring
+from collector.intake.states import States
 from collector.intake.subscriber import Subscriber
 from collector.proof.collector_key import current_key
 from collector.proof.identities import Register, RegisterBroken
@@ -124,12 +126,14 @@ class Collector:
         believed = with_sodium(trusted_now(self._settings.trusted, register, self._authority))
         self._gate = Gate(believed, self.journal.attempts, approvers=self._authority)
         deliveries: Deliveries = Queue(QUEUE_SIZE)
+        self.states, self._polled = States(), _polled(sites)
         self.subscriber = Subscriber(
             self._broker,
             self._password,
             client_id=f"collector-{self.public_key[:16]}",
             gate=self._gate,
             deliveries=deliveries,
+            states=self.states,
         )
         self.recorder = Recorder(
             journal=self.journal,
@@ -236,6 +240,7 @@ class Collector:
                     **asdict(counts.get(id, Counts())),
                     "gaps": asdict(gaps.get(id, Gaps())),
                     "configuration": asdict(self.recorder.configurations.get(id, Measuring("", "it was not told", 0))),
+                    "state": self.states.told(id, self._polled.get(id, ()), time.monotonic_ns()),
                 }
                 for id, trusted in self._gate.trusted.items()
             },
@@ -340,6 +345,14 @@ def _wrong_clocks(counts: Mapping[str, Counts]) -> list[str]:
         for id, one in counts.items()
         if one.clock_wrong
     ]
+
+
+def _polled(sites: Sequence[Site]) -> dict[str, set[str]]:
+    """The sensors of each gateway, by the site files."""
+    found: dict[str, set[str]] = {}
+    for sensor in (sensor for site in sites for sensor in site.sensors):
+        found.setdefault(sensor.gateway, set()).add(sensor.id)
+    return found
 
 
 def _key_problems(sites: Sequence[Site], public_key: str) -> list[str]:

@@ -1,4 +1,4 @@
-// The gateways, one quiet line each: heard when, clock, declared lost. Red only where something is wrong.
+// The gateways, one quiet line each: heard when, who answers, clock, declared lost. Red only where something is wrong.
 
 import { h, icon, put } from "./dom.js";
 import { clock, moment, t } from "./i18n.js";
@@ -17,6 +17,8 @@ export function showGateways(root, health, zoneOf) {
 
 function line(told, zone) {
   const parts = [h("span", {}, told.received_ns ? t("heard", when(told.received_ns / 1e6, zone)) : t("not_heard"))];
+  const sensors = told.state?.online ? told.state.sensors : null;
+  if (sensors?.all) parts.push(h("span", {}, t("sensors_answer", sensors.answering ?? 0, sensors.all)));
   const lost = told.gaps?.measurements ?? 0;
   if (lost) parts.push(h("span", {}, t("declared_lost", lost.toLocaleString())));
   if (told.trusted === false) parts.push(wrong("no_key"));

@@ -27,6 +27,8 @@ class What(StrEnum):
     REPLACED = "replaced"
     REBASED = REBASED
     GATEWAY = "gateway"  # what a gateway noticed of itself
+    SETTINGS = "settings"  # how an instrument is set, when that was first read back
+    SETTING_CHANGED = "setting_changed"
     CONFIG_CHANGED = "config_changed"
     CONFIG_UNSIGNED = "config_unsigned"
     COMMISSIONING = "commissioning"  # nobody is told of incidents at some points, or is again
@@ -54,7 +56,7 @@ class What(StrEnum):
 
 # All others are security events: they mean that somebody, or a disk, may have altered what was measured.
 _HARMLESS = frozenset({
-    What.GAP, What.REPLACED, What.REBASED, What.GATEWAY, What.KEYLESS, What.CONFIG_CHANGED,
+    What.GAP, What.REPLACED, What.REBASED, What.GATEWAY, What.SETTINGS, What.KEYLESS, What.CONFIG_CHANGED,
     What.COMMISSIONING, What.CLOCK_BACK, What.CLOCK_AHEAD, What.REPLAYED,
     What.MONTH_SEALED, What.MONTH_ARCHIVED, What.MONTH_ATTACHED, What.MONTH_EXPIRED,
 })  # fmt: skip

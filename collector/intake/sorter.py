@@ -230,7 +230,8 @@ class Sorter:
             told += [_rebased(entry, move) for move in said.moved]
         if said and said.told:
             text = f"gateway {entry.gateway}: {said.told.text or said.told.what}"
-            told += self._tell(What.GATEWAY, entry, text, now_ns, noticed=said.told.what, **_plain(said.told.detail))
+            what = _NOTICED.get(said.told.what, What.GATEWAY)
+            told += self._tell(what, entry, text, now_ns, noticed=said.told.what, **_plain(said.told.detail))
         if said and said.config:
             told += self._config(entry, said.config, said.unapproved, now_ns)
         return [*told, self._gap(entry, said.gap)] if said and said.gap else told
@@ -310,6 +311,9 @@ def _plain(detail: Mapping[str, Any]) -> dict[str, int | str]:
     return {key: value if isinstance(value, int) else str(value)[:200] for key, value in kept.items()}
 
 
+# What a gateway notices that is an event of a kind of its own: a span that is changed may be meant to deceive, and
+# hundreds of instruments that first say how they are set keep nothing else from being told.
+_NOTICED = {"settings": What.SETTINGS, "setting_changed": What.SETTING_CHANGED}
 _REASONS = {
     "outbox_full": "its outbox was full before the collector could be reached",
     "corrupt": "its outbox was damaged",

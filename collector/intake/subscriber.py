@@ -7,6 +7,7 @@ recorder, which calls `puback` after the commit. Rules of this file:
   what was not, and stops sending after RECEIVE_MAXIMUM of them;
 - what the broker has retained is not asked for, and refused where it comes all the same (MQTT 3.1.1 cannot
   ask): nobody knows when it was sent;
+- what gateways say of themselves comes beside it (`states`), QoS 0; of that the broker's last word is asked for;
 - losing the broker is no event for the rest: the library reconnects, acknowledgements wait for the
   next beacon or connection;
 - who floods is not listened to for a while (`exclusion`): the session ends with all that the broker holds for
@@ -38,10 +39,11 @@ from collector.intake.exclusion import Exclusion
 from collector.intake.gate import Examined, Gate
 from collector.intake.inbox import CREDIT, Quota
 from collector.intake.recorder import Deliveries, Delivery, Signal
+from collector.intake.states import States
 from gateway.bundles import unpack
 from gateway.connection import tls_context
 from gateway.settings import Broker
-from gateway.wire import WireError, up_topic
+from gateway.wire import WireError, state_topic, up_topic
 
 RECEIVE_MAXIMUM = CREDIT
 # So long the broker keeps what it could not deliver: a restart of the collector, not more, since the
@@ -65,15 +67,24 @@ class Subscriber:
     """
 
     def __init__(
-        self, broker: Broker, password: str | None, *, client_id: str, gate: Gate, deliveries: Deliveries
+        self,
+        broker: Broker,
+        password: str | None,
+        *,
+        client_id: str,
+        gate: Gate,
+        deliveries: Deliveries,
+        states: States | None = None,
     ) -> None:
         """The broker's files are paths as they are opened; client_id: the same at every start, nobody else's.
 
+        states: takes what gateways say of themselves, None = nobody listens to that.
         Raises BrokerError when its TLS files cannot be used.
         """
         self.connected = False
         self.refusal = ""
-        self._broker, self._gate, self._deliveries = broker, gate, deliveries
+        self._broker, self._gate, self._deliveries, self._states = broker, gate, deliveries, states
+        self._states_mid: int | None = None  # of the subscription to them
         self._session = 0
         self._away = False
         self._logged = Quota(_FAULTS_LOGGED, _FAULTS_PERIOD_NS)
@@ -181,10 +192,12 @@ class Subscriber:
             log.warning("The broker is gone; gateways keep what they measure until it is back.", reason=str(reason))
         self.connected = False
 
-    def _on_subscribe(
-        self, _: Client, __: object, ___: int, reasons: list[ReasonCode], ____: Properties | None
-    ) -> None:
-        if any(reason.is_failure for reason in reasons):
+    def _on_subscribe(self, _: Client, __: object, mid: int, reasons: list[ReasonCode], ___: Properties | None) -> None:
+        if not any(reason.is_failure for reason in reasons):
+            return
+        if mid == self._states_mid:
+            log.warning("The broker does not let the collector read how gateways are.", topic=state_topic("+"))
+        else:
             self._note(f"the broker does not let the collector read {up_topic('+')}: {reasons[0]}")
 
     def _on_publish(self, _: Client, __: object, ___: int, reason: ReasonCode, ____: Properties | None) -> None:
@@ -201,6 +214,11 @@ class Subscriber:
         if self._stopping.is_set():
             return
         payload = bytes(message.payload)
+        if self._states and message.topic.endswith("/state"):  # no topic of batches does
+            if (gateway := message.topic.split("/")[2]) in self._gate.trusted:
+                self._states.note(gateway, payload, time.monotonic_ns(), retained=message.retain)
+            self._client.ack(message.mid, message.qos)  # nothing, as long as the broker keeps to QoS 0
+            return
         try:
             batches = unpack(payload)
         except WireError:
@@ -235,6 +253,8 @@ class Subscriber:
             self._client.subscribe([(topic, options) for topic in topics])
         elif topics:
             self._client.subscribe([(topic, QOS) for topic in topics])
+        if topics and self._states:
+            _, self._states_mid = self._client.subscribe([(topic, 0) for topic in _states_of(topics)])
 
     def _limited(self, examined: Examined) -> Examined:
         """A message as examined, or the word that nobody listens to its gateway from now on."""
@@ -260,7 +280,8 @@ class Subscriber:
                 elif self.connected:
                     before, self._topics = self._topics, self._wanted()
                     self._subscribe(self._topics)
-                    self._client.unsubscribe([topic for topic in before if topic not in self._topics])
+                    if gone := [topic for topic in before if topic not in self._topics]:
+                        self._client.unsubscribe([*gone, *(_states_of(gone) if self._states else ())])
 
     def _begin_anew(self) -> None:
         """Another session, without what the broker holds for this one."""
@@ -276,3 +297,8 @@ class Subscriber:
             with contextlib.suppress(queue.Full):
                 self._deliveries.put(item, timeout=0.5)
                 return
+
+
+def _states_of(topics: Sequence[str]) -> list[str]:
+    """Where those who send batches on some topics say how they are."""
+    return [state_topic(topic.split("/")[2]) for topic in topics]

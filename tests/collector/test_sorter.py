@@ -463,3 +463,19 @@ def test_what_a_gateway_notices_of_itself_is_told() -> None:
     assert told.detail | {"noticed": "storage", "its_share": "0.81", "its_alarm": 80} == told.detail
     assert "its_x" not in told.detail
     assert desk.events(gateway.sealed(empty_columns(), {"what": "of the first versions"}, kind="event")) == []
+
+
+def test_how_instruments_are_set_keeps_nothing_else_from_being_told_and_a_change_is_a_security_event() -> None:
+    gateway, desk = FakeGateway(key=KEY), Desk()
+    desk.take(gateway.sealed())
+
+    def tells(what: str) -> list[Event]:
+        noticed = {"what": what, "text": "", "detail": {"sensor": "cems-1", "before": 500.0, "after": None}}
+        return desk.events(gateway.sealed(empty_columns(), {"event": noticed}, kind="event"))
+
+    assert sum(len(tells("settings")) for _ in range(200)) < 200, "of a kind there are not endlessly many an hour"
+    (told,) = tells("silent")
+    assert told.what == What.GATEWAY
+    (changed,) = tells("setting_changed")
+    assert (changed.what, changed.security) == (What.SETTING_CHANGED, True)
+    assert changed.detail["its_before"] == "500.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from collector.intake.gate import Gate, Trusted
 from collector.intake.journal import Journal
 from collector.intake.recorder import Deliveries, Delivery, Recorder, Signal
+from collector.intake.states import States
 from collector.intake.subscriber import RECEIVE_MAXIMUM, Subscriber
 from collector.store import EntryKind
 from gateway import bundles, seal, wire
@@ -45,7 +47,10 @@ class Inlet:
     def __init__(self, gateway: FakeGateway, broker: Broker, size: int = 1000) -> None:
         self.deliveries: Deliveries = queue.Queue(size)
         gate = Gate({gateway.id: Trusted(gateway.plant, gateway.key.public_key())})
-        self.subscriber = Subscriber(broker, None, client_id="collector-t", gate=gate, deliveries=self.deliveries)
+        self.states = States()
+        self.subscriber = Subscriber(
+            broker, None, client_id="collector-t", gate=gate, deliveries=self.deliveries, states=self.states
+        )
         self.subscriber.start()
 
     def taken(self) -> list[Delivery]:
@@ -103,6 +108,29 @@ def test_batches_arrive_examined_and_acknowledgements_are_retained(port: int, pr
         client.subscribe(wire.down_topic(gateway.id), qos=1)
         eventually(lambda: len(heard) == 1)
         assert (heard[0].payload, heard[0].retain) == (b"ack", True)
+    inlet.subscriber.stop()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_what_gateways_say_of_themselves_is_noted_of_those_that_are_known(port: int, protocol: str) -> None:
+    gateway = FakeGateway()
+    with publishing(port) as client:
+        client.publish(wire.state_topic(gateway.id), b'{"state": "online", "polls_failed": 1}', qos=0, retain=True)
+        time.sleep(0.2)
+        inlet = Inlet(gateway, settings(port, protocol=protocol)).connected()
+
+        def failed(id: str) -> tuple[object, object]:
+            found = inlet.states.told(id, (), time.monotonic_ns())
+            return found.get("polls_failed"), found.get("retained")
+
+        eventually(lambda: failed(gateway.id) == (1, True))
+        client.publish(wire.state_topic("nobody"), b'{"state": "online", "polls_failed": 9}')
+        for n in range(2, 50):
+            client.publish(wire.state_topic(gateway.id), json.dumps({"state": "online", "polls_failed": n}), qos=n % 2)
+        eventually(lambda: failed(gateway.id) == (49, False))
+        assert failed("nobody") == (None, None)
+        client.publish(wire.up_topic(gateway.id), gateway.sealed(), qos=1)
+        eventually(lambda: inlet.deliveries.qsize() == 1)
     inlet.subscriber.stop()
 
 
