@@ -225,3 +225,42 @@ def test_a_probe_says_so():
     assert probes[:3] == [False] * 3
     assert all(probes[3:])
     assert isinstance(bus.asked[0][2], Ask)
+
+
+@settings(max_examples=examples(15), deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 60), st.sampled_from([100, 500, 1000, 3000])), min_size=1, max_size=10))
+def test_what_is_asked_aside_costs_nobody_a_tick_even_if_it_is_never_answered(units):
+    manners, intervals = [answers(took_ms * MS) for took_ms, _ in units], [interval * MS for _, interval in units]
+
+    def unanswered(bus: Bus) -> int:
+        for job in range(len(units)):
+            if took_ns := bus.turns.spare(job, bus.now_ns, pressing=False):
+                bus.turns.owed(job, took_ns, bus.now_ns + took_ns)
+                return took_ns
+        return 0
+
+    plain = Bus(manners, intervals).run(40)
+    busy = Bus(manners, intervals, aside=unanswered).run(40)
+    if all(plain.share(job, LATER_NS) == 1 for job in range(len(units))):  # where there is not too much to do anyway
+        assert [busy.share(job, LATER_NS) for job in range(len(units))] == [1] * len(units)
+
+
+def test_aside_nothing_is_asked_of_a_dead_unit_nor_where_somebody_would_be_late():
+    bus = Bus([answers(60 * MS), dead], [100 * MS, SECOND_NS]).run(20)
+    assert bus.turns.spare(1, bus.now_ns, pressing=True) is None
+    full = Bus([answers(45 * MS), answers(45 * MS)], [100 * MS] * 2).run(20)
+    assert full.turns.spare(0, full.now_ns, pressing=False) == 0
+    idle = Bus([answers(5 * MS)], [SECOND_NS]).run(20)
+    assert idle.turns.spare(0, idle.now_ns, pressing=False) == idle.turns.spare(0, idle.now_ns, pressing=True) > 0
+
+
+def test_a_busy_link_finds_the_time_that_an_answer_usually_takes_when_it_presses():
+    """Ten units every 100 ms, each of 5 ms: a time-out is longer than all that is left, two answers are not."""
+    bus = Bus([answers(5 * MS)] * 10, [100 * MS] * 10).run(20)
+    found = {True: 0, False: 0}
+    for _ in range(400):
+        bus.run(0.005)
+        for pressing in found:
+            found[pressing] += bool(bus.turns.spare(0, bus.now_ns, pressing=pressing))
+    assert found[True] > 0
+    assert found[True] >= found[False]
