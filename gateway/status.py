@@ -144,12 +144,12 @@ def facts(state: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _good(state: Mapping[str, Any]) -> str:
-    """How old the last good values are: of all sensors, and of the one that lacks one longest."""
+    """How long the sensor that lacks a good value longest has given none."""
     good_s: Mapping[str, float] = state.get("good_s", {})
     if not good_s:
         return "of no sensor"
     worst = max(good_s, key=good_s.__getitem__)
-    return f"of {len(good_s)} sensors the last is at most {age(good_s[worst])} old ({worst})"
+    return f"{worst} has given none for {age(good_s[worst])}, the longest of {len(good_s)} sensors"
 
 
 def page(state: Mapping[str, Any], rows: Sequence[Shown]) -> str:
@@ -177,9 +177,9 @@ def _row(shown: Shown, good_s: Mapping[str, float]) -> str:
 
 
 def status_text(shown: Shown, good_s: Mapping[str, float]) -> str:
-    """A status, and where it is not good how long ago the sensor gave its last good value. good_s: of each sensor."""
+    """A status, and where it is not good how long the sensor has given no good value. good_s: of each sensor."""
     status, good = shown.status.name.lower(), good_s.get(shown.series.sensor)
-    return status if shown.status is Status.OK or good is None else f"{status}, good {age(good)} ago"
+    return status if shown.status is Status.OK or good is None else f"{status}, no good value for {age(good)}"
 
 
 def value_text(shown: Shown) -> str:
