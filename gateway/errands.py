@@ -136,7 +136,7 @@ class Errands:
         now_ns, inspections = self._beside.mono_ns(), self._beside.inspections
         if now_ns < self._again_ns or self._beside.crowded():
             return False
-        jobs = self._jobs()
+        jobs = {id: job for id, job in self._jobs().items() if self._turns.answers(job)}
         wanted = inspections.wanted(jobs, now_ns)
         self._again_ns = now_ns + AGAIN_NS
         if wanted is None:
@@ -144,7 +144,7 @@ class Errands:
         job, address = jobs[wanted.sensor.settings.id], wanted.sensor.link
         timeout_ns = self._turns.spare(job, now_ns, pressing=wanted.overdue_ns > PRESSING_NS)
         if not timeout_ns:
-            if timeout_ns is not None and wanted.overdue_ns > UNREAD_NS:
+            if wanted.overdue_ns > UNREAD_NS:
                 self._record(inspections.failed(wanted, now_ns, "its link is never idle"))
             return False
         self._again_ns = 0

@@ -271,15 +271,17 @@ class Turns:
                 tick_ns = job.tick_ns or job.told_ns + job.interval_ns
                 yield tick_ns + job.interval_ns - self._offset_ns, job
 
-    def spare(self, job: int, now_ns: int, *, pressing: bool) -> int | None:
+    def answers(self, job: int) -> bool:
+        """Whether the job's unit answered when it was last asked."""
+        return self._jobs[job].unit in self._trusted
+
+    def spare(self, job: int, now_ns: int, *, pressing: bool) -> int:
         """The time-out with which the job's unit may be asked for something beside its values, while `next` has no ask.
 
         0 = there is no time: somebody would be late if it took all of that; pressing: if it took twice what a poll
-        does. None = the unit does not answer.
+        does.
         """
         unit, cost_ns = self._jobs[job].unit, self._jobs[job].cost_ns
-        if unit not in self._trusted:
-            return None
         timeout_ns = unit.patience.timeout_ns
         pause_ns = min(2 * cost_ns, timeout_ns) if pressing else timeout_ns
         return timeout_ns if unit.owes_ns <= now_ns and self._slack(now_ns, pause_ns) else 0

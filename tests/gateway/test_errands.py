@@ -283,6 +283,22 @@ def test_settings_are_read_back_when_there_is_time_and_a_change_is_told(monkeypa
     assert [line["log_level"] for line in logs] == ["info", "warning"]
 
 
+def test_an_instrument_that_is_away_keeps_nobody_from_being_inspected(monkeypatch):
+    monkeypatch.setattr("gateway.inspection.SPREAD_NS", SECOND_NS // 10)
+
+    async def whole() -> Run:
+        async with serving(instruments(script=lambda r: r.answer if r.unit == 2 else None)) as meters:
+
+            async def talk(run: Run) -> None:
+                await run.until(lambda: bool(run.words("settings")))
+
+            return await running(with_profile(sensors(meters.port, (1, 2)), settings=ITEMS), talk)
+
+    with capture_logs():
+        run = asyncio.run(whole())
+    assert [detail["sensor"] for what, _, detail in run.told if what == "settings"] == ["slm-2"]
+
+
 @pytest.mark.parametrize("kind", ["tcp", "rtu"])
 def test_settings_that_nobody_answers_for_cost_no_value(kind, tmp_path):
     """Not on a line either, where an answer that is owed stops its unit."""

@@ -234,7 +234,7 @@ def test_what_is_asked_aside_costs_nobody_a_tick_even_if_it_is_never_answered(un
 
     def unanswered(bus: Bus) -> int:
         for job in range(len(units)):
-            if took_ns := bus.turns.spare(job, bus.now_ns, pressing=False):
+            if bus.turns.answers(job) and (took_ns := bus.turns.spare(job, bus.now_ns, pressing=False)):
                 bus.turns.owed(job, took_ns, bus.now_ns + took_ns)
                 return took_ns
         return 0
@@ -247,7 +247,7 @@ def test_what_is_asked_aside_costs_nobody_a_tick_even_if_it_is_never_answered(un
 
 def test_aside_nothing_is_asked_of_a_dead_unit_nor_where_somebody_would_be_late():
     bus = Bus([answers(60 * MS), dead], [100 * MS, SECOND_NS]).run(20)
-    assert bus.turns.spare(1, bus.now_ns, pressing=True) is None
+    assert [bus.turns.answers(job) for job in (0, 1)] == [True, False]
     full = Bus([answers(45 * MS), answers(45 * MS)], [100 * MS] * 2).run(20)
     assert full.turns.spare(0, full.now_ns, pressing=False) == 0
     idle = Bus([answers(5 * MS)], [SECOND_NS]).run(20)
