@@ -8,6 +8,7 @@ says which registers tell it and what they mean; this module says whose turn it 
 - a request that brings no answer is made again after RETRY_NS, each time after twice the wait. What could not be read
   is no change. An instrument that gives its values and not its settings for UNREAD_NS is told, once;
 - what is refused with exception 2 is halved, and what is refused alone is told and asked no more by this process;
+- an instrument whose serial number is not the one in the site file is told once, by each process;
 - what an instrument says is recorded where nothing of it was recorded before, by this process or an earlier one; then
   each change, with what it was before. A constant that is something else is recorded when it is first seen so.
 
@@ -54,6 +55,7 @@ class _Inspection:
     """Of one sensor. left: still to be asked for; answers: what came. due_ns: next. read_ns: when it last was whole.
 
     failures: in a row. parts: what one whole inspection asks for. unread: that it cannot be read was told.
+    stranger: the serial number of another instrument than the site file names, as it was told.
     """
 
     sensor: Sensor
@@ -65,6 +67,7 @@ class _Inspection:
     answers: dict[Block, UInt16] = field(default_factory=dict)
     failures: int = 0
     unread: bool = False
+    stranger: Value = None
 
 
 class Inspections:
@@ -96,6 +99,8 @@ class Inspections:
             if old and old.sensor.profile == one.sensor.profile and old.sensor.link == one.sensor.link:
                 one.due_ns, one.next_ns, one.read_ns, one.failures = old.due_ns, old.next_ns, old.read_ns, old.failures
                 one.parts, one.left, one.answers, one.unread = old.parts, old.left, old.answers, old.unread
+                if old.sensor.settings.serial == one.sensor.settings.serial:
+                    one.stranger = old.stranger
             if old and _key(old.sensor) == _key(one.sensor) and id in before.told:
                 self.told[id] = before.told[id]
         self.changed |= before.changed
@@ -166,6 +171,10 @@ class Inspections:
         if notes:
             self.told[id] = {**before, **said}
             self.changed = True
+        other = other_instrument(one.sensor.settings.serial, said)
+        if other and other.after != one.stranger:
+            notes.append(_stranger(one.sensor, other))
+        one.stranger = other.after if other else None
         return notes
 
     def remembered(self) -> Told:
@@ -218,6 +227,15 @@ def _contradiction(sensor: Sensor, change: Change) -> Note:
         f"{_shown(change.before, unit)} (register {item.fc}:{item.address}): another instrument, or another word order?"
     )
     return "contradiction", text, _figures(sensor, change)
+
+
+def _stranger(sensor: Sensor, change: Change) -> Note:
+    id = sensor.settings.id
+    text = (
+        f"the instrument of {id} says that its serial number is {_shown(change.after, '')}, and the site file has "
+        f"{_shown(change.before, '')}: was it exchanged? `emitwatch swap` records that"
+    )
+    return "other_instrument", text, _figures(sensor, change)
 
 
 def _refused(sensor: Sensor, part: Part, code: int) -> Note:

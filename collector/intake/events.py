@@ -29,6 +29,7 @@ class What(StrEnum):
     GATEWAY = "gateway"  # what a gateway noticed of itself
     SETTINGS = "settings"  # how an instrument is set, when that was first read back
     SETTING_CHANGED = "setting_changed"
+    OTHER_INSTRUMENT = "other_instrument"  # not the serial number of the site file
     CONFIG_CHANGED = "config_changed"
     CONFIG_UNSIGNED = "config_unsigned"
     COMMISSIONING = "commissioning"  # nobody is told of incidents at some points, or is again

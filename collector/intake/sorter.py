@@ -313,7 +313,7 @@ def _plain(detail: Mapping[str, Any]) -> dict[str, int | str]:
 
 # What a gateway notices that is an event of a kind of its own: a span that is changed may be meant to deceive, and
 # hundreds of instruments that first say how they are set keep nothing else from being told.
-_NOTICED = {"settings": What.SETTINGS, "setting_changed": What.SETTING_CHANGED}
+_NOTICED = {one.value: one for one in (What.SETTINGS, What.SETTING_CHANGED, What.OTHER_INSTRUMENT)}
 _REASONS = {
     "outbox_full": "its outbox was full before the collector could be reached",
     "corrupt": "its outbox was damaged",

@@ -234,6 +234,18 @@ def test_another_configuration_goes_on_with_those_that_stay() -> None:
     assert after.changed is plant.inspections.changed
 
 
+def test_another_instrument_than_the_site_file_names_is_told_once_and_again_after_a_change_of_the_file() -> None:
+    plant = Plant()
+    plant.sensors = [replace(one, settings=replace(one.settings, serial="AB11")) for one in plant.sensors]
+    plant.inspections = before = Inspections(plant.sensors, START_NS, {})
+    [told] = [note for note in plant.run(3 * 3600) if note[0] == "other_instrument"]
+    assert (told[2]["before"], told[2]["after"]) == ("AB11", "AB12")
+    plant.sensors = [replace(one, settings=replace(one.settings, serial="AB13")) for one in plant.sensors]
+    plant.inspections = Inspections(plant.sensors, plant.now_ns, {})
+    plant.inspections.take_over(before)
+    assert [note[2]["before"] for note in plant.run(3 * 3600) if note[0] == "other_instrument"] == ["AB13"]
+
+
 def test_a_serial_number_is_compared_as_people_write_it() -> None:
     assert other_instrument("", {"serial_number": "X"}) is None
     assert other_instrument("ab 12", {}) is None
