@@ -82,7 +82,7 @@ def _take_in(payloads: list[bytes], key: Ed25519PrivateKey, folder: Path) -> flo
     started = time.perf_counter()
     for mid, payload in enumerate(payloads):
         examined = gate.examine("gw", payload, received_ns=time.time_ns(), now_ns=time.monotonic_ns())
-        deliveries.put(Delivery(examined, 1, mid))
+        deliveries.put(Delivery((examined,), 1, mid))
     while store.cursor() < len(payloads):
         time.sleep(0.01)
     took_s = time.perf_counter() - started

@@ -43,13 +43,15 @@ def pack(payloads: Sequence[bytes]) -> bytes:
 
 
 def unpack(message: bytes) -> list[bytes]:
-    """The payloads in a message; raises WireError on a bundle that is cut, empty or of too many.
+    """The payloads in a message; raises WireError on a bundle that is cut, empty, too large or of too many.
 
     >>> unpack(pack([b"one", b"three"]))
     [b'one', b'three']
     """
     if message[:1] != bytes([MARK]):
         return [message]
+    if len(message) > 2 * MAX_BYTES:  # of one batch that is larger than a bundle there is no bundle
+        raise WireError(f"not a bundle: {len(message)} bytes are more than anybody was told to send")
     payloads: list[bytes] = []
     at = 1
     while at < len(message):

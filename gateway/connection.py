@@ -28,6 +28,7 @@ KEEPALIVE_S = 20  # a half-open connection shows after 1.5 times this
 CONNECT_S = 5.0
 UNPUBACKED = 20  # publishes the broker has not answered; what mosquitto allows unless it says more
 MAX_UNPUBACKED = 400
+PACKET_BYTES = 256  # of a publish beside its payload, at most
 
 
 class BrokerError(Exception):
@@ -65,6 +66,7 @@ class Connection:
     problem: str = ""
     code: int = 0
     receive_max: int = UNPUBACKED
+    message_max: int = 1 << 20  # bytes of a payload
     _client: mqtt.Client = field(init=False)
     _keys: dict[int, Sequence[Key]] = field(default_factory=dict)
 
@@ -144,6 +146,7 @@ class Connection:
             self.problem, self.code = f"the broker refuses the connection: {reason}", reason.value
         else:
             self.receive_max = min(getattr(properties, "ReceiveMaximum", UNPUBACKED), MAX_UNPUBACKED)
+            self.message_max = getattr(properties, "MaximumPacketSize", self.message_max) - PACKET_BYTES
             client.subscribe(wire.down_topic(self.gateway), qos=1)
             self.answered = True
         self.note(Event())

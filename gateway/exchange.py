@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from gateway import lanes, seal, wire
+from gateway import bundles, lanes, seal, wire
 from gateway.delivery import Delivery, Obstacle
 from gateway.lanes import Key, Row
 from gateway.outbox import Sender
@@ -139,7 +139,7 @@ class Exchange:
         self._trust = trust
         if not self._spool.accepts(ack):
             return replace(self._refused(ack), handovers=learned)
-        self.bundle_bytes = ack.bundle
+        self.bundle_bytes = min(ack.bundle, bundles.MAX_BYTES)
         before = self._spool.counts().get("refilled_batches", 0)
         marked, unnoted = 0, False
         try:

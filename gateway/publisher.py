@@ -230,7 +230,7 @@ class Publisher:
     def _send(self, connection: Connection, now_ns: int) -> None:
         """What the sender gives out, as far as window and broker allow."""
         while not connection.problem and (rows := self._exchange.turn(connection.room, now_ns)):
-            for part in bundled(rows, self._exchange.bundle_bytes):
+            for part in bundled(rows, min(self._exchange.bundle_bytes, connection.message_max)):
                 connection.publish([row.key for row in part], pack([row.payload for row in part]))
 
     # --- what the broker and the collector say ---------------------------------------------------------------

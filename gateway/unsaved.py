@@ -68,7 +68,7 @@ class Unsaved:
 
     def _write(self, data: bytes) -> None:
         with contextlib.suppress(OSError):
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)  # room may have come
             try:
                 os.pwrite(descriptor, data, 0)
                 os.fdatasync(descriptor)

@@ -176,10 +176,27 @@ def decode(body: bytes) -> Batch:
     return Batch(header, _columns(known), fields)
 
 
+class _Large(Exception):
+    """A batch that is not to be remembered: whoever sealed it decides how large it becomes."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+
 @lru_cache(REMEMBERED)
+def _remembered(body: bytes) -> Batch:
+    batch = decode(body)
+    if batch.fields or len(batch.columns.series) > MAX_VALUES:
+        raise _Large(batch)
+    return batch
+
+
 def decoded(body: bytes) -> Batch:
-    """As `decode`; what one part of the collector has just read, the next ones need not read again."""
-    return decode(body)
+    """As `decode`; measurements that one part of the collector has just read, the next ones need not read again."""
+    try:
+        return _remembered(body)
+    except _Large as large:
+        return large.batch
 
 
 def _inflate(body: bytes) -> bytes:

@@ -48,12 +48,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An examined batch. session, mid: which connection to the broker it came by, and its message's number there.
+    """A message, examined: one batch or several. session, mid: by which connection to the broker it came, as what.
 
-    mid: None = more of the message follows.
+    mid: None = it needs no answer.
     """
 
-    examined: Examined
+    examined: tuple[Examined, ...]
     session: int
     mid: int | None
 
@@ -165,9 +165,10 @@ class Recorder:
 
     def _gather(self) -> list[Delivery]:
         group: list[Delivery] = []
+        batches = 0
         timeout_s: float | None = max(0, self._desk.next_ns() - time.monotonic_ns()) / 1e9
         closes_ns = 0
-        while len(group) < GROUP_BATCHES:
+        while batches < GROUP_BATCHES:
             try:
                 item = self._deliveries.get(timeout=timeout_s) if timeout_s else self._deliveries.get_nowait()
             except queue.Empty:
@@ -176,7 +177,9 @@ class Recorder:
             timeout_s = None
             if isinstance(item, Delivery):
                 group.append(item)
-                self._take(item.examined)
+                batches += len(item.examined)
+                for examined in item.examined:
+                    self._take(examined)
             elif isinstance(item, Filing):
                 self._desk.file(replace(item.entry, received_ns=time.time_ns()), item.done.set_result)
             elif item is Signal.CONNECTED:
@@ -192,6 +195,8 @@ class Recorder:
         """Have it decided what a message is. What our code fails at is counted: it comes again."""
         try:
             _tell(self._desk.take(examined, time.monotonic_ns()))
+        except JournalError:  # it is not the message's fault
+            raise
         except Exception:
             if examined.digest:
                 self._journal.attempt(examined.digest)

@@ -88,7 +88,7 @@ class States:
     def note(self, gateway: str, payload: bytes, now_ns: int, *, retained: bool) -> None:
         """A state of a known gateway has come. now_ns: monotonic. retained: the broker had it from before."""
         kept = self._kept.get(gateway)
-        if retained and kept and kept.payload == payload[:MAX_BYTES]:
+        if retained and kept and kept.payload == payload[: MAX_BYTES + 1]:
             return  # it comes again at each connection, and is no younger
         self._kept[gateway] = _Kept(payload[: MAX_BYTES + 1], now_ns, retained)
 

@@ -215,18 +215,23 @@ class Subscriber:
             return
         payload = bytes(message.payload)
         if self._states and message.topic.endswith("/state"):  # no topic of batches does
-            if (gateway := message.topic.split("/")[2]) in self._gate.trusted:
-                self._states.note(gateway, payload, time.monotonic_ns(), retained=message.retain)
+            self._told(self._states, message.topic.split("/")[2], payload, retained=message.retain)
             self._client.ack(message.mid, message.qos)  # nothing, as long as the broker keeps to QoS 0
             return
         try:
             batches = unpack(payload)
         except WireError:
             batches = [payload]  # quarantined as it is
-        for number, batch in enumerate(batches, 1):
-            examined = self._examine(message.topic, batch, retained=message.retain)
-            last = number == len(batches)
-            self._put(Delivery(self._limited(examined), self._session, message.mid if last else None))
+        examined = [self._limited(self._examine(message.topic, one, retained=message.retain)) for one in batches]
+        self._put(Delivery(tuple(examined), self._session, message.mid))
+
+    def _told(self, states: States, gateway: str, payload: bytes, *, retained: bool) -> None:
+        """A state: an honest gateway sends two a minute, and a flood of them is one like any other."""
+        if gateway in self._gate.trusted:
+            states.note(gateway, payload, time.monotonic_ns(), retained=retained)
+        counted = Examined(None, b"", False, "", None, gateway, time.time_ns(), What.FLOOD)
+        if (limited := self._limited(counted)) is not counted:
+            self._put(Delivery((limited,), self._session, None))
 
     def _examine(self, topic: str, payload: bytes, *, retained: bool) -> Examined:
         gateway = ""

@@ -48,8 +48,8 @@ READ = 500  # entries a read: a few hundred thousand measurements, some megabyte
 COMMIT_AFTER = 500  # entries without a result until the cursor is moved all the same
 WAIT_S = 1.0
 RETRY_S = 5.0
-POURING = 200.0  # entries a second: a backlog comes in, and to take it in goes before judging it
-SHARE = 0.25  # of the time, which judging takes meanwhile
+SHARE = 0.25  # of the time, which judging takes while more comes in than it can take
+REST_S = 1.0  # at most, at once
 Intervals = Mapping[tuple[str, str, str], int]
 
 
@@ -125,9 +125,12 @@ class Evaluator:
 
 
 def rest_s(read: int, took_s: float, grown: int) -> float:
-    """How long to step back after a read. took_s: to judge what it brought. grown: entries that came meanwhile. [s]"""
-    pouring = read == READ and grown > POURING * took_s
-    return took_s * (1 / SHARE - 1) if pouring else 0.0
+    """How long to step back after a read. took_s: to judge what it brought. grown: entries that came meanwhile. [s]
+
+    Whoever keeps up does not step back, so that what it is behind after a while it makes good.
+    """
+    pouring = grown > read == READ
+    return min(took_s * (1 / SHARE - 1), REST_S) if pouring else 0.0
 
 
 class Line:

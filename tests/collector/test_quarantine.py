@@ -52,7 +52,7 @@ def record(journal: Journal, gate: Gate, gateway: FakeGateway, *payloads: bytes)
     )  # fmt: skip
     for payload in payloads:
         examined = gate.examine(gateway.id, payload, received_ns=START_NS, now_ns=0)
-        deliveries.put(Delivery(examined, 1, 1))
+        deliveries.put(Delivery((examined,), 1, 1))
     recorder.start()
     recorder.stop()
     return recorder

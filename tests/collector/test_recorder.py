@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class Broker:
         self.early: list[str] = []
 
     def puback(self, delivery: Delivery) -> None:
-        entry = delivery.examined.entry
+        entry = delivery.examined[0].entry
         if entry and entry.seq and not self.journal.hashes((entry.gateway, entry.epoch), entry.seq):
             self.early.append(f"PUBACK of {entry.seq}")
         self.pubacks.append(delivery.mid)
@@ -72,7 +73,7 @@ class Bench:
         for payload in payloads:
             self.mid += 1
             examined = self.gate.examine(topic or self.gateway.id, payload, received_ns=START_NS, now_ns=0)
-            self.deliveries.put(Delivery(examined, 1, self.mid))
+            self.deliveries.put(Delivery((examined,), 1, self.mid))
 
     def run(self) -> None:
         """Let the recorder take everything that waits, and end it."""
@@ -312,3 +313,20 @@ def test_a_disk_that_fails_ends_the_recorder_and_says_so(tmp_path: Path) -> None
     assert bench.broker.pubacks == []
     assert all(ack.epochs == () for ack in bench.broker.acks)
     disk.close()
+
+
+def test_a_journal_that_cannot_be_read_is_no_fault_of_the_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Journal(tmp_path / "journal")) as journal:
+        bench = Bench(journal)
+
+        def fails(*_: object) -> None:
+            raise JournalError("disk I/O error")
+
+        monkeypatch.setattr(bench.recorder._desk, "take", fails)
+        bench.recorder.start()
+        bench.deliver(bench.gateway.sealed(kind="hello"))
+        eventually(lambda: bool(bench.recorder.failed))
+        bench.recorder.stop()
+        assert journal.attempts == {}

@@ -144,6 +144,19 @@ def test_a_backlog_travels_in_bundles_once_the_collector_takes_them(mqtt_broker,
             assert collector.messages == before + 5
 
 
+def test_a_bundle_keeps_to_what_the_broker_takes(mosquitto, tmp_path, outbox):
+    with (
+        running(mosquitto, tmp_path, "allow_anonymous true", "max_packet_size 3000") as found,
+        collecting(found.port) as collector,
+    ):
+        collector.bundle = 1 << 16
+        for _ in range(100):
+            measure(outbox, 1)
+        with publishing(outbox, found.port) as publisher:
+            assert publisher.wait_drained(PATIENCE_S)
+            assert collector.messages < 100
+
+
 def test_lost_batches_are_sent_again(mqtt_broker, outbox, monkeypatch):
     monkeypatch.setattr("gateway.outbox.RTO_MIN_NS", RTO_MIN_NS // 10)
     with collecting(mqtt_broker.port) as collector, publishing(outbox, mqtt_broker.port) as publisher:
