@@ -210,8 +210,10 @@ class Turns:
                 turn = index
                 break
             wake_ns = min(wake_ns, max(job.due_ns, now_ns + AGAIN_NS[0]))
+        for index in self._doubtful:  # who is not ready yet may be so before the next tick takes this one away
+            if job := self._waiting.get(index):
+                wake_ns = min(wake_ns, max(job.due_ns, now_ns + AGAIN_NS[1]))
         for index in self._candidates(now_ns, ready):
-            wake_ns = min(wake_ns, now_ns + AGAIN_NS[1])
             if ask := self._try(index, now_ns, crowded=turn is not None):
                 return ask
         if turn is None:

@@ -34,7 +34,8 @@ class Bus:
     """One link and its units. asked: (when, how long, what for, what with), of each turn. told: of each job, its ticks.
 
     manners: of each job's unit. kept: whether a job may be asked. aside: what else the link is used for while nobody
-    is to be asked, as the time it takes; 0 = nothing. [ns]
+    is to be asked, as the time it takes; 0 = nothing. commit_ns: after a job's tick was told, until it may be asked
+    again. [ns]
     """
 
     manners: Sequence[Manner]
@@ -43,6 +44,7 @@ class Bus:
     kept: Callable[[int], bool] = lambda job: True
     numbered: bool = True
     aside: Callable[[Bus], int] = lambda bus: 0
+    commit_ns: int = 0
     now_ns: int = 5 * SECOND_NS
     asked: list[tuple[int, int, Ask, LinkError | None]] = field(default_factory=list)
     told: list[list[tuple[int, str]]] = field(default_factory=list)
@@ -51,6 +53,7 @@ class Bus:
         self.units = self.units or range(len(self.manners))
         self.turns = Turns(self.units, self.intervals_ns, self.now_ns, EPOCH_NS, numbered=self.numbered)
         self.told = [[] for _ in self.manners]
+        self._told_ns = [0 for _ in self.manners]
 
     def run(self, seconds: float) -> Bus:
         """Poll for some virtual time."""
@@ -60,7 +63,8 @@ class Bus:
                 step = self.intervals_ns[lapse.job]
                 why = "unserved" if lapse.unserved else "spared"
                 self.told[lapse.job] += [(tick, why) for tick in range(lapse.first_ns, lapse.end_ns, step)]
-            ask = self.turns.next(self.now_ns, self.kept)
+                self._told_ns[lapse.job] = self.now_ns
+            ask = self.turns.next(self.now_ns, self._ready)
             if isinstance(ask, Ask):
                 self._turn(ask)
             elif took_ns := self.aside(self):
@@ -69,6 +73,9 @@ class Bus:
                 assert ask > self.now_ns, "it would be asked for ever"
                 self.now_ns = min(ask, end_ns)
         return self
+
+    def _ready(self, job: int) -> bool:
+        return self.kept(job) and self.now_ns >= self._told_ns[job] + self.commit_ns
 
     def _turn(self, ask: Ask) -> None:
         began_ns = self.now_ns
@@ -82,6 +89,7 @@ class Bus:
             self.told[ask.job].append((ask.tick_ns, "answered"))
         elif self.turns.failed(ask, self.now_ns, took_ns, error):
             self.told[ask.job].append((ask.tick_ns, "failed"))
+        self._told_ns[ask.job] = self.now_ns
         self.asked.append((began_ns, took_ns, ask, error))
 
     def share(self, job: int, since_ns: int = 0) -> float:

@@ -264,3 +264,16 @@ def test_a_busy_link_finds_the_time_that_an_answer_usually_takes_when_it_presses
             found[pressing] += bool(bus.turns.spare(0, bus.now_ns, pressing=pressing))
     assert found[True] > 0
     assert found[True] >= found[False]
+
+
+@pytest.mark.parametrize("beside", [0, 1])
+@pytest.mark.parametrize("interval_ms", [1000, 2000, 5000])
+@pytest.mark.parametrize("commit_ms", [50, 300, 650, 900])
+def test_a_unit_whose_last_outcome_is_not_on_the_disk_yet_is_asked_once_it_is(beside, interval_ms, commit_ms):
+    """It is told to be silent at its tick, which has to be committed before it is asked again: not at the next tick."""
+    silent = between(dead, 10 * SECOND_NS, 30 * SECOND_NS, answers(5 * MS))
+    bus = Bus([silent, *[answers(5 * MS)] * beside], [interval_ms * MS] * (1 + beside), commit_ns=commit_ms * MS)
+    bus.run(60)
+    # Beside others a unit that was dead rests between its probes.
+    assert bus.share(0, 30 * SECOND_NS + 2 * interval_ms * MS) >= (0.8 if beside else 1.0)
+    assert [bus.share(job) for job in range(1, 1 + beside)] == [1.0] * beside
