@@ -275,5 +275,5 @@ def test_a_unit_whose_last_outcome_is_not_on_the_disk_yet_is_asked_once_it_is(be
     bus = Bus([silent, *[answers(5 * MS)] * beside], [interval_ms * MS] * (1 + beside), commit_ns=commit_ms * MS)
     bus.run(60)
     # Beside others a unit that was dead rests between its probes.
-    assert bus.share(0, 30 * SECOND_NS + 2 * interval_ms * MS) >= (0.8 if beside else 1.0)
+    assert bus.share(0, 30 * SECOND_NS + 2 * interval_ms * MS) >= (0.8 if beside else 0.9)
     assert [bus.share(job) for job in range(1, 1 + beside)] == [1.0] * beside
