@@ -27,7 +27,7 @@ from msgspec import Meta
 
 from api.times import format_time
 from gateway.document import Fault
-from gateway.profiles import Register
+from gateway.profiles import Profile, Register
 from gateway.units import Conversion
 from gateway.words import TYPES
 
@@ -170,6 +170,30 @@ def parse_value(text: str, way: Conversion, span: tuple[float, float]) -> float:
     if not kind:
         return number * way.factor + way.shift
     return span[0] + number / 100 * (span[1] - span[0])
+
+
+def parse_range(text: str, way: Conversion) -> tuple[float, float]:
+    """A measuring range, in the parameter's unit; ValueError says what is wrong with it.
+
+    >>> parse_range("0..200", Conversion(1.0, 0.0))
+    (0.0, 200.0)
+    """
+    low, _, high = text.partition("..")
+    try:
+        found = float(low) * way.factor + way.shift, float(high) * way.factor + way.shift
+    except ValueError as error:
+        raise ValueError(f"--range {text!r} is no range; as 0..200") from error
+    if not (math.isfinite(found[0]) and math.isfinite(found[1]) and found[0] < found[1]):
+        raise ValueError(f"--range {text!r} does not go from a lower to a higher value")
+    return found
+
+
+def require_range(profile: Profile) -> None:
+    """Raise ValueError where a profile's range is a guess: a share of it would let anything pass."""
+    if guessed := next((text for text in profile.unverified if "range" in text), ""):
+        raise ValueError(
+            f"profile {profile.name} says: {guessed}\n    hint: give the range of the type plate, as --range 0..200"
+        )
 
 
 def parse_tolerance(text: str, way: Conversion, span: tuple[float, float], least: Tolerance) -> Tolerance:

@@ -30,8 +30,10 @@ from api.loopcheck import (
     default_tolerance,
     failing,
     judge,
+    parse_range,
     parse_tolerance,
     parse_value,
+    require_range,
     span,
 )  # fmt: skip
 from api.loopcheck_stages import DIRECTLY, Way, follow
@@ -76,6 +78,7 @@ def loopcheck(
     values: Values = None,
     tolerance: Annotated[str, typer.Option(help="0.5, 2% of the value or 1%fs of the range; else one step.")] = "",
     unit: Annotated[str, typer.Option(help="Of values and tolerance, if not the parameter's.")] = "",
+    range: Annotated[str, typer.Option(metavar="LOW..HIGH", help="What % is of, as on the type plate.")] = "",
     points: Annotated[Path | None, typer.Option(metavar="FILE", help="Values, one a line.")] = None,
     until: Annotated[Where, typer.Option(help="The last stage to look at.")] = Where.SHOWN,
     wait: Annotated[float, typer.Option(metavar="S", min=0, help="For each value; else by the interval.")] = 0,
@@ -97,7 +100,7 @@ def loopcheck(
     if not 1 <= len(given) <= MAX_POINTS:
         _fail(f"give 1 to {MAX_POINTS} values to inject, as arguments or with --points FILE; there are {len(given)}")
     stages = list(Where)[: list(Where).index(until) + 1]
-    task = _task(site, plant, sensor, parameter, given, unit, tolerance, stages, url, token_file, wait, settle)
+    task = _task(site, plant, sensor, parameter, given, unit, tolerance, range, stages, url, token_file, wait, settle)
     record = _checked(task, by, out, as_json=as_json)
     if as_json:
         sys.stdout.write(_json(record))
@@ -105,7 +108,7 @@ def loopcheck(
 
 
 def _task(
-    file: Path, plant: str, sensor: str, parameter: str, given: Sequence[str], unit: str, tolerance: str,
+    file: Path, plant: str, sensor: str, parameter: str, given: Sequence[str], unit: str, tolerance: str, plate: str,
     stages: Sequence[Where], url: str, token_file: Path | None, wait: float, settle: float,
 ) -> _Task:  # fmt: skip
     sites = catalogue.load_sites(str(file))
@@ -121,8 +124,10 @@ def _task(
     if way is None:
         _fail(f"--unit {unit!r} does not become {known.unit!r}, the unit of {known.code}")
     registers = found.profile.parts(known.code)
-    bounds = span(registers)
     try:
+        bounds = parse_range(plate, way) if plate else span(registers)
+        if not plate and any("%" in text for text in (*given, tolerance)):
+            require_range(found.profile)
         wanted = [(parse_value(text, way, bounds), _entered(text, unit or known.unit)) for text in given]
         allowed = parse_tolerance(tolerance, way, bounds, default_tolerance(registers))
     except ValueError as error:

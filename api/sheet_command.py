@@ -54,7 +54,7 @@ MOST_BYTES = 64 << 20  # of a file that is verified
 
 def sheet(
     site: SitePath,
-    point: Annotated[str, typer.Argument(help="The [[point]] to be accepted.")] = "",
+    point: Annotated[str, typer.Argument(help=r"The [\[point]] to be accepted.")] = "",
     out: Annotated[Path | None, typer.Option(help="Where the file goes; else acceptance-PLANT-POINT-DATE.pdf.")] = None,
     loopcheck: Annotated[list[Path] | None, typer.Option(help="A result of `emitwatch loopcheck --out`.")] = None,
     language: Annotated[str, typer.Option(help="en or zh.")] = "en",

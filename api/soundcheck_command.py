@@ -52,7 +52,7 @@ Found: TypeAlias = Callable[[Sequence[Level]], Sequence[Level]]
 
 def soundcheck(
     site: SitePath,
-    sensor: Annotated[str, typer.Argument(help="The [[sensor]] of the sound level meter.")],
+    sensor: Annotated[str, typer.Argument(help=r"The [\[sensor]] of the sound level meter.")],
     author: AuthorId,
     key: KeyFile,
     level: Annotated[float, typer.Option(help="What the calibrator makes. [dB]")] = 94.0,

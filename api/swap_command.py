@@ -41,7 +41,7 @@ from gateway.terminal import AsJson
 
 def swap(
     site: SitePath,
-    sensor: Annotated[str, typer.Argument(help="The [[sensor]] whose instrument is another one.")],
+    sensor: Annotated[str, typer.Argument(help=r"The [\[sensor]] whose instrument is another one.")],
     serial: Annotated[str, typer.Option(help="Serial number of the new instrument.")] = "",
     old_serial: Annotated[str, typer.Option(help="That of the old one, if neither record nor site file has it.")] = "",
     as_found: Annotated[float | None, typer.Option(help="What the old one showed of the reference.")] = None,

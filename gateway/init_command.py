@@ -62,7 +62,7 @@ def init(
     given = PlantDraft(id=plant, name=name, timezone=timezone, broker=broker)
     of_plant = _asked_plant(given) if asks else _given_plant(given)
     found = _listed(csv, known) if csv else _asked_instruments(known)
-    text = draft(of_plant, found, known)
+    text = draft(of_plant, found, known, [os.path.relpath(folder, site.parent) for folder in profiles or ()])
     _check(text, str(site), known)
     site.parent.mkdir(parents=True, exist_ok=True)
     site.write_text(text, "utf-8")
@@ -72,7 +72,8 @@ def init(
         return
     console = terminal.console()
     console.print(f"{site}: {len(found)} instruments at {len({one.point for one in found})} points", style="bold")
-    console.print(f"next: say what each point is judged by (rules), then\n    emitwatch check {site}")
+    console.print("next: say what each point is judged by (rules), put the broker's password into the file")
+    console.print(f"broker.password beside it (mode 0600), then\n    emitwatch check {site}")
     console.print(f"    emitwatch run gateway {site}")
 
 
@@ -85,7 +86,8 @@ def _listed(csv: Path, known: Mapping[str, Profile]) -> list[Instrument]:
     try:
         text = csv.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise _cannot(f"{csv}: not readable: {error}", "a CSV file, saved as UTF-8") from error
+        hint = 'a CSV file in UTF-8; spreadsheets call it "CSV UTF-8"'
+        raise _cannot(f"{csv}: not readable: {error}", hint) from error
     found, faults = instruments(text, str(csv), known)
     if faults:
         raise FaultyFiles(faults)

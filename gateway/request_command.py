@@ -28,7 +28,7 @@ KEY_URI = "urn:emitwatch:key:"
 
 def request(
     site: Annotated[Path, typer.Argument(help="The gateway's site file.")],
-    gateway: Annotated[str, typer.Argument(help="Id of its [[gateway]]; may be left out where there is one.")] = "",
+    gateway: Annotated[str, typer.Argument(help=r"Id of its [\[gateway]]; may be left out where there is one.")] = "",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write; ID.csr where not given.")] = None,
 ) -> None:
     """Make a gateway's keys on the gateway, and the request that its certificate is made of."""

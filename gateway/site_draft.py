@@ -182,8 +182,13 @@ def repeated(found: Sequence[Instrument], file: str) -> list[Fault]:
     return [Fault(file, "sensor", None, f"{name!r} is there twice", "every id is unique") for name in sorted(twice)]
 
 
-def draft(plant: PlantDraft, found: Sequence[Instrument], profiles: Mapping[str, Profile]) -> str:
-    """The site file of a plant and its instruments, whose links and profiles are good."""
+def draft(
+    plant: PlantDraft, found: Sequence[Instrument], profiles: Mapping[str, Profile], folders: Sequence[str] = ()
+) -> str:
+    """The site file of a plant and its instruments, whose links and profiles are good.
+
+    folders: with further profiles, as seen from the site file.
+    """
     lines = [
         f"# Site file of the plant {plant.id}; docs/reference/site-file.md has every setting.",
         "# After each change: emitwatch check, with this file's name.",
@@ -204,6 +209,8 @@ def draft(plant: PlantDraft, found: Sequence[Instrument], profiles: Mapping[str,
         f"id = {_text(plant.id + '-gw')}",
         f"status_port = {STATUS_PORT}    # its own page: http://127.0.0.1:{STATUS_PORT}/; also: emitwatch status",
     ]
+    if folders:
+        lines += ["", "[folders]", f"profiles = [{', '.join(map(_text, folders))}]"]
     for kind in KINDS:
         of_kind = [one for one in found if profiles[one.profile].kind == kind]
         if of_kind:

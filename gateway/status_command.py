@@ -23,7 +23,7 @@ from gateway.terminal import AsJson
 
 def status(
     site: Annotated[Path, typer.Argument(help="A site file, or a folder of them, one plant each.")],
-    gateway: Annotated[str, typer.Argument(help="Id of a [[gateway]]; else all that run here.")] = "",
+    gateway: Annotated[str, typer.Argument(help=r"Id of a [\[gateway]]; else all that run here.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """What a gateway measures, and what is wrong with it; exit 1 where something is, 2 where none answers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -20,15 +21,17 @@ from api.loopcheck import (
     default_tolerance,
     failing,
     judge,
+    parse_range,
     parse_record,
     parse_tolerance,
     parse_value,
+    require_range,
     span,
 )
 from gateway.profiles import Checks
 from gateway.units import Conversion, conversion
 from tests.effort import examples
-from tests.gateway.instruments import register
+from tests.gateway.instruments import profile, register
 
 NAMES = {"site": "site.toml", "sensor": "cems-1", "profile": "x", "parameter": "NOx"}
 SAME = Conversion(1.0, 0.0)
@@ -190,3 +193,14 @@ def test_a_record_that_contradicts_itself_is_a_fault() -> None:
     assert parse_record(msgspec.json.encode(record).decode(), "f")[1][0].path == "passed"
     later = msgspec.structs.replace(record, emitwatch_loopcheck=2)
     assert "version 2" in parse_record(msgspec.json.encode(later).decode(), "f")[1][0].message
+
+
+def test_a_share_of_a_guessed_range_is_refused() -> None:
+    """A driver's "0 to 5000" would let anything within 100 mg/m3 agree."""
+    require_range(profile([register()]))
+    with pytest.raises(ValueError, match=r"--range 0\.\.200"):
+        require_range(replace(profile([register()]), unverified=("the measuring ranges are wide guesses",)))
+    assert parse_range("0..20", Conversion(10.0, 0.0)) == (0.0, 200.0)
+    for wrong in ("20", "20..0", "0..", "0..inf", "a..b"):
+        with pytest.raises(ValueError, match="--range"):
+            parse_range(wrong, Conversion(1.0, 0.0))

@@ -215,7 +215,7 @@ def test_a_tick_that_was_missed_is_no_value(
 
 def test_where_nothing_answers_this_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     nobody = str(site_file(tmp_path, modbus=free_port(), api=free_port(), status=free_port()))
-    assert main(["loopcheck", nobody, "slm", "LAeq", "94", "--wait", "0.2", "--json"]) == 1
+    assert main(["loopcheck", nobody, "slm", "LAeq", "94", "--wait", "5", "--json"]) == 1
     (one,) = json.loads(capsys.readouterr().out)["injections"]
     assert [stage["verdict"] for stage in one["stages"]] == ["unreached"] * 3
     assert [stage["stage"] for stage in one["stages"]] == list(Where)

@@ -44,6 +44,20 @@ def test_a_list_becomes_a_site_that_check_finds_good(tmp_path: Path, listed: Pat
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def test_a_profile_of_ones_own_is_found_again_by_check(tmp_path: Path, listed: Path) -> None:
+    mine = tmp_path / "profiles" / "my-meter.toml"
+    mine.parent.mkdir()
+    text = (ROOT / "gateway/profiles/emitwatch-noise.toml").read_text("utf-8")
+    mine.write_text(text.replace('name = "emitwatch-noise"', 'name = "my-meter"'), "utf-8")
+    listed.write_text(LIST.replace("emitwatch-noise", "my-meter"), "utf-8")
+    site = tmp_path / "made" / "site.toml"
+    words = "--csv", str(listed), "--plant", "a", "--timezone", "UTC", "--profiles", str(mine.parent)
+    made = run(str(site), *words)
+    assert made.returncode == 0, made.stderr
+    checked = subprocess.run([*COMMAND, "check", str(site)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 def test_what_cannot_be_written_is_told_and_nothing_is_written(tmp_path: Path, listed: Path) -> None:
     site = tmp_path / "site.toml"
     assert "on a terminal it asks" in run(str(site)).stderr
