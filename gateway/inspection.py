@@ -38,7 +38,7 @@ FIGURES = 14  # of a record, beside sensor and profile
 ILLEGAL_ADDRESS = 2
 
 Value: TypeAlias = float | str | None
-Told: TypeAlias = Mapping[str, Mapping[str, Value]]  # what was recorded, by sensor
+Told: TypeAlias = Mapping[str, Mapping[str, Value]]  # what was recorded, by sensor and profile (`_key`)
 Note: TypeAlias = tuple[str, str, Mapping[str, Any]]  # a word for machines, a sentence, figures
 
 
@@ -73,17 +73,14 @@ class _Inspection:
 class Inspections:
     """The inspections of some sensors; those whose profile names nothing to read back have none.
 
-    told: what earlier processes have recorded, by sensor (`remembered`).
+    told: what was recorded before, by this process or an earlier one (`remembered`).
     """
 
     def __init__(self, sensors: Iterable[Sensor], now_ns: int, told: Told) -> None:
         mine = [sensor for sensor in sensors if sensor.profile.settings or sensor.profile.identity]
         self._all: dict[str, _Inspection] = {}
-        self.told: dict[str, Mapping[str, Value]] = {
-            sensor.settings.id: told.get(_key(sensor), {}) for sensor in mine if _key(sensor) in told
-        }
+        self.told = dict(told)  # of those that are away, too: they may come back set otherwise
         self.changed = False  # what was told, since somebody kept it
-        self._profiles = {sensor.settings.id: sensor.profile.name for sensor in mine}
         for number, sensor in enumerate(mine):
             items = (*sensor.profile.settings, *sensor.profile.identity)
             parts = divide((_span(item) for item in items), sensor.profile.limits, sensor.plan.cost)
@@ -93,7 +90,10 @@ class Inspections:
             )  # fmt: skip
 
     def take_over(self, before: Inspections) -> None:
-        """Go on where others, of the configuration before, were, with sensors that are still the same."""
+        """Go on where others, of the configuration before, were, with sensors that are still the same.
+
+        What was told is told, whoever is inspected now.
+        """
         for id, one in self._all.items():
             old = before._all.get(id)
             if old and old.sensor.profile == one.sensor.profile and old.sensor.link == one.sensor.link:
@@ -101,8 +101,7 @@ class Inspections:
                 one.parts, one.left, one.answers, one.unread = old.parts, old.left, old.answers, old.unread
                 if old.sensor.settings.serial == one.sensor.settings.serial:
                     one.stranger = old.stranger
-            if old and _key(old.sensor) == _key(one.sensor) and id in before.told:
-                self.told[id] = before.told[id]
+        self.told |= before.told
         self.changed |= before.changed
 
     def wanted(self, sensors: Iterable[str], now_ns: int) -> Wanted | None:
@@ -161,15 +160,15 @@ class Inspections:
         while one.due_ns <= now_ns:
             one.due_ns += EVERY_NS
         one.next_ns = one.due_ns + EVERY_NS
-        id, profile = one.sensor.settings.id, one.sensor.profile
+        profile = one.sensor.profile
         said = read_items(profile, one.answers)
-        before = self.told.get(id, {})
+        before = self.told.get(_key(one.sensor), {})
         notes = _first(one.sensor, {name: said[name] for name in said if name not in before})
         notes += [_change(one.sensor, change) for change in changes(before, said)]
         wrong = [c for c in contradictions(profile, said) if c.name not in before or before[c.name] != c.after]
         notes += [_contradiction(one.sensor, change) for change in wrong]
         if notes:
-            self.told[id] = {**before, **said}
+            self.told[_key(one.sensor)] = {**before, **said}
             self.changed = True
         other = other_instrument(one.sensor.settings.serial, said)
         if other and other.after != one.stranger:
@@ -178,8 +177,8 @@ class Inspections:
         return notes
 
     def remembered(self) -> Told:
-        """What was recorded of each sensor, for the next process."""
-        return {f"{id} {self._profiles[id]}": said for id, said in self.told.items()}
+        """What was recorded of each sensor, also of those that are away, for the next process."""
+        return dict(self.told)
 
 
 def _key(sensor: Sensor) -> str:

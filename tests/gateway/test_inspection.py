@@ -230,8 +230,25 @@ def test_another_configuration_goes_on_with_those_that_stay() -> None:
     after.take_over(plant.inspections)
     assert after.wanted(["cems-0"], plant.now_ns + 60 * SECOND_NS) is None, "it was inspected a minute ago"
     assert after.wanted(["cems-1"], plant.now_ns + 60 * SECOND_NS), "another profile"
-    assert after.told["cems-0"]["span"] == 500.0
+    assert after.told["cems-0 invented"]["span"] == 500.0
     assert after.changed is plant.inspections.changed
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["nothing was known", "an earlier process told it"])
+def test_a_sensor_that_was_away_for_two_configurations_comes_back_with_what_was_told_of_it(kept: bool) -> None:
+    start = {"cems-0 invented": SAYS} if kept else {}
+    plant = Plant(2, told=start)
+    plant.says["cems-0"]["span"] = 400.0
+    assert len(plant.run(100)) == 2
+    plant.says["cems-0"]["span"] = 500.0
+    for there in (plant.sensors[1:], plant.sensors):
+        after = Inspections(there, plant.now_ns, start)
+        after.take_over(plant.inspections)
+        plant.sensors, plant.inspections = there, after
+        assert after.remembered()["cems-0 invented"]["span"] == 400.0, "for the next process, too"
+        told = plant.run(100)
+    [(what, _, detail)] = told
+    assert (what, detail["before"], detail["after"]) == ("setting_changed", 400.0, 500.0)
 
 
 def test_another_instrument_than_the_site_file_names_is_told_once_and_again_after_a_change_of_the_file() -> None:
