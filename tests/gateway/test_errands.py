@@ -397,3 +397,32 @@ def test_modules_begin_and_end_with_another_configuration_and_what_is_known_stay
         table = concatenate(run.given)
         mine = np.array([s.sensor == sensor and s.parameter == "LAeq" for s in table.series])
         assert (np.diff(table.time_ns[mine[table.series_index]]) > 0).all(), "no instant twice"
+
+
+def test_the_inputs_of_an_heir_are_not_read_where_the_sensor_was_before():
+    """The poll of the values is under way when the sensor moves to another address."""
+    moved: list[Callable[[], object]] = []
+    asked_after: list[Request] = []
+
+    def script(request: Request) -> bytes:
+        if request.fc == 3 and moved:
+            moved.pop()()
+            before.requests.clear()
+        return request.answer
+
+    before = instruments(script=script)
+
+    async def whole() -> Run:
+        async with serving(before), serving(instruments()) as after:
+
+            async def talk(run: Run) -> None:
+                await run.until(lambda: any(request.fc == 4 for request in before.requests))
+                found = await run.poller.prepare(sensors(after.port, (1,), OWN))
+                moved.append(lambda: run.poller.reconfigure(found))
+                await run.until(lambda: any(request.fc == 4 for request in after.requests))
+                asked_after.extend(before.requests)
+
+            return await running(sensors(before.port, (1,), OWN), talk)
+
+    asyncio.run(whole())
+    assert [request.fc for request in asked_after] == []
