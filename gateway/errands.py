@@ -7,7 +7,8 @@ this is where both are asked for. Rules:
 - what a unit refuses, or does not answer for while it answers for its values, is left alone for longer each time, so
   that it costs the values next to nothing, and never a value;
 - a request of an inspection is made when nobody waits for the link, and nobody would be late if it took as long as it
-  may. If that has not been so for long, the time it usually takes is enough.
+  may. If that has not been so for long, the time it usually takes is enough;
+- nothing comes of one that is under way while other sensors are taken over: whoever inspects them then asks again.
 """
 
 from __future__ import annotations
@@ -154,15 +155,18 @@ class Errands:
             )
         except Refused as error:
             self._heard(link, job)
-            self._record(inspections.refused(wanted, error.code, self._beside.mono_ns()))
+            if inspections is self._beside.inspections:
+                self._record(inspections.refused(wanted, error.code, self._beside.mono_ns()))
         except LinkError as error:
             now_ns = self._beside.mono_ns()
             if isinstance(error, NoAnswer | BadAnswer):
                 self._turns.owed(job, timeout_ns, now_ns)
-            self._record(inspections.failed(wanted, now_ns, str(error)))
+            if inspections is self._beside.inspections:
+                self._record(inspections.failed(wanted, now_ns, str(error)))
         else:
             self._heard(link, job)
-            self._record(inspections.answered(wanted, words, self._beside.mono_ns()))
+            if inspections is self._beside.inspections:
+                self._record(inspections.answered(wanted, words, self._beside.mono_ns()))
         return True
 
     def _record(self, notes: list[Note]) -> None:

@@ -426,3 +426,38 @@ def test_the_inputs_of_an_heir_are_not_read_where_the_sensor_was_before():
 
     asyncio.run(whole())
     assert [request.fc for request in asked_after] == []
+
+
+@pytest.mark.parametrize(("code", "what"), [(0, "setting_changed"), (2, "configuration")])
+def test_what_is_read_back_while_other_sensors_are_taken_over_is_told_once(code, what, monkeypatch):
+    monkeypatch.setattr("gateway.inspection.EVERY_NS", SECOND_NS)
+    held = {0: 554, 100: 500, 101: 1, 200: 10}
+    taken: list[Callable[[], object]] = []
+    changed = []
+
+    def script(request: Request) -> bytes:
+        if request.address < 200 or not changed:
+            return request.answer
+        if taken:
+            taken.pop()()
+        return mbap(request.tid, request.unit, bytes([request.fc | 0x80, code])) if code else request.answer
+
+    async def whole() -> Run:
+        meters = Instruments(registers=lambda unit, address: held.get(address, 0), script=script)
+        async with serving(meters):
+
+            async def talk(run: Run) -> None:
+                await run.until(lambda: bool(run.words("settings")))
+                found = await run.poller.prepare(mine)
+                taken.append(lambda: run.poller.reconfigure(found))
+                held[200] = 20
+                changed.append(True)
+                await run.until(lambda: bool(run.words(what)))
+                await asyncio.sleep(1.5)
+
+            mine = with_profile(sensors(meters.port, (1,)), settings=ITEMS)
+            return await running(mine, talk)
+
+    with capture_logs():
+        run = asyncio.run(whole())
+    assert [told for told, _, _ in run.told] == ["settings", what]
