@@ -267,10 +267,11 @@ class Turns:
         return True
 
     def _deadlines(self) -> Iterator[tuple[int, Job]]:
-        """When the next tick of each job of a trusted unit lapses, monotonic."""
-        for job in self._jobs.values():
+        """When the next tick of each job of a trusted unit lapses, monotonic; of one that had none yet, its first."""
+        for place, index in enumerate(self._places):
+            job = self._jobs[index]
             if job.unit in self._trusted:
-                tick_ns = job.tick_ns or job.told_ns + job.interval_ns
+                tick_ns = job.tick_ns or (job.told_ns or self._schedule.tick_ns(place)) + job.interval_ns
                 yield tick_ns + job.interval_ns - self._offset_ns, job
 
     def answers(self, job: int) -> bool:

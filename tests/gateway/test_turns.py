@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.links.link import BadAnswer, LinkDown, LinkError, NoAnswer, Refused
 from gateway.measurement import SECOND_NS
+from gateway.schedule import Standing
 from gateway.turns import Ask
 from tests.effort import examples
 from tests.gateway.bus import EPOCH_NS, MS, Bus, Manner, answers, between, dead
@@ -252,6 +253,24 @@ def test_aside_nothing_is_asked_of_a_dead_unit_nor_where_somebody_would_be_late(
     assert full.turns.spare(0, full.now_ns, pressing=False) == 0
     idle = Bus([answers(5 * MS)], [SECOND_NS]).run(20)
     assert idle.turns.spare(0, idle.now_ns, pressing=False) == idle.turns.spare(0, idle.now_ns, pressing=True) > 0
+
+
+def test_who_had_no_tick_yet_takes_no_time_from_anybody():
+    """At the start, beside a unit that is read every hour, and after the wall clock was set, and a job that begins."""
+    hour_ns = 3600 * SECOND_NS
+    bus = Bus([answers(5 * MS), answers(5 * MS), dead], [SECOND_NS, hour_ns, SECOND_NS], units=[1, 1, 2]).run(20)
+    assert [bus.turns.spare(0, bus.now_ns, pressing=pressing) > 0 for pressing in (True, False)] == [True, True]
+    longest = max(ask.timeout_ns for began, _, ask, _ in bus.asked if ask.job == 2 and began >= 10 * SECOND_NS)
+    assert longest > bus.turns.spare(0, bus.now_ns, pressing=False), "a dead unit is given its time"
+    bus.turns.reset(bus.now_ns, EPOCH_NS + 2 * SECOND_NS)
+    bus.run(2)
+    assert bus.turns.spare(0, bus.now_ns, pressing=False) > 0
+    bus.turns.look(bus.now_ns)
+    bus.turns.revise([], [(1, Standing(hour_ns))], bus.now_ns)
+    assert bus.turns.spare(0, bus.now_ns, pressing=False) > 0
+    bus.turns.revise([], [(1, Standing(20 * MS))], bus.now_ns)
+    assert bus.turns.spare(0, bus.now_ns, pressing=False) == 0, "its first tick counts like any other"
+    assert bus.share(0) == 1
 
 
 def test_a_busy_link_finds_the_time_that_an_answer_usually_takes_when_it_presses():
