@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -41,7 +41,7 @@ from gateway.clock import STEP_NS
 from gateway.contacts import Source
 from gateway.errands import Beside, Errands
 from gateway.harvest import Harvest
-from gateway.inspection import Told
+from gateway.inspection import Note, Told
 from gateway.known import Outlook, nothing_yet, outlook
 from gateway.links.link import Link, LinkError, Refused
 from gateway.measurement import SECOND_NS, Columns, Status, UInt16
@@ -94,7 +94,7 @@ class Poller:
         mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._put, self._kept, self._tell, self._now_ns, self._mono_ns = put, kept, tell, now_ns, mono_ns
-        self._notes: list[tuple[str, str, Mapping[str, Any]]] = []
+        self._notes = deque[Note](maxlen=MAX_NOTES)
         self._told, self._keep = told, keep
         self._buses = Buses[Poll | Source]()
         self._group: asyncio.TaskGroup | None = None  # while it runs
@@ -132,7 +132,7 @@ class Poller:
 
     def note(self, what: str, text: str, detail: Mapping[str, Any]) -> None:
         """Record what was noticed, as soon as the disk takes it. what: a word for machines, text: a sentence."""
-        self._notes = [*self._notes, (what, text[:MAX_TEXT], detail)][-MAX_NOTES:]
+        self._notes.append((what, text[:MAX_TEXT], detail))
 
     # --- other sensors -----------------------------------------------------------------------------------------
 
@@ -348,11 +348,13 @@ class Poller:
             self._name("silent", "no good values from", gone)
             self._name("heard", "good values again from", back)
             while self._notes:
+                note = self._notes[0]
                 try:
-                    await asyncio.to_thread(self._tell, *self._notes[0])
+                    await asyncio.to_thread(self._tell, *note)
                 except SpoolError:
                     break  # the next flush says what is wrong with the disk
-                del self._notes[0]
+                if self._notes[0] is note:  # else it made room for another one meanwhile
+                    self._notes.popleft()
             if (inspections := self._known.inspections).changed and not self._notes:
                 inspections.changed = False
                 await asyncio.to_thread(self._keep, inspections.remembered())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from gateway.breaker import FAILURES
 from gateway.errands import Errands
 from gateway.links.tcp import TcpLink
 from gateway.measurement import SECOND_NS, Columns, Status, concatenate
-from gateway.poller import STALE_NS, Poller
+from gateway.poller import MAX_NOTES, STALE_NS, Poller
 from gateway.profiles import Checks
 from gateway.sensors import Sensor, resolve
 from gateway.settings import parse_site
@@ -488,3 +489,32 @@ def test_silent_units_leave_the_others_their_polls_on_a_serial_line_too(kind, tm
     with capture_logs():
         asyncio.run(whole())
     assert lost[-1] <= 0.01, lost
+
+
+def test_what_is_noticed_while_a_full_store_of_notes_is_told_is_not_lost(monkeypatch):
+    monkeypatch.setattr("gateway.poller.WATCH_S", 0.01)
+    told: list[str] = []
+    began, go_on, last = threading.Event(), threading.Event(), threading.Event()
+
+    def tell(what: str, text: str, detail: object) -> None:
+        began.set()
+        assert go_on.wait(PATIENCE_S)
+        told.append(text)
+        if text == "meanwhile":
+            last.set()
+
+    async def whole() -> None:
+        poller = Poller((), lambda _: 0, tell=tell)
+        for number in range(MAX_NOTES):
+            poller.note("configuration", str(number), {})
+        running = asyncio.create_task(poller.run())
+        assert await asyncio.to_thread(began.wait, PATIENCE_S)
+        poller.note("configuration", "meanwhile", {})
+        go_on.set()
+        await asyncio.to_thread(last.wait, PATIENCE_S)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+    asyncio.run(whole())
+    assert told == [*map(str, range(MAX_NOTES)), "meanwhile"]
