@@ -186,6 +186,8 @@ class _Gateway:
                 if full:
                     full = False
                     _log.info("The outbox takes measurements again")
+                if self.reloader:
+                    await self.reloader.catch_up()
             self._watch_room()
 
     def _watch_room(self) -> None:

@@ -69,6 +69,8 @@ class Reloader:
         self._poller, self._spooler, self._latest = poller, spooler, latest
         self._last: Outcome | None = None
         self._done = 0
+        self._busy = asyncio.Lock()  # one reads the files, or writes down what was told of them
+        self._late = False  # the last change was not recorded in time
 
     def state(self) -> dict[str, Any]:
         """What is in force, and what became of the last reload, for the gateway's state."""
@@ -78,6 +80,17 @@ class Reloader:
 
     async def reload(self) -> None:
         """Read the files and go on with them, if they are good."""
+        async with self._busy:
+            await self._reload()
+        self._done += 1
+
+    async def catch_up(self) -> None:
+        """To be called after a flush: note what there was no room for when it was taken over."""
+        if self._late and not self._busy.locked():
+            async with self._busy:
+                self._late = not await asyncio.to_thread(self.keep)
+
+    async def _reload(self) -> None:
         try:
             with _lighter():
                 found, configuration = await asyncio.to_thread(self._found)
@@ -91,8 +104,7 @@ class Reloader:
             changed = self._go_on(found, configuration, outlook)
             await self._say_applied()
             if changed:
-                await self._keep()
-        self._done += 1
+                self._late = not await self._keep()
 
     def _found(self) -> tuple[Assignment, Configuration]:
         """What the files say now, good for the running gateway; raises FaultyFiles, CannotStart and others."""
@@ -134,11 +146,12 @@ class Reloader:
             papers.keep_configuration(self._spooler.folder, self.configuration)
         return recorded
 
-    async def _keep(self) -> None:
+    async def _keep(self) -> bool:
         for _ in range(round(RECORD_S / LOOK_S)):
             if await asyncio.to_thread(self.keep):
-                return
+                return True
             await asyncio.sleep(LOOK_S)
+        return False
 
     async def _refuse(self, faults: Sequence[Fault]) -> None:
         for fault in faults:

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,11 +23,13 @@ from msgspec import structs
 
 from api.cli import main
 from gateway import papers, seal, wire
+from gateway.__main__ import _Gateway
 from gateway.assignment import needing_restart
 from gateway.assignment_files import read_assignment
 from gateway.configuration import canonical, hash_of
 from gateway.measurement import SECOND_NS, Status, concatenate
 from gateway.poller import Poller
+from gateway.publisher import Publisher
 from gateway.reload import Reloader
 from gateway.shelves import SpoolFull
 from gateway.spooler import Spooler
@@ -268,6 +271,44 @@ def test_a_change_on_a_full_disk_is_applied_at_once_and_recorded_when_there_is_r
         assert reloader.keep()
         assert hash_of((outbox(tmp_path) / papers.TEXT).read_text()).hex() == state["configuration"]["hash"]
     assert judge(sealed(tmp_path)) == 2
+
+
+def test_what_was_recorded_late_is_noted_by_the_running_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.reload.RECORD_S", 0.1)
+    monkeypatch.setattr("gateway.__main__.RETRY_S", 0.0)
+    file = written(tmp_path, 1, None)
+    first = read_assignment(str(file), None, demo=True)
+    configuration = papers.load_configuration(
+        outbox(tmp_path), first.gateway, canonical(first.site, first.gateway, first.sensors), None
+    )
+    spooler = Spooler(outbox(tmp_path), "riverside", "riverside-gw", KEY, configuration=configuration)
+    poller = Poller(first.sensors, spooler.put)
+    publisher = Publisher(first.broker, None, first.gateway, spooler, None)
+    reloader = Reloader(
+        lambda: read_assignment(str(file), None, demo=True), first, configuration,
+        poller=poller, spooler=spooler, latest=Latest(),
+    )  # fmt: skip
+    runs = _Gateway(first, spooler, publisher, poller, Latest(), reloader)
+    stop, noted = threading.Event(), outbox(tmp_path) / papers.TEXT
+    pages = newest(spooler).execute("PRAGMA page_count").fetchone()[0]
+    newest(spooler).execute(f"PRAGMA max_page_count = {pages}")
+    missing = columns(5000)
+    spooler.put(structs.replace(missing, status=np.full(5000, Status.NO_COMM, np.uint8)))
+    written(tmp_path, 1, (0.1, 1))
+    asyncio.run(reloader.reload())
+    thread = threading.Thread(target=runs.run, args=(stop, 0.0))
+    thread.start()
+    try:
+        assert not reloader.state()["configuration"]["recorded"]
+        assert not noted.exists()
+        newest(spooler).execute("PRAGMA max_page_count = 100000")
+        wait_until(noted.exists)
+    finally:
+        stop.set()
+        thread.join(PATIENCE_S)
+    assert hash_of(noted.read_text()) == reloader.configuration.hash
 
 
 @pytest.mark.system
