@@ -61,6 +61,12 @@ def exception(code: int) -> Diagnosis:
     return Diagnosis(f"exception {code}", *EXCEPTIONS.get(code, unknown))
 
 
+def another_unit(wanted: int, found: int) -> Diagnosis:
+    """The unit that was asked for is silent, and one that nobody asked for answers."""
+    what = f"unit {wanted} does not answer; all of this is unit {found}, which does"
+    return Diagnosis("another unit", what, f"write unit={found} in the link, if that is the instrument")
+
+
 def wrong_answer(kind: str, unit: int, block: Block, heard: bytes) -> Diagnosis:
     """What came back instead of an answer. kind: of the link. heard: from the request on, as far as it was kept."""
     if kind == "tcp":

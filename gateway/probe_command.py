@@ -178,6 +178,9 @@ async def _probe(task: Task, finding: Finding, opener: Opener, step: Step) -> No
             if not finding.faults:
                 finding.faults[silent.kind] = silent
             return
+        if unit != task.link.unit and not task.units:
+            other = diagnosis.another_unit(task.link.unit, unit)
+            finding.faults[other.kind] = other
         finding.unit = unit
         await prober.look(unit, task.survey)
         await prober.read(unit, task.times, task.every_s)
