@@ -23,14 +23,14 @@ from collections.abc import Collection, Mapping, Sequence
 import structlog
 
 from collector.catalogue import rule_packs
-from collector.marks import Filed, Kind, MarkError, filed
+from collector.marks import Filed, MarkError, filed
 from collector.shifts import Moved, moved, told_by
 from collector.store import Entry, EntryKind, JournalReader, NotHere, Shift
 from collector.verdicts.agenda import Agenda, PointKey, Task
 from collector.verdicts.book import Book
 from collector.verdicts.evidence import sensor_source
 from collector.verdicts.judgement import Derived, derive, settle
-from collector.verdicts.marks import Layer
+from collector.verdicts.marks import SILENT, Layer
 from collector.verdicts.points import PointRules, point_rules
 from collector.verdicts.recent import Recent, of_plant
 from collector.verdicts.records import Average, Exceedance
@@ -182,7 +182,7 @@ class Line:
         self._layer.add(found)
         self._marks.append(found)
         mark = found.mark
-        if mark.kind is not Kind.NOTE:  # what is still to come is judged when it comes
+        if mark.kind not in SILENT:  # what is still to come is judged when it comes
             self._agenda.mark((mark.plant, mark.point), mark.from_ns, min(mark.to_ns, entry.received_ns))
 
     def _placed(self, entry: Entry) -> Columns | None:

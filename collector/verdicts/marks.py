@@ -25,7 +25,8 @@ from collector.verdicts.screening import Booleans, Signal
 from gateway.measurement import Float64, Int64, Status, UInt8
 
 STATUS = {Kind.MAINTENANCE: Status.MAINTENANCE, Kind.CALIBRATION: Status.CALIBRATION, Kind.INVALID: Status.FAULT}
-_SILENT = (Kind.NOTE, Kind.REVOCATION, Kind.SWAP, Kind.SOUND_CHECK, Kind.SHEET)
+# What changes nothing that is judged.
+SILENT = (Kind.NOTE, Kind.SWAP, Kind.SOUND_CHECK, Kind.SHEET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Layer:
         mark = filed.mark
         if mark.revokes is not None:
             self._revoked[mark.revokes.position] = filed.position
-        elif mark.kind not in _SILENT:
+        elif mark.kind not in SILENT:
             self._points.setdefault((mark.plant, mark.point), []).append(filed)
 
     def revoked_by(self, position: int) -> int:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.marks import Filed, Kind, Mark, Named, Old, sign
+from collector.marks import Filed, Kind, Mark, Named, Old, SheetFile, SoundCheck, Swap, sign
 from collector.store import Entry, EntryKind
 from collector.verdicts.agenda import MARKED_NS
 from collector.verdicts.book import Book
@@ -104,12 +104,25 @@ def test_what_is_to_come_is_judged_under_the_mark_when_it_comes(tmp_path: Path) 
     book.close()
 
 
-def test_a_note_dirties_nothing(tmp_path: Path) -> None:
+SILENT: list[dict[str, Any]] = [
+    {"kind": Kind.NOTE},
+    {"kind": Kind.SWAP, "sensor": "slm", "swap": Swap(serial="N-2", as_found=93.9, as_left=94.0)},
+    {"kind": Kind.SOUND_CHECK, "sensor": "slm",
+     "sound_check": SoundCheck(level=94, as_found=94.2, as_left=94, tolerance=0.5, passed=True)},
+    {"kind": Kind.SHEET, "sheet": SheetFile(name="a.pdf", bytes=1, sha256="0" * 64)},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", SILENT, ids=lambda said: said["kind"].value)
+def test_what_changes_nothing_dirties_nothing(tmp_path: Path, said: dict[str, Any]) -> None:
     journal = hours(1)
-    say(journal, START_NS + HOUR_NS + MINUTE_NS, marked(START_NS, START_NS + HOUR_NS, Kind.NOTE))
-    journal.tick(START_NS + HOUR_NS + MINUTE_NS)
     book = Book(tmp_path / "verdicts.db")
     follow(journal, book)
+    loaded = journal.loaded
+    say(journal, START_NS + HOUR_NS + MINUTE_NS, marked(START_NS, START_NS + HOUR_NS, **said))
+    journal.tick(START_NS + HOUR_NS + MINUTE_NS)
+    follow(journal, book)
+    assert journal.loaded == loaded, "nothing is judged anew"
     assert versions(book, **HOUR) == [(1, pytest.approx(70), None)]
     assert len(book.marks()) == 1
     book.close()
