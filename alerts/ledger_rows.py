@@ -106,11 +106,14 @@ PENDING_AT = (
     "SELECT p.notice, n.incident, n.reason FROM pending p JOIN notice n ON n.id = p.notice "
     "JOIN incident_now i ON i.id = n.incident WHERE (i.plant, i.point) = (?, ?) AND NOT p.sending ORDER BY p.notice"
 )
-# What was open when nobody was told of it, and nobody has been told since.
+# What was open when nobody was told of it, and nobody has been told since. That it opened again tells by itself nobody:
+# of what is late no notice goes out then. A notice and the event it tells of have the same instant: one step made both.
 HELD = (
     "SELECT body FROM incident_now i WHERE state != 'closed' AND EXISTS (SELECT 1 FROM event e WHERE e.incident = i.id "
     "AND e.kind = 'suppressed' AND NOT EXISTS (SELECT 1 FROM event l WHERE l.incident = i.id AND l.id > e.id "
-    "AND l.kind IN ('commissioned', 'reopened', 'live'))) ORDER BY id"
+    "AND (l.kind = 'commissioned' OR l.kind IN ('reopened', 'live') AND EXISTS (SELECT 1 FROM notice_now n "
+    "WHERE n.incident = i.id AND n.reason = l.kind AND n.wanted_ns = l.at_ns AND n.state != 'suppressed')))) "
+    "ORDER BY id"
 )
 INTERRUPTED = (
     "SELECT notice, (SELECT max(attempt) FROM delivery d WHERE d.notice = p.notice) FROM pending p WHERE sending"

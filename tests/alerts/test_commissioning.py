@@ -152,6 +152,21 @@ def test_one_that_opens_again_after_it_is_told_as_such_alone(tmp_path: Path, boo
     assert {reason for _, reason, _ in taker.taken} == {Reason.REOPENED}
 
 
+def test_what_opened_again_late_and_told_nobody_is_told_when_it_is_over(tmp_path: Path, book: Book) -> None:
+    taker = Taker()
+    judge(book, exceedance(0, late=True), averages=tuple(average(hour) for hour in range(1, 8)))
+    with running(tmp_path, book, SILENT, taker) as alerts:
+        until(lambda: alerts.incidents() and alerts.incident(1).state == "closed")
+        judge(book, exceedance(4, late=True))
+        until(lambda: alerts.incident(1).openings == 2)
+        assert kinds(alerts)[-1] == "reopened"
+    for _ in range(2):
+        with running(tmp_path, book, SITE, taker) as alerts:
+            until(lambda: len(taker.taken) == 2)
+            assert kinds(alerts)[-2:] == ["reopened", "commissioned"]
+    assert {reason for _, reason, _ in taker.taken} == {Reason.COMMISSIONED}
+
+
 @given(st.lists(st.tuples(st.sampled_from(list(Reason)), st.booleans()), max_size=8))
 @settings(max_examples=examples(30))
 def test_only_calls_of_silent_points_are_held_and_only_what_pages_is_noted(calls: list[tuple[Reason, bool]]) -> None:
