@@ -3,8 +3,9 @@
 Whoever sets up an instrument makes values that mean nothing: a calibrator on the microphone, span gas in the
 analyser. They are measured, judged and shown like any others. Rules of this file:
 
-- no notice about a point in commissioning goes to anybody. Each that would have gone stands in the ledger as
-  `suppressed`, so that one sees who was not told of what;
+- no notice that calls for somebody goes to anybody while the point is in commissioning. Each that would have gone
+  stands in the ledger as `suppressed`, so that one sees who was not told of what;
+- who was called before it began is told how it ends (closed, or withdrawn as untrue), and nobody else is;
 - an incident of which somebody should have been told has that in its history (`suppressed`);
 - when the state is over, every such incident that is still open is told once, as it stands then (`commissioned`).
 
@@ -17,16 +18,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
-from alerts.records import Call, Case, Event, EventKind, Incident, Reason, Step
+from alerts.records import Call, Case, Event, EventKind, Incident, Notice, NoticeState, Reason, Step
 
 WHY = "its point is in commissioning"
 # What calls for somebody; the end of an incident that nobody heard of is no news when commissioning is over.
 PAGES = (Reason.OPENED, Reason.REOPENED, Reason.LIVE, Reason.COMMISSIONED)
+_TAKEN = (NoticeState.SENT, NoticeState.UNKNOWN)  # it arrived, or may have
 
 
 def silent(incident: Incident, points: Collection[tuple[str, str]]) -> bool:
     """Whether nobody is told of an incident. points: those in commissioning, (plant, point)."""
     return (incident.plant, incident.point) in points
+
+
+def called(notices: Iterable[Notice], reason: Reason) -> frozenset[str]:
+    """The recipients that hear of an incident's end all the same, since they were called. notices: of the incident."""
+    if reason in PAGES:
+        return frozenset()
+    return frozenset(one.recipient for one in notices if one.reason in PAGES and one.state in _TAKEN)
 
 
 def held(incident: int, reason: str, why: str, at_ns: int) -> Iterator[Event]:

@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import Any
 
 from alerts import ledger_rows as rows
-from alerts.commissioning import held
-from alerts.records import Case, Command, Event, Incident, Member, Notice, NoticeState, Step, Wanted
+from alerts.commissioning import called, held
+from alerts.records import Case, Command, Event, Incident, Member, Notice, NoticeState, Reason, Step, Wanted
 from collector.verdicts.records import Exceedance
 
 LIMIT = 1000  # rows a reader gets at most in one call
@@ -88,8 +88,16 @@ class Ledger:
         return [notice for id, _ in found if (notice := self.notice(id)) is not None]
 
     def suppress(self, places: Collection[tuple[str, str]], why: str, now_ns: int) -> list[Notice]:
-        """Do not send what is to be sent about these points, (plant, point); gives these notices."""
-        found = [row for place in places for row in self._ledger.rows(rows.PENDING_AT, *place)]
+        """Do not send what is to be sent about these points, (plant, point), but an end to whom was called of it.
+
+        Gives these notices.
+        """
+        found = [
+            (notice, incident, reason)
+            for place in places
+            for notice, incident, reason, recipient in self._ledger.rows(rows.PENDING_AT, *place)
+            if recipient not in called(self.notices(incident), Reason(reason))
+        ]
         with self._ledger.transaction() as connection:
             for notice, incident, reason in found:
                 _deliver(connection, notice, now_ns, NoticeState.SUPPRESSED, 0, why)

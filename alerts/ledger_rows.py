@@ -103,7 +103,7 @@ COUNTS = "SELECT state, count(*) FROM notice_now GROUP BY state"
 DUE = "SELECT notice FROM pending WHERE channel = ? AND NOT sending AND due_ns <= ? ORDER BY due_ns, notice LIMIT 1"
 PENDING = "SELECT notice, channel FROM pending"
 PENDING_AT = (
-    "SELECT p.notice, n.incident, n.reason FROM pending p JOIN notice n ON n.id = p.notice "
+    "SELECT p.notice, n.incident, n.reason, n.recipient FROM pending p JOIN notice n ON n.id = p.notice "
     "JOIN incident_now i ON i.id = n.incident WHERE (i.plant, i.point) = (?, ?) AND NOT p.sending ORDER BY p.notice"
 )
 # What was open when nobody was told of it, and nobody has been told since. That it opened again tells by itself nobody:

@@ -25,7 +25,7 @@ import structlog
 
 from alerts import messages
 from alerts.channels.build import Sender, build
-from alerts.commissioning import WHY, hold, release, silent
+from alerts.commissioning import WHY, called, hold, release, silent
 from alerts.egress import NotSent, Unclear
 from alerts.incidents import advance
 from alerts.ledger import Ledger
@@ -234,8 +234,9 @@ class Alerts:
 
     def _wanted(self, call: Call) -> list[Wanted]:
         incident, reason = call.incident, call.reason
-        found, why = routes(incident, reason, self.settings), WHY if silent(incident, self.commissioning) else ""
-        if why:
+        found, quiet = routes(incident, reason, self.settings), silent(incident, self.commissioning)
+        told = called(self.ledger.notices(incident.id), reason) if quiet else frozenset()
+        if quiet and not told:
             log.info("nobody is told: the point is in commissioning", incident=incident.id, plant=incident.plant,
                      point=incident.point, reason=reason.value)  # fmt: skip
         elif not found and reason in (Reason.OPENED, Reason.LIVE) and not incident.late:
@@ -250,7 +251,7 @@ class Alerts:
             wanted.append(
                 Wanted(
                     incident=incident, reason=reason, recipient=recipient.id, channel=channel.id, digest=digest,
-                    message=message, suppressed=why,
+                    message=message, suppressed=WHY if quiet and recipient.id not in told else "",
                 )
             )  # fmt: skip
         return wanted

@@ -21,7 +21,7 @@ from tests.alerts.kit import SITE, average, exceedance, incident, judge, site, u
 from tests.effort import examples
 
 SILENT = SITE.replace('kind = "stack"', 'kind = "stack"\ncommissioning = true')
-TELL = """
+DUTY = """
 [[channel]]
 id = "mail"
 kind = "console"
@@ -29,6 +29,8 @@ kind = "console"
 id = "duty"
 role = "duty officer"
 channels = ["mail"]
+"""
+TELL = f"""{DUTY}
 [[recipient]]
 id = "bureau"
 role = "regulator"
@@ -58,9 +60,9 @@ def book(tmp_path: Path) -> Iterator[Book]:
 
 
 @contextmanager
-def running(tmp_path: Path, book: Book, base: str, taker: Taker) -> Iterator[Alerts]:
+def running(tmp_path: Path, book: Book, base: str, taker: Taker, tell: str = TELL) -> Iterator[Alerts]:
     """Alerts as one start of the collector has them."""
-    alerts = Alerts([site(tmp_path, TELL, base)], book, tmp_path / "alerts", senders={"mail": taker})
+    alerts = Alerts([site(tmp_path, tell, base)], book, tmp_path / "alerts", senders={"mail": taker})
     alerts.start()
     try:
         until(lambda: alerts.health()["behind"] == 0)
@@ -122,6 +124,39 @@ def test_what_waits_for_a_mail_server_is_not_sent_either(tmp_path: Path, book: B
     with running(tmp_path, book, SITE, up):
         until(lambda: len(up.taken) == 2)
     assert {reason for _, reason, _ in up.taken} == {Reason.COMMISSIONED}
+
+
+@pytest.mark.parametrize("end", [Reason.WITHDRAWN, Reason.CLOSED])
+def test_who_was_called_before_it_hears_how_it_ends_and_nobody_else(tmp_path: Path, book: Book, end: Reason) -> None:
+    taker = Taker()
+    judge(book, exceedance(0))
+    with running(tmp_path, book, SITE, taker, DUTY):
+        until(lambda: taker.taken == [(1, Reason.OPENED, "duty")])
+    with running(tmp_path, book, SILENT, taker) as alerts:
+        if end is Reason.WITHDRAWN:
+            judge(book, exceedance(0, version=2, change=Change.WITHDRAWN))
+        else:
+            judge(book, exceedance(0, version=2), averages=tuple(average(hour) for hour in range(1, 8)))
+        until(lambda: alerts.incident(1).state == "closed" and len(taker.taken) == 2)
+        assert taker.taken[1:] == [(1, end, "duty")]
+        until(lambda: states(alerts) == {("opened", "sent"), (end.value, "sent"), (end.value, "suppressed")})
+
+
+def test_an_end_that_waits_for_a_mail_server_when_it_begins_is_sent_to_who_was_called(
+    tmp_path: Path, book: Book
+) -> None:
+    up, down = Taker(), Taker(down=True)
+    judge(book, exceedance(0))
+    with running(tmp_path, book, SITE, up, DUTY):
+        until(lambda: len(up.taken) == 1)
+    judge(book, exceedance(0, version=2, change=Change.WITHDRAWN))
+    with running(tmp_path, book, SITE, down) as alerts:
+        until(lambda: [notice.attempts for notice in alerts.notices()] == [1, 1, 1])
+        assert states(alerts) == {("opened", "sent"), ("withdrawn", "wanted")}
+    with running(tmp_path, book, SILENT, up) as alerts:
+        waiting = {(notice.recipient, notice.reason, notice.state) for notice in alerts.notices()}
+    assert ("duty", Reason.WITHDRAWN, NoticeState.WANTED) in waiting, "it is tried again when that is due"
+    assert ("bureau", Reason.WITHDRAWN, NoticeState.SUPPRESSED) in waiting
 
 
 def test_a_second_commissioning_ends_with_a_notice_of_its_own(tmp_path: Path, book: Book) -> None:
