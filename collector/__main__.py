@@ -29,9 +29,10 @@ from collector.intake.disk import days_left
 from collector.intake.events import What
 from collector.intake.gate import Gate, Trusted
 from collector.intake.journal import Journal, JournalError
+from collector.intake.measuring import Measuring
 from collector.intake.projector import Projector
 from collector.intake.recorder import QUEUE_SIZE, Deliveries, Recorder
-from collector.intake.sorter import Counts, Gaps, Measuring
+from collector.intake.sorter import Counts, Gaps
 from collector.intake.states import States
 from collector.intake.subscriber import Subscriber
 from collector.proof.collector_key import current_key

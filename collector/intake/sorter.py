@@ -31,7 +31,8 @@ from collector.intake.events import Event, What
 from collector.intake.gate import QUARANTINE_COUNT, QUARANTINE_PERIOD_NS, Examined
 from collector.intake.inbox import Inbox, Quota, Ranges, Stream, Verdict
 from collector.intake.lineage import Lineage
-from collector.intake.records import Config, Gap, Move
+from collector.intake.measuring import Measured, Measuring
+from collector.intake.records import Config, Gap, Hello, Move
 from collector.store import Entry, EntryKind
 
 
@@ -85,19 +86,6 @@ class Gaps:
         self.reasons[told["reason"]] = self.reasons.get(told["reason"], 0) + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Measuring:
-    """By which configuration a gateway measures. hash: hex.
-
-    problem: why the collector has not approved it, "" = it has.
-    since_ns: when that was told. [ns since 1970 UTC]
-    """
-
-    hash: str
-    problem: str
-    since_ns: int
-
-
 class Sorter:
     """Sorts examined messages into the journal's entries.
 
@@ -118,7 +106,7 @@ class Sorter:
         self.gaps: dict[str, Gaps] = {}
         self.security = Security()
         self.configurations: dict[str, Measuring] = {}
-        self._measured: dict[str, tuple[bytes, int]] = {}  # epoch and seq of the record that told it
+        self._measured: dict[str, Measured] = {}
         self._inbox, self._memory = inbox, memory
         self._chain = Chain(memory)
         self._lineages: dict[str, Lineage] = {}
@@ -135,7 +123,10 @@ class Sorter:
                 self._give_up(entry.gateway, found.detail)
             elif found.what == What.REPLACED:
                 self._begun.setdefault(entry.gateway, set()).add(str(found.detail.get("key", "")))
+                self._measured.setdefault(entry.gateway, Measured()).begin(entry.epoch, b"", anew=True)
             elif found.what in (What.CONFIG_CHANGED, What.CONFIG_UNSIGNED):
+                measured = self._measured.setdefault(entry.gateway, Measured())
+                measured.remember(entry.epoch, found.detail)
                 self._measures(entry, found.detail)
             self._count(entry, found)
 
@@ -223,7 +214,9 @@ class Sorter:
             self._lineages[entry.gateway] = Lineage(entry.gateway, self._inbox, self._chain, begun)
         self._chain.note(arrival)
         found = self._chain.check(arrival, self._inbox)
-        found += self._lineages[entry.gateway].check(arrival)
+        found += (strange := self._lineages[entry.gateway].check(arrival))
+        if arrival.said and arrival.said.hello:
+            self._begins(entry, arrival.said.hello, anew=bool(strange) and not arrival.said.hello.prev_ep)
         told = [event for one in found for event in self._tell(one.what, entry, one.text, now_ns, **one.detail)]
         said = arrival.said
         if said:
@@ -237,17 +230,20 @@ class Sorter:
         return [*told, self._gap(entry, said.gap)] if said and said.gap else told
 
     def _config(self, entry: Entry, config: Config, problem: str, now_ns: int) -> list[Entry]:
-        """Tell what a gateway measures by, where that is another configuration than the last one told.
+        """Tell what a gateway measures by, where that is another configuration than the last one told, or machine.
 
         A backlog brings records that are older than the last one: they are told as well, and change nothing.
         """
         last, hash = self.configurations.get(entry.gateway), config.hash.hex()
-        if last and (last.hash, last.problem) == (hash, problem):
+        measured = self._measured.setdefault(entry.gateway, Measured())
+        if last and (last.hash, last.problem) == (hash, problem) and measured.speaks(entry.epoch):
+            measured.note(entry.epoch, entry.seq, last)
             return []
         what = What.CONFIG_UNSIGNED if problem else What.CONFIG_CHANGED
         told = {
             "epoch": entry.epoch.hex(), "seq": entry.seq, "hash": hash, "before": config.before.hex(),
             "problem": problem, "added": list(config.added), "removed": list(config.removed),
+            **measured.told(entry.epoch),
         }  # fmt: skip
         latest = self._measures(entry, told)
         if not self._told.take(f"{entry.gateway}/{what}", now_ns):
@@ -259,12 +255,18 @@ class Sorter:
 
     def _measures(self, entry: Entry, told: Mapping[str, Any]) -> bool:
         """Take it as what the gateway measures by, unless a later record is known; whether it is."""
-        at = bytes.fromhex(told["epoch"]), int(told["seq"])
-        if at < self._measured.get(entry.gateway, (b"", 0)):
-            return False
-        self._measured[entry.gateway] = at
-        self.configurations[entry.gateway] = Measuring(told["hash"], told["problem"], entry.received_ns)
-        return True
+        measured = self._measured.setdefault(entry.gateway, Measured())
+        found = Measuring(told["hash"], told["problem"], entry.received_ns)
+        latest = measured.note(bytes.fromhex(told["epoch"]), int(told["seq"]), found)
+        self.configurations[entry.gateway] = measured.now or found
+        return latest
+
+    def _begins(self, entry: Entry, hello: Hello, *, anew: bool) -> None:
+        """An epoch begins, and with it perhaps the word of another machine."""
+        measured = self._measured.setdefault(entry.gateway, Measured())
+        measured.begin(entry.epoch, hello.prev_ep, anew=anew)
+        if measured.now:
+            self.configurations[entry.gateway] = measured.now
 
     def _gap(self, entry: Entry, gap: Gap) -> Entry:
         missing = self._inbox.cover((entry.gateway, gap.ep), gap.from_seq, gap.to_seq)

@@ -338,6 +338,67 @@ def test_a_backlog_of_older_configurations_does_not_stand_for_the_latest() -> No
         assert one.sorter.configurations["riverside-gw"].hash == hash_of("scale 2.0\n").hex()
 
 
+def test_a_new_machine_measures_by_its_own_configuration_though_it_counts_from_the_beginning() -> None:
+    old, new, desk = gateway(7), gateway(1, claims={"reason": "replaced"}), Desk()
+    desk.events(old.sealed(), config(old, "scale 1.0\n", signer=COLLECTOR))
+    desk.gate.trust({"riverside-gw": replace(desk.gate.trusted["riverside-gw"], replacements=frozenset({KEY_HEX}))})
+    assert whats(desk.events(new.sealed())) == ["replaced"]
+    late = config(old, "scale 3.0\n", signer=COLLECTOR)
+    (told,) = desk.events(config(new, "scale 2.0\n", signer=COLLECTOR))
+    assert "measures by configuration" in told.text
+    (told,) = desk.events(late)
+    assert "measured for a while" in told.text, "what the old machine had sent before it died"
+    new = new.restarted()
+    after = desk.restarted()
+    assert after.sorter.configurations["riverside-gw"].hash == hash_of("scale 2.0\n").hex()
+    for one in (desk, after):
+        again = replace(new)
+        assert one.events(again.sealed(), config(again, "scale 2.0\n", signer=COLLECTOR)) == [], "told once"
+        one.events(config(again, "scale 4.0\n", signer=COLLECTOR))
+        assert one.sorter.configurations["riverside-gw"].hash == hash_of("scale 4.0\n").hex()
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_new_machine_with_the_old_ones_configuration_is_heard_when_it_changes_that(replaced: bool) -> None:
+    old, new, desk = gateway(7), gateway(1), Desk()
+    desk.events(old.sealed(), config(old, "scale 1.0\n", signer=COLLECTOR))
+    trusted = replace(desk.gate.trusted["riverside-gw"], replacements=frozenset({KEY_HEX} if replaced else ()))
+    desk.gate.trust({"riverside-gw": trusted})
+    assert whats(desk.events(new.sealed())) == ["replaced" if replaced else "chain_break"]
+    assert whats(desk.events(config(new, "scale 1.0\n", signer=COLLECTOR))) == ["config_changed"]
+    assert desk.events(config(new, "scale 1.0\n", signer=COLLECTOR)) == []
+    desk, new = desk.restarted(), new.restarted()
+    assert desk.events(new.sealed(), config(new, "scale 1.0\n", signer=COLLECTOR)) == []
+    (told,) = desk.events(config(new, "scale 2.0\n", signer=COLLECTOR))
+    assert "measures by configuration" in told.text
+    assert desk.sorter.configurations["riverside-gw"].hash == hash_of("scale 2.0\n").hex()
+
+
+def test_no_epoch_is_so_high_that_the_next_start_is_not_heard() -> None:
+    high, desk = gateway((1 << 64) - 1), Desk()
+    desk.events(high.sealed(), config(high, "scale 1.0\n", signer=COLLECTOR))
+    low = gateway(2, last=high.last)
+    low.claims = {"prev_ep": high.epoch, "prev_last_seq": high.seq, "prev_last_hash": high.last}
+    desk.events(low.sealed(), config(low, "scale 2.0\n", signer=COLLECTOR))
+    for one in (desk, desk.restarted()):
+        assert one.sorter.configurations["riverside-gw"].hash == hash_of("scale 2.0\n").hex()
+
+
+@settings(max_examples=examples(60))
+@given(st.permutations(range(4)), st.booleans())
+def test_whichever_epochs_of_a_new_machine_come_first_its_last_word_counts(order: list[int], restart: bool) -> None:
+    old, desk = gateway(7), Desk()
+    desk.events(old.sealed(), config(old, "scale old\n", signer=COLLECTOR))
+    machine, epochs = gateway(1), list[tuple[bytes, bytes]]()
+    for start in range(4):
+        epochs.append((machine.sealed(), config(machine, f"scale {start}\n", signer=COLLECTOR)))
+        machine = machine.restarted()
+    for start in order:
+        desk.events(*epochs[start])
+    desk = desk.restarted() if restart else desk
+    assert desk.sorter.configurations["riverside-gw"].hash == hash_of("scale 3\n").hex()
+
+
 def test_what_a_gateway_measures_by_is_known_however_often_it_changes() -> None:
     sender, desk = gateway(), Desk()
     desk.events(sender.sealed())
