@@ -200,6 +200,7 @@ export const WORDS = {
   event_gateway: ["Gateway notices", "网关自报"],
   event_settings: ["Instrument's settings", "仪器参数"],
   event_setting_changed: ["Instrument's setting changed", "仪器参数已变更"],
+  event_other_instrument: ["Another instrument than the site file names", "仪器与配置文件不符"],
   event_config_changed: ["Configuration changed", "配置已变更"],
   event_config_unsigned: ["Configuration not signed", "配置未签名"],
   event_commissioning: ["Commissioning", "调试状态"],

@@ -91,6 +91,7 @@ class Ledger:
         self._found: dict[tuple[Stream, int], list[bytes]] = {}
         self._ghost: tuple[Sequence[Entry], Mapping[Stream, Ranges]] | None = None
         self._mark: Mark | None = None
+        self._decoded: dict[bytes, wire.Batch] = {}
         self.generation = (following(None, 0, now_ns // SECOND_NS), dice.bytes(8))
         self.mark()
 
@@ -129,8 +130,12 @@ class Ledger:
         self._mark = Mark(*self.generation, len(self.entries))
 
     def read(self, entry: Entry) -> wire.Batch:
-        """A batch of the journal."""
-        return wire.decoded(entry.payload[1 + SIGNATURE_BYTES :])
+        """A batch of the journal; the same bytes are read once."""
+        body = entry.payload[1 + SIGNATURE_BYTES :]
+        found = self._decoded.get(body)
+        if found is None:
+            found = self._decoded[body] = wire.decoded(body)
+        return found
 
     # --- desk.Ledger -----------------------------------------------------------------------------------
 

@@ -53,7 +53,8 @@ def test_the_corpus_is_one_chain_and_its_acknowledgement_is_read(folder: Path) -
         assert headers[seq][0].prev == seal.digest(headers[seq - 1][1])
     ack = folder / "ack.bin"
     assert make.plain(wire.decode_ack(seal.verify_ack(ack.read_bytes(), make.KEY.public_key()))) == {
-        "keys": []
+        "keys": [],
+        "bundle": 0,
     } | expected(ack)
 
 
