@@ -53,7 +53,7 @@ class Bus:
         self.units = self.units or range(len(self.manners))
         self.turns = Turns(self.units, self.intervals_ns, self.now_ns, EPOCH_NS, numbered=self.numbered)
         self.told = [[] for _ in self.manners]
-        self._told_ns = [0 for _ in self.manners]
+        self._told_ns: dict[int, int] = {}
 
     def run(self, seconds: float) -> Bus:
         """Poll for some virtual time."""
@@ -75,7 +75,7 @@ class Bus:
         return self
 
     def _ready(self, job: int) -> bool:
-        return self.kept(job) and self.now_ns >= self._told_ns[job] + self.commit_ns
+        return self.kept(job) and self.now_ns >= self._told_ns.get(job, 0) + self.commit_ns
 
     def _turn(self, ask: Ask) -> None:
         began_ns = self.now_ns
