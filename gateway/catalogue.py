@@ -82,14 +82,6 @@ def _profile_in(file: str, text: str) -> tuple[Profile | None, tuple[Fault, ...]
     return profile, (*faults, *(example_faults(profile) if profile else ()))
 
 
-def read_documents(path: str) -> list[tuple[str, str]]:
-    """(file, text) of a TOML file, or of every `*.toml` right in a folder, by name."""
-    documents, faults = _documents(path)
-    if faults:
-        raise FaultyFiles(faults)
-    return documents
-
-
 def load_sites(path: str) -> tuple[Site, ...]:
     """The plants of a site file, or of a folder of them; what all must agree on is the same in each."""
     sites, faults = scan_sites(path)

@@ -124,7 +124,7 @@ class Spooler:
         return self._recorded == self._changes
 
     def kept(self, ticket: int) -> bool:
-        """Whether what was put up to a ticket is on the disk; while that is full, whether it is noted at least."""
+        """Whether what was put up to a ticket is on the disk; while that is full, whether its note was tried."""
         return ticket <= (self._noted if self._full else self._kept)
 
     def due_s(self) -> float | None:

@@ -41,8 +41,6 @@ from collector.intake.segment import MonthMissing, Segment, entry_of, lock_folde
 from collector.store import Entry, EntryKind
 from gateway.identity import sync_folder
 
-# As many as there are.
-NO_LIMIT = 2**62
 # A follower that goes on waiting after the end does not spin.
 _FINISHED_WAIT_S = 0.02
 _ATTEMPT = "attempt/"

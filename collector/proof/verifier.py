@@ -46,8 +46,6 @@ COLUMNS = ("time", "point", "sensor", "parameter", "unit", "value", "status", "g
 INDEX = ("leaf", "position", "received_ns", "kind", "gateway", "epoch", "seq", "sha256", "offset", "bytes")
 RECORDS = ("swap", "sound_check", "sheet")  # fields of marks that are records of commissioning
 MARKS = ("leaf", "position", "received_ns", "payload", "hashes")
-PLANT_FILES = ("batches.csv", "batches.bin", "proofs.csv", "measurements.csv", "checkpoint.txt", "checkpoints.txt",
-               "consistency.csv", "marks.csv")  # fmt: skip
 STATUS = ("ok", "maintenance", "calibration", "fault", "out_of_range", "stopped", "manual", "no_comm", "stale",
           "unsynced")  # fmt: skip
 _NOTE = re.compile(r"((?:[^\n]+\n)+)\n((?:— [^\n]+\n)+)")

@@ -17,7 +17,7 @@ from gateway import wire
 from gateway.clock import RELEASED_NS, Discipline
 from gateway.exchange import Exchange
 from gateway.keeper import Instant, Keeper, Start
-from gateway.lanes import Key, Row
+from gateway.lanes import Key
 from gateway.measurement import SECOND_NS, Columns, Series, Status
 from gateway.outbox import SILENCE_NS, Outbox
 from gateway.retention import Limits
@@ -374,10 +374,6 @@ class Gateway:
         if not process or process.strained or not self.measuring or self._interval_ns > SECOND_NS:
             return False
         return dead_ns > max(3 * process.exchange.rto_ns, SILENCE_NS) + DOUBT_NS
-
-    def unsent(self) -> list[Row]:
-        """What waits on the card, as the process would send it."""
-        return self.process.keeper.pending(1 << 20) if self.process else []
 
 
 def forged(
