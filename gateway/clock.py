@@ -13,8 +13,8 @@ two run together, so a change of their difference is a step of the wall clock. R
 - a step, and the first time the clock is right after it was not, are records of their own. Once the
   clock is no longer wrong, the record names the batches that a wrong clock has dated, and by how much
   their times have to be moved: their bytes never change, the collector shows the corrected times;
-- values that were dated just before a step and are sealed after it are dated anew, so that all
-  that follows a record is of one clock.
+- values that were dated before a step and are sealed after it are dated anew, so that all that follows a
+  record is of one clock; which clock dated them is known, since each is seen (`glance`) as values come in.
 
 Pure. Source: protocol 2.2, 2.4 (clock).
 """
@@ -36,6 +36,7 @@ STEP_NS = 500_000_000  # a change of wall against monotonic time that is a step,
 OFF_NS = 5 * SECOND_NS  # a clock that is further off is wrong
 RELEASED_NS = 1_793_491_200 * SECOND_NS  # 2026-11-01: no honest clock shows less
 MIXED_NS = 60 * SECOND_NS  # for so long after a step values may still come that the clock before it dated
+MAX_SEEN = 16  # clocks within that time
 MAX_SPANS = 64  # times of one clock that are remembered; a clock that is set more often is beyond help
 
 
@@ -98,17 +99,26 @@ class Clock:
     _now: _Span | None = None
     _before: list[_Span] = field(default_factory=list)  # the last of them ends with the batches of before a commit
     _changes: list[Change] = field(default_factory=list)
-    _stepped_ns: int = 0  # when, monotonic
+    _seen: tuple[tuple[int, int], ...] = ()  # each clock since a while: when it was seen last, and its offset then
     _bounds: tuple[int, int | None] | None = None  # the collector's clock against monotonic time: at least, at most
     offset_ns: tuple[int | None, int | None] = (None, None)  # of the clock against the collector's: at least, at most
 
     # --- what happens ---------------------------------------------------------------------------------
+
+    def glance(self, wall_ns: int, mono_ns: int) -> None:
+        """See by which clock values are dated that come in now: it may have been set again before they are sealed."""
+        offset, seen = wall_ns - mono_ns, self._seen
+        if seen and abs(offset - seen[-1][1]) <= STEP_NS:
+            seen = seen[:-1]
+        recent = (one for one in seen if mono_ns - one[0] < MIXED_NS)
+        self._seen = (*recent, (mono_ns, offset))[-MAX_SEEN:]
 
     def observe(self, wall_ns: int, mono_ns: int, discipline: Discipline = UNKNOWN) -> Clk:
         """The clock's verdict at an instant; call it in the order of time. [ns]
 
         holdover: it was synced in this epoch and no longer is.
         """
+        self.glance(wall_ns, mono_ns)
         offset, before = wall_ns - mono_ns, self._now
         stepped = before is not None and abs(offset - before.last_ns) > STEP_NS
         self._step_id += stepped
@@ -119,7 +129,6 @@ class Clock:
         elif stepped or (before.standing, standing) in _TURNS:
             self._before.append(before)
             self._now = _Span(offset, offset, standing, measured, from_seq=0)
-            self._stepped_ns = mono_ns if stepped else self._stepped_ns
         else:
             self._now = _Span(before.first_ns, offset, standing, measured, before.from_seq)
         if before is not None and (stepped or first_sync or self._owing()):
@@ -223,13 +232,14 @@ class Clock:
         if self.earliest_ns is None or self._now is None or not len(columns):
             return columns
         time_ns, status = columns.time_ns, columns.status
-        before = self._before[-1] if self._before and mono_ns - self._stepped_ns < MIXED_NS else None
-        if before is None and self._now.standing is not Standing.WRONG:
+        before = [offset for seen_ns, offset in self._seen[:-1] if mono_ns - seen_ns < MIXED_NS]
+        if not before and self._now.standing is not Standing.WRONG:
             return columns
-        if before is not None and abs(step := self._now.first_ns - before.last_ns) > OFF_NS:
-            earlier = np.abs(time_ns - (mono_ns + before.last_ns))
-            old = (earlier < np.abs(time_ns - (mono_ns + self._now.last_ns))) & (earlier < MIXED_NS)
-            time_ns = np.where(old, time_ns + step, time_ns)
+        if before:
+            offsets = np.array([self._now.last_ns, *before], np.int64)
+            away = np.abs(time_ns[:, None] - (mono_ns + offsets))
+            step = (self._now.first_ns - offsets)[away.argmin(axis=1)]
+            time_ns = np.where((np.abs(step) > OFF_NS) & (away.min(axis=1) < MIXED_NS), time_ns + step, time_ns)
         if self._now.standing is Standing.WRONG:
             status = np.where(status == Status.OK, np.uint8(Status.UNSYNCED), status)
         return Columns(columns.series, columns.series_index, time_ns, columns.value, status)

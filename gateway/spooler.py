@@ -66,7 +66,7 @@ class Spooler:
         configuration: Configuration | None = None,
     ) -> None:
         self.folder, self.plant, self.gateway = Path(folder), plant, gateway
-        self._mono_ns = mono_ns
+        self._now_ns, self._mono_ns = now_ns, mono_ns
         self._outbox, self._putting = Outbox(), threading.Lock()
         self._put = self._kept = self._noted = 0  # values
         self._changes = self._recorded = 0  # of the configuration
@@ -105,7 +105,9 @@ class Spooler:
     def put(self, columns: Columns) -> int:
         """Take measurements; they are safe after the next `flush`. Returns a ticket for `kept`."""
         with self._putting:
-            self._outbox.put(columns, self._mono_ns())
+            mono_ns = self._mono_ns()
+            self._keeper.clock.glance(self._now_ns(), mono_ns)
+            self._outbox.put(columns, mono_ns)
             self._put += len(columns)
             return self._put
 

@@ -43,9 +43,9 @@ def world(
         for result in results(range(seed, seed + seeds), days):
             faults.update(result.faults)
             simulated_s += result.simulated_s
-            violations += [
-                {"seed": result.seed, "clause": one.clause, "detail": one.detail} for one in result.violations
-            ]
+            for one in result.violations:
+                violations.append({"seed": result.seed, "clause": one.clause, "detail": one.detail})
+                progress.console.print(f"seed {result.seed}: {one.clause}: {one.detail}", markup=False, highlight=False)
             progress.advance(task)
     if as_json:
         named = {str(row): faults[row] for row in ROWS}

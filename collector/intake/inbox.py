@@ -10,6 +10,10 @@ A stream is (gateway id, epoch); its batches are numbered from 1 without a hole.
   acknowledgements allow a gateway to delete, so they speak of durable batches alone;
 - an acknowledgement is owed after ACK_BATCHES batches or ACK_DELAY_NS, at once after a duplicate or
   a hello (the gateway does not know where it stands), and every BEACON_NS in any case;
+- it has room for some epochs and ranges: what came in since the last one is named before all else, so that
+  whatever is sent again is acknowledged, however many holes there are that nobody can fill;
+- it has room for some epochs and ranges: what came in since the last one is named before all else, so that
+  whatever is sent again is acknowledged, however many holes there are that nobody can fill;
 - clocks come in as arguments: `now_ns` is a monotonic one, only used to compare.
 
 Source: protocol 2.2 (acknowledgement) and 2.4 (collector).
@@ -104,6 +108,30 @@ class Ranges(msgspec.Struct, frozen=True):
         known = sum(max(0, min(b, last) - max(a, first) + 1) for a, b in ((1, self.upto), *self.have))
         return last - first + 1 - known
 
+    def some(self, limit: int, first: Collection[int] = ()) -> Ranges:
+        """At most `limit` ranges above: those of some numbers before all others, then the lowest.
+
+        >>> Ranges(2, ((5, 6), (8, 8), (11, 12))).some(2, [12])
+        Ranges(upto=2, have=((5, 6), (11, 12)))
+        """
+        if len(self.have) <= limit:
+            return self
+        named = {max(bisect_right(self.have, (seq, MAX_SEQ)) - 1, 0) for seq in first}
+        places = sorted([*sorted(named), *(place for place in range(limit) if place not in named)][:limit])
+        return Ranges(self.upto, tuple(self.have[place] for place in places))
+
+    def some(self, limit: int, first: Collection[int] = ()) -> Ranges:
+        """At most `limit` ranges above: those of some numbers before all others, then the lowest.
+
+        >>> Ranges(2, ((5, 6), (8, 8), (11, 12))).some(2, [12])
+        Ranges(upto=2, have=((5, 6), (11, 12)))
+        """
+        if len(self.have) <= limit:
+            return self
+        named = {max(bisect_right(self.have, (seq, MAX_SEQ)) - 1, 0) for seq in first}
+        places = sorted([*sorted(named), *(place for place in range(limit) if place not in named)][:limit])
+        return Ranges(self.upto, tuple(self.have[place] for place in places))
+
     @property
     def top(self) -> int:
         """The highest number that is there; 0 = none."""
@@ -152,6 +180,10 @@ class Inbox:
         self._pending: dict[Stream, set[int]] = {}
         self._covered: dict[Stream, list[tuple[int, int]]] = {}
         self._noted: dict[tuple[Stream, int], set[bytes]] = {}
+        # Since the last acknowledgement: numbers that came in, of streams with more ranges than it has room for.
+        self._came: dict[Stream, set[int]] = {}
+        # Since the last acknowledgement: numbers that came in, of streams with more ranges than it has room for.
+        self._came: dict[Stream, set[int]] = {}
         self._proposed: dict[Stream, Ranges] | None = None  # as asked for before a commit; None = it has changed
 
     def accept(
@@ -166,6 +198,7 @@ class Inbox:
         known = {*self._noted.get((stream, seq), ()), *(recall(stream, seq) if seq in ranges else ())}
         if digest in known:
             # Who sends an epoch again has not heard of it: the acknowledgement, which has room for few, must name it.
+            self._note(stream, ranges, [seq])
             if ranges.upto or ranges.have:
                 epochs = self._streams[stream[0]]
                 epochs[stream[1]] = epochs.pop(stream[1])
@@ -218,11 +251,21 @@ class Inbox:
             epochs = self._streams.setdefault(gateway, {})
             epochs.pop(epoch, None)
             epochs[epoch] = ranges
-            self._owe(gateway, max(1, len(self._pending.get((gateway, epoch), ()))), now_ns)
+            came = self._pending.get((gateway, epoch), set())
+            self._note((gateway, epoch), ranges, came)
+            self._owe(gateway, max(1, len(came)), now_ns)
         self._pending.clear()
         self._covered.clear()
         self._noted.clear()
         self._proposed = None
+
+    def _note(self, stream: Stream, ranges: Ranges, seqs: Iterable[int]) -> None:
+        if len(ranges.have) > MAX_RANGES:
+            self._came.setdefault(stream, set()).update(seqs)
+
+    def _note(self, stream: Stream, ranges: Ranges, seqs: Iterable[int]) -> None:
+        if len(ranges.have) > MAX_RANGES:
+            self._came.setdefault(stream, set()).update(seqs)
 
     def known(self, stream: Stream) -> Ranges:
         """The numbers of a stream that are there, those that wait for the next commit included."""
@@ -265,11 +308,17 @@ class Inbox:
     def sent(self, gateway: str, now_ns: int) -> None:
         """An acknowledgement of all that is committed went out."""
         self._debts[gateway] = _Debt(sent_ns=now_ns)
+        for stream in [stream for stream in self._came if stream[0] == gateway]:
+            del self._came[stream]
+        for stream in [stream for stream in self._came if stream[0] == gateway]:
+            del self._came[stream]
 
     def holding(self, gateway: str) -> Holding:
         """What an acknowledgement says: committed batches alone. What its limits leave out follows in a later one."""
         epochs = list(self._streams.get(gateway, {}).items())[: -MAX_EPOCHS - 1 : -1]
-        return Holding(gateway, tuple((epoch, Ranges(r.upto, r.have[:MAX_RANGES])) for epoch, r in epochs))
+        return Holding(
+            gateway, tuple((epoch, r.some(MAX_RANGES, self._came.get((gateway, epoch), ()))) for epoch, r in epochs)
+        )
 
     def credit(self, *, healthy: bool) -> int:
         """How many batches one gateway may have on the way; 0 = none, the journal takes nothing. [batches]"""

@@ -68,7 +68,8 @@ class Oracle:
         self.violations: list[Violation] = []
         self.produced: dict[int, Produced] = {}
         self.left_rows: dict[Card, dict[Key, Left]] = {}
-        self.beyond: set[tuple[str, bytes, int]] = set()  # ruined above all that was salvaged of their epochs
+        # Ruined above all that was salvaged of their epochs, and how many process starts there had been by then.
+        self.beyond: dict[tuple[str, bytes, int], int] = {}
         self.rolled_back: set[tuple[str, bytes, int]] = set()
         self.licences: set[tuple[str, str, bytes]] = set()
         self.told: list[tuple[str, str, bytes]] = []
@@ -141,7 +142,9 @@ class Oracle:
         if why == "ruined":
             self._ruined[card] = found
             last = dict(sorted(card.aside or ()))  # the highest number of each epoch
-            self.beyond |= {(card.gateway, epoch, seq) for epoch, seq in found if seq > last.get(epoch, 0)}
+            for epoch, seq in found:
+                if seq > last.get(epoch, 0):
+                    self.beyond[card.gateway, epoch, seq] = card.state.counter
 
     def license_lost(self, gateway: str) -> None:
         """A card has forgotten what it had written, or there are two of it: the collector may find out."""

@@ -218,6 +218,7 @@ class Gateway:
         columns = Columns(self._series, self._index, self._same * time_ns, self._base + count, self._status[status])
         self._oracle.polled(self.number, time_ns, self._timeline.now)
         process.waiting.append(count)
+        process.keeper.clock.glance(self.clocks.wall_ns, self.clocks.mono_ns)
         process.outbox.put(columns, self.clocks.mono_ns)
         self._plan_flush(process)
 

@@ -167,16 +167,21 @@ def polls_in(payload: bytes) -> dict[int, set[int]]:
     return found
 
 
-def _corrupt(read: Sequence[Record]) -> dict[tuple[str, bytes], int]:
-    """The epochs after which a hello tells of damage: (gateway, epoch) -> last number that it knows of."""
+def _corrupt(read: Sequence[Record]) -> set[tuple[str, int]]:
+    """The process starts whose hello tells of damage: (gateway, which start)."""
     return {
-        (one.entry.gateway, one.batch.fields["prev_ep"]): one.batch.fields["prev_last_seq"]
+        (one.entry.gateway, _start(one.entry.epoch))
         for one in read
         if one.batch.header.kind == "hello" and one.batch.fields["reason"] == "corrupt"
     }
 
 
-def unlawful(oracle: Oracle, ledger: Ledger, one: Left, corrupt: dict[tuple[str, bytes], int]) -> str:
+def _start(epoch: bytes) -> int:
+    """Which start of its process an epoch is."""
+    return int.from_bytes(epoch[:8])
+
+
+def unlawful(oracle: Oracle, ledger: Ledger, one: Left, corrupt: set[tuple[str, int]]) -> str:
     """Why a row that left its card should nevertheless be there; "" = it may be missing."""
     epoch, seq = one.row[0], one.row[1]
     stream = one.gateway, epoch
@@ -189,11 +194,11 @@ def unlawful(oracle: Oracle, ledger: Ledger, one: Left, corrupt: dict[tuple[str,
         return "" if rolled_back else "it was acknowledged"
     if any(d.gateway == one.gateway and d.ep == epoch and d.from_seq <= seq <= d.to_seq for d in ledger.declared):
         return ""
-    # What came after the last salvaged number nobody knows; the next hello says that there was damage.
-    beyond = one.why == "ruined" and (*stream, seq) in oracle.beyond
     if one.why == "ruined" and rolled_back:
         return ""
-    if beyond and any(gateway == one.gateway and last >= epoch for gateway, last in corrupt):
+    # What came after the last salvaged number nobody knows; the hello of the next start says that there was damage.
+    beyond = oracle.beyond.get((*stream, seq)) if one.why == "ruined" else None
+    if beyond is not None and any(gateway == one.gateway and start > beyond for gateway, start in corrupt):
         return ""
     gone = [left for rows_of_card in oracle.left_rows.values() for left in rows_of_card.values()]
     records = [left for left in gone if left.gateway == one.gateway and _tells_of(left.row[5], epoch, seq, beyond)]
@@ -202,11 +207,12 @@ def unlawful(oracle: Oracle, ledger: Ledger, one: Left, corrupt: dict[tuple[str,
     return "nothing tells of it"
 
 
-def _tells_of(payload: bytes, epoch: bytes, seq: int, beyond: bool) -> bool:
+def _tells_of(payload: bytes, epoch: bytes, seq: int, beyond: int | None) -> bool:
     """Whether a row, lost itself, is the record of a number: its gap record, or the hello after damage beyond it."""
     batch = wire.decode(payload[1 + SIGNATURE_BYTES :])
     if batch.header.kind == "hello":
-        return beyond and batch.fields["reason"] == "corrupt" and batch.fields["prev_ep"] >= epoch
+        damage = batch.fields["reason"] == "corrupt"
+        return damage and beyond is not None and _start(batch.header.ep) > beyond
     if batch.header.kind != "gap":
         return False
     gap = batch.fields["gap"]

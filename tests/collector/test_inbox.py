@@ -206,6 +206,29 @@ def test_an_epoch_that_is_sent_again_is_named_again_however_many_came_after() ->
     assert len(box.holding("gw").epochs) == inbox.MAX_EPOCHS
 
 
+def test_what_came_in_is_named_however_many_holes_nobody_can_fill() -> None:
+    odd = [*range(3, 2 * 100, 2)]
+    box = Inbox({A: Ranges().add([1, *odd])}, [A[0]])
+
+    def named() -> list[int]:
+        ((_, ranges),) = box.holding(A[0]).epochs
+        assert len(ranges.have) == inbox.MAX_RANGES
+        box.sent(A[0], 0)
+        return [first for first, _ in ranges.have]
+
+    assert named() == odd[: inbox.MAX_RANGES]
+    assert take(box, A, odd[-1]) == [Verdict.DUPLICATE]
+    assert named() == [*odd[: inbox.MAX_RANGES - 1], odd[-1]]
+    assert take(box, A, odd[-1] + 2) == [Verdict.FRESH]
+    assert odd[-1] + 2 not in named(), "it is not committed"
+    box.committed(0)
+    assert odd[-1] + 2 in named()
+    waiting = {*odd}
+    while waiting:  # a gateway sends everything again that was not named
+        take(box, A, *sorted(waiting))
+        assert not waiting <= (waiting := waiting - {*named()}), "some of it is named each time"
+
+
 def test_credit_is_shared_and_nothing_while_the_journal_is_down() -> None:
     assert Inbox({}, ["g"]).credit(healthy=True) == 400
     assert Inbox({}, ["g", "h", "i", "j"]).credit(healthy=True) == 100

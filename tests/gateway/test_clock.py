@@ -200,6 +200,21 @@ def test_values_of_a_wrong_clock_are_flagged_and_those_of_before_a_step_dated_an
     assert gateway.clock.dated(late, gateway.mono_ns + HOUR_NS).time_ns.tolist() == [SECOND_NS], "that is old data"
 
 
+def test_a_clock_that_is_set_twice_between_two_commits_misdates_nothing():
+    gateway = Gateway(0)
+    gateway.commit()
+    polls = []
+    for off_ns in (0, -HOUR_NS, 7 * OFF_NS):
+        gateway.mono_ns += SECOND_NS // 4
+        wall_ns = TRUE_NS + gateway.mono_ns + off_ns
+        gateway.clock.glance(wall_ns, gateway.mono_ns)
+        polls.append((wall_ns, TRUE_NS + gateway.mono_ns))
+    gateway.commit()
+    sealed = gateway.clock.dated(columns(*(wall_ns for wall_ns, _ in polls)), gateway.mono_ns)
+    assert sealed.time_ns.tolist() == [true_ns for _, true_ns in polls]
+    assert gateway.clock.changes == (), "only what a batch was sealed by is a step"
+
+
 def test_a_back_fill_brings_its_own_clock_which_is_not_judged():
     gateway = Gateway(-TRUE_NS, None)
     gateway.commit()

@@ -18,7 +18,8 @@ from gateway.outbox import Sender
 from gateway.retention import Gap
 from gateway.seal import SIGNATURE_BYTES
 from gateway.shelves import Change
-from simulators.world import ledger, run
+from simulators.world import card as world_card
+from simulators.world import ledger, reckoning, run
 from simulators.world.broker import Broker
 from simulators.world.card import Card, State, _held
 from simulators.world.collector import Store
@@ -287,6 +288,21 @@ def test_what_is_declared_has_to_be_gone_and_counted(oracle, card):
     assert found(oracle) == ["gap_wrong"]
     card.commit(gone(card, 4, told=gap(4, 4, 2)))
     assert found(oracle) == ["gap_wrong"] * 2
+
+
+def test_what_damage_took_with_its_whole_process_start_is_told_by_the_hello_of_the_next(oracle, card, monkeypatch):
+    second = (2).to_bytes(8) + bytes(8)
+    card.commit(Change(0, card.meta(), [(second, seq, 3, 1, 2, b"payload") for seq in (1, 2)]))
+    card.state.counter = 2
+    monkeypatch.setattr(world_card, "_found", lambda row: row)
+    card.ruin(1.0)
+    assert card.aside is not None
+    assert not any(epoch == second for epoch, _ in card.aside)
+    lost, journal = oracle.left_rows[card][second, 2], ledger.Ledger(Dice("test"), 0)
+    monkeypatch.setattr(reckoning, "_tells_of", lambda *_: False)
+    assert reckoning.unlawful(oracle, journal, lost, set()) == "nothing tells of it"
+    assert reckoning.unlawful(oracle, journal, lost, {("gw-0", 2), ("gw-1", 3)}) == "nothing tells of it"
+    assert reckoning.unlawful(oracle, journal, lost, {("gw-0", 3)}) == "", "whatever start it names as the last"
 
 
 def test_nothing_is_given_up_while_there_is_something_that_the_collector_has(oracle, card):
