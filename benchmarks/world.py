@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from benchmarks.figure import Figure
-from simulators.world.run import World
+from simulators.world.run import simulate
 from simulators.world.schedule import Plan, plan
 
 LIMIT = 1000.0  # times real time
@@ -32,7 +32,7 @@ def _rate(one: Plan) -> float:
     rates = []
     for _ in range(RUNS):
         started = time.process_time()
-        result = World(one).run()
+        result = simulate(one)
         rates.append(result.simulated_s / (time.process_time() - started))
         assert not result.violations, result.violations
     return max(rates)

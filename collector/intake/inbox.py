@@ -12,8 +12,6 @@ A stream is (gateway id, epoch); its batches are numbered from 1 without a hole.
   a hello (the gateway does not know where it stands), and every BEACON_NS in any case;
 - it has room for some epochs and ranges: what came in since the last one is named before all else, so that
   whatever is sent again is acknowledged, however many holes there are that nobody can fill;
-- it has room for some epochs and ranges: what came in since the last one is named before all else, so that
-  whatever is sent again is acknowledged, however many holes there are that nobody can fill;
 - clocks come in as arguments: `now_ns` is a monotonic one, only used to compare.
 
 Source: protocol 2.2 (acknowledgement) and 2.4 (collector).
@@ -120,18 +118,6 @@ class Ranges(msgspec.Struct, frozen=True):
         places = sorted([*sorted(named), *(place for place in range(limit) if place not in named)][:limit])
         return Ranges(self.upto, tuple(self.have[place] for place in places))
 
-    def some(self, limit: int, first: Collection[int] = ()) -> Ranges:
-        """At most `limit` ranges above: those of some numbers before all others, then the lowest.
-
-        >>> Ranges(2, ((5, 6), (8, 8), (11, 12))).some(2, [12])
-        Ranges(upto=2, have=((5, 6), (11, 12)))
-        """
-        if len(self.have) <= limit:
-            return self
-        named = {max(bisect_right(self.have, (seq, MAX_SEQ)) - 1, 0) for seq in first}
-        places = sorted([*sorted(named), *(place for place in range(limit) if place not in named)][:limit])
-        return Ranges(self.upto, tuple(self.have[place] for place in places))
-
     @property
     def top(self) -> int:
         """The highest number that is there; 0 = none."""
@@ -180,8 +166,6 @@ class Inbox:
         self._pending: dict[Stream, set[int]] = {}
         self._covered: dict[Stream, list[tuple[int, int]]] = {}
         self._noted: dict[tuple[Stream, int], set[bytes]] = {}
-        # Since the last acknowledgement: numbers that came in, of streams with more ranges than it has room for.
-        self._came: dict[Stream, set[int]] = {}
         # Since the last acknowledgement: numbers that came in, of streams with more ranges than it has room for.
         self._came: dict[Stream, set[int]] = {}
         self._proposed: dict[Stream, Ranges] | None = None  # as asked for before a commit; None = it has changed
@@ -263,10 +247,6 @@ class Inbox:
         if len(ranges.have) > MAX_RANGES:
             self._came.setdefault(stream, set()).update(seqs)
 
-    def _note(self, stream: Stream, ranges: Ranges, seqs: Iterable[int]) -> None:
-        if len(ranges.have) > MAX_RANGES:
-            self._came.setdefault(stream, set()).update(seqs)
-
     def known(self, stream: Stream) -> Ranges:
         """The numbers of a stream that are there, those that wait for the next commit included."""
         return self._after(stream)
@@ -308,8 +288,6 @@ class Inbox:
     def sent(self, gateway: str, now_ns: int) -> None:
         """An acknowledgement of all that is committed went out."""
         self._debts[gateway] = _Debt(sent_ns=now_ns)
-        for stream in [stream for stream in self._came if stream[0] == gateway]:
-            del self._came[stream]
         for stream in [stream for stream in self._came if stream[0] == gateway]:
             del self._came[stream]
 

@@ -131,10 +131,9 @@ class Ledger:
 
     def read(self, entry: Entry) -> wire.Batch:
         """A batch of the journal; the same bytes are read once."""
-        body = entry.payload[1 + SIGNATURE_BYTES :]
-        found = self._decoded.get(body)
+        found = self._decoded.get(entry.payload)
         if found is None:
-            found = self._decoded[body] = wire.decoded(body)
+            found = self._decoded[entry.payload] = wire.decoded(entry.payload[1 + SIGNATURE_BYTES :])
         return found
 
     # --- desk.Ledger -----------------------------------------------------------------------------------
@@ -175,6 +174,8 @@ class Ledger:
         self._found.setdefault((stream, entry.seq), []).append(entry.payload)
         if entry.kind in _KEPT:
             self.truth.setdefault(stream, Truth()).add((entry.seq,))
+            if entry.kind is EntryKind.BATCH:
+                self.read(entry)  # the gate has just read it, and remembers it for moments only
             if entry.kind is EntryKind.BATCH and not entry.first_ns:
                 self._declare(entry)
 

@@ -230,4 +230,12 @@ class World:
 
 def run_seed(seed: int, *, days: float | None = None, stop_first: bool = False) -> Result:
     """Simulate one seed. days: how long; None = ten minutes, every 500th seed a day. stop_first: at a violation."""
-    return World(plan(seed, days=days), stop_first).run()
+    return simulate(plan(seed, days=days), stop_first=stop_first)
+
+
+def simulate(plan: Plan, *, stop_first: bool = False) -> Result:
+    """Simulate a plan. stop_first: end at a violation."""
+    if not gc.get_freeze_count():  # before each world all is looked through; not what the imports have made
+        gc.collect()
+        gc.freeze()
+    return World(plan, stop_first).run()

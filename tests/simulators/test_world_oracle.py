@@ -16,7 +16,6 @@ from gateway.lanes import Key
 from gateway.measurement import SECOND_NS
 from gateway.outbox import Sender
 from gateway.retention import Gap
-from gateway.seal import SIGNATURE_BYTES
 from gateway.shelves import Change
 from simulators.world import card as world_card
 from simulators.world import ledger, reckoning, run
@@ -128,7 +127,7 @@ def break_the_chain(found: World) -> None:
     entry = last_batch(found)
     batch = found.collector.ledger.read(entry)
     other = msgspec.structs.replace(batch, header=msgspec.structs.replace(batch.header, prev=bytes(32)))
-    found.collector.ledger._decoded[entry.payload[1 + SIGNATURE_BYTES :]] = other
+    found.collector.ledger._decoded[entry.payload] = other
 
 
 def cry_wolf(found: World) -> None:
