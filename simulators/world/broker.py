@@ -53,13 +53,14 @@ class Subscriber(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Line:
-    """A gateway's connection. dead: nothing passes, nobody knows. stuck: what was sent meanwhile."""
+    """A gateway's connection. dead: nothing passes, nobody knows, since died_ns. stuck: what was sent meanwhile."""
 
     caller: Caller
     client: str
     gateway: str
     alive: bool = True
     dead: bool = False
+    died_ns: int = 0
     up_ns: int = 0
     down_ns: int = 0
     stuck: list[Callable[[], None]] = field(default_factory=list)
@@ -131,7 +132,8 @@ class Broker:
         """From now on nothing passes on a gateway's line. noticed: by the keep-alive, in the end."""
         lines = [line for line in self._lines.values() if line.gateway == gateway]
         for line in lines:
-            line.dead = True
+            if not line.dead:
+                line.dead, line.died_ns = True, self._timeline.now
             if noticed:
                 self._timeline.after(KEEPALIVE_NS, self._notice, line)
         return lines

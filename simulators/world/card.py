@@ -128,6 +128,10 @@ class Card:
         """All that was salvaged is committed again."""
         self.aside = None
 
+    def held(self) -> list[Sealed]:
+        """All rows that it holds or that were salvaged from it."""
+        return [*self.state.rows.values(), *(one.row for one in (self.aside or {}).values())]
+
     # --- shelves.Shelves -----------------------------------------------------------------------------
 
     def meta(self) -> Meta:

@@ -157,13 +157,14 @@ def _queue(aim: Aim) -> Mend:
 
 def _deaden(aim: Aim) -> Mend:
     name = aim.gateway.name
-    scene, began_ns = aim.scene, aim.scene.timeline.now
+    scene = aim.scene
     lines = scene.broker.deaden(name, noticed=aim.dice.chance(0.5))
 
     def mend() -> None:
         for one in scene.gateways:
-            if one.line in lines and one.line.dead and one.deaf(scene.timeline.now - began_ns):
-                scene.oracle.violate("deaf", f"{one.name} still trusts a line that died at {began_ns / 1e9:.3f} s")
+            line = one.line
+            if line in lines and line.dead and one.deaf(scene.timeline.now - line.died_ns):
+                scene.oracle.violate("deaf", f"{one.name} still trusts a line that died at {line.died_ns / 1e9:.3f} s")
         scene.broker.revive(lines)
 
     return mend
@@ -220,7 +221,7 @@ def _swap(aim: Aim) -> Mend:
     gateway = aim.gateway
     gateway.die(None)
     card = gateway.card
-    aim.scene.oracle.left(card, card.state.rows.values(), "taken")
+    aim.scene.oracle.left(card, card.held(), "taken")
     aim.scene.oracle.licences.add((What.CHAIN_BREAK, gateway.name, _ANY))
     aim.scene.oracle.replaced.add(gateway.name)
     aim.scene.replace(gateway, aim.dice)

@@ -70,6 +70,7 @@ class Oracle:
         self.left_rows: dict[Card, dict[Key, Left]] = {}
         # Ruined above all that was salvaged of their epochs, and how many process starts there had been by then.
         self.beyond: dict[tuple[str, bytes, int], int] = {}
+        self.returned: set[tuple[str, bytes, int]] = set()  # given up, and on the card again as it went back in time
         self.rolled_back: set[tuple[str, bytes, int]] = set()
         self.licences: set[tuple[str, str, bytes]] = set()
         self.told: list[tuple[str, str, bytes]] = []
@@ -155,7 +156,8 @@ class Oracle:
         """A card went back in time: what had left it may be there again."""
         left = self.left_rows[card]
         for key in [key for key in left if key in card.state.rows]:
-            del left[key]
+            if left.pop(key).why == "given up":
+                self.returned.add((card.gateway, *key))
 
     def changed(self, card: Card, change: Change, gone: Sequence[tuple[Sealed, bool]], used: int) -> None:
         """Rows were stored and deleted; every one that is deleted without acknowledgement has to be declared."""

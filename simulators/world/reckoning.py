@@ -190,9 +190,14 @@ def unlawful(oracle: Oracle, ledger: Ledger, one: Left, corrupt: set[tuple[str, 
     rolled_back = (*stream, seq) in oracle.rolled_back
     if one.why in ("cut", "taken"):
         return ""
+    declared = any(
+        d.gateway == one.gateway and d.ep == epoch and d.from_seq <= seq <= d.to_seq for d in ledger.declared
+    )
     if one.why in ("freed", "expired"):
-        return "" if rolled_back else "it was acknowledged"
-    if any(d.gateway == one.gateway and d.ep == epoch and d.from_seq <= seq <= d.to_seq for d in ledger.declared):
+        # Declared before a lying card brought it back, it counts as received, and nobody asks for it again.
+        known = rolled_back or (declared and (*stream, seq) in oracle.returned)
+        return "" if known else "it was acknowledged"
+    if declared:
         return ""
     if one.why == "ruined" and rolled_back:
         return ""

@@ -13,7 +13,7 @@ from collector.intake.gate import Gate
 from collector.store import Entry, EntryKind
 from gateway import keeper, wire
 from gateway.lanes import Key
-from gateway.measurement import SECOND_NS
+from gateway.measurement import SECOND_NS, empty_columns
 from gateway.outbox import Sender
 from gateway.retention import Gap
 from gateway.shelves import Change
@@ -220,6 +220,19 @@ def test_a_dead_line_that_is_trusted_for_too_long_is_told(monkeypatch):
     assert clauses(found) == {"deaf"}
 
 
+def test_a_line_that_lived_meanwhile_has_been_dead_since_it_died_last():
+    timeline = Timeline()
+    broker = Broker(timeline, Dice("test"), thin=False)
+    line = broker.connect(None, "gw-0", "gw-0")  # type: ignore[arg-type]
+    lines = broker.deaden("gw-0", noticed=False)
+    timeline.run(5 * SECOND_NS)
+    assert broker.deaden("gw-0", noticed=False) == lines == [line]
+    assert line.died_ns == 0, "it is dead already"
+    broker.revive(lines)
+    broker.deaden("gw-0", noticed=False)
+    assert line.died_ns == 5 * SECOND_NS
+
+
 def test_whatever_the_product_raises_is_told(monkeypatch):
     def broken(*_: object, **__: object) -> None:
         raise IndexError("not for any bytes on any topic")
@@ -302,6 +315,44 @@ def test_what_damage_took_with_its_whole_process_start_is_told_by_the_hello_of_t
     assert reckoning.unlawful(oracle, journal, lost, set()) == "nothing tells of it"
     assert reckoning.unlawful(oracle, journal, lost, {("gw-0", 2), ("gw-1", 3)}) == "nothing tells of it"
     assert reckoning.unlawful(oracle, journal, lost, {("gw-0", 3)}) == "", "whatever start it names as the last"
+
+
+def test_what_was_given_up_and_came_back_counts_as_received(oracle, card, monkeypatch):
+    journal = ledger.Ledger(Dice("test"), 0)
+    journal.declared.append(ledger.Declared("gw-0", (EPOCH, 9), EPOCH, 3, 4, 6, 2))
+    card.lie(True)
+    card.commit(gone(card, 3, 4, told=gap(3, 4, 6)))
+    card.cut_power()
+    assert {(EPOCH, 3), (EPOCH, 4)} <= card.state.rows.keys(), "nothing of the commit was written"
+    oracle._named["gw-0", EPOCH] = Truth(5)
+    card.mark(said(5, 2), 0, undo=False)
+    monkeypatch.setattr(oracle, "_limits", {card: (1, 1)})
+    card.commit(gone(card, 3, 4, 5))
+    monkeypatch.setattr(reckoning, "_tells_of", lambda *_: False)
+    why = {seq: reckoning.unlawful(oracle, journal, oracle.left_rows[card][EPOCH, seq], set()) for seq in (3, 4, 5)}
+    assert why == {3: "", 4: "", 5: "it was acknowledged"}
+    oracle.returned.clear()
+    assert reckoning.unlawful(oracle, journal, oracle.left_rows[card][EPOCH, 3], set()) == "it was acknowledged"
+    assert found(oracle) == []
+
+
+def test_a_card_that_is_taken_takes_what_was_salvaged_from_it(oracle, card):
+    rows = [seal_row(seq) for seq in (6, 7)]
+    card.commit(Change(0, card.meta(), rows))
+    assert [row[1] for row in card.held()] == [1, 2, 3, 4, 5, 6, 7]
+    for seq in range(1, 6):
+        del card.state.rows[EPOCH, seq]
+    card.ruin(0.0)
+    assert card.state.rows == {}
+    assert [row[1] for row in card.held()] == [6, 7]
+
+
+def seal_row(seq: int) -> tuple[bytes, int, int, int, int, bytes]:
+    header = wire.Header(
+        plant="plant", gw="gw-0", ep=EPOCH, seq=seq, prev=wire.NO_HASH, low=1, n=0, cfg=wire.NO_HASH, mono_ns=1,
+        wall_ns=1, clk=wire.Clk("synced", 1, 0), kind="data",
+    )  # fmt: skip
+    return EPOCH, seq, 0, 0, 0, bytes(1 + 64) + wire.encode(header, empty_columns())
 
 
 def test_nothing_is_given_up_while_there_is_something_that_the_collector_has(oracle, card):
