@@ -39,7 +39,6 @@ MAX_INFLATED = 1 << 20  # bytes a reader inflates at most: a small payload must 
 MAX_EPOCHS = 32  # epochs an acknowledgement names
 MAX_RANGES = 32  # ranges above `upto` it names for each
 MAX_HANDOVERS = 16  # hand-overs of the collector's key that it carries; a key a year lasts longer than the gateway
-REMEMBERED = 256  # batches that were read last: the parts of a collector read each within moments
 NO_HASH = bytes(32)  # `prev` of the first payload of all, and `cfg` where no configuration is signed
 HEADER_BYTES = 1024  # more than header and keys take, names of 64 characters included
 VALUE_BYTES = 19  # of a measurement in the four columns: u16 + i64 + f64 + u8
@@ -174,29 +173,6 @@ def decode(body: bytes) -> Batch:
     if _keys(packed) != len(_KNOWN):
         fields = {key: value for key, value in _unpack(packed, dict[str, Any]).items() if key not in _KNOWN}
     return Batch(header, _columns(known), fields)
-
-
-class _Large(Exception):
-    """A batch that is not to be remembered: whoever sealed it decides how large it becomes."""
-
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
-
-
-@lru_cache(REMEMBERED)
-def _remembered(body: bytes) -> Batch:
-    batch = decode(body)
-    if batch.fields or len(batch.columns.series) > MAX_VALUES:
-        raise _Large(batch)
-    return batch
-
-
-def decoded(body: bytes) -> Batch:
-    """As `decode`; measurements that one part of the collector has just read, the next ones need not read again."""
-    try:
-        return _remembered(body)
-    except _Large as large:
-        return large.batch
 
 
 def _inflate(body: bytes) -> bytes:

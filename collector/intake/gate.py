@@ -30,6 +30,7 @@ from msgspec.structs import replace
 from collector.intake.events import What
 from collector.intake.inbox import MAX_SEQ, Quota, Rate
 from collector.intake.records import Config, Said, said
+from collector.reading import decoded
 from collector.store import Entry, EntryKind
 from gateway import configuration, seal, wire
 
@@ -153,7 +154,7 @@ class Gate:
         except seal.SealError as error:
             return self._distrust(message, What.BAD_SIGNATURE, str(error))
         try:
-            batch = wire.decoded(body)
+            batch = decoded(body)
             _belongs(batch, gateway, owner.plant)
             claims = said(batch)
         except wire.WireError as error:

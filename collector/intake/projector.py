@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import structlog
 
+from collector.reading import decoded
 from collector.shifts import told_in
 from collector.store import Entry, EntryKind, JournalReader, Rows, Store, StoreError
 from gateway import seal, wire
@@ -87,7 +88,7 @@ class Projector:
             if entry.kind is not EntryKind.BATCH:
                 continue
             try:
-                kept.append((entry, wire.decoded(entry.payload[1 + seal.SIGNATURE_BYTES :])))
+                kept.append((entry, decoded(entry.payload[1 + seal.SIGNATURE_BYTES :])))
             except wire.WireError as error:
                 self.unreadable += 1
                 log.error(

@@ -196,11 +196,17 @@ class DuckdbStore:
             ).fetchnumpy()["row"]
 
     def _raise_highest(self, batch: Batch) -> None:
-        for id in np.unique(batch["stream"]):
-            highest = int(batch["seq"][batch["stream"] == id].max())
-            if highest > self._highest[id]:
-                self._highest[id] = highest
-                self._writer.execute("UPDATE stream SET highest = ? WHERE id = ?", [highest, int(id)])
+        ids, place = np.unique(batch["stream"], return_inverse=True)
+        highest = np.array(self._highest, np.uint64)[ids]
+        known = highest.copy()
+        np.maximum.at(highest, place, batch["seq"].astype(np.uint64))
+        if (raised := highest > known).any():
+            with self._registered("raised", {"id": ids[raised], "highest": highest[raised]}):
+                self._writer.execute(
+                    "UPDATE stream SET highest = raised.highest FROM raised WHERE stream.id = raised.id"
+                )
+            for id, seq in zip(ids[raised].tolist(), highest[raised].tolist(), strict=True):
+                self._highest[id] = seq
 
     def _move(self, shifts: Sequence[Shift]) -> None:
         """Move rows that are there, and remember to move those that come."""

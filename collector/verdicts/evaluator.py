@@ -24,6 +24,7 @@ import structlog
 
 from collector.catalogue import rule_packs
 from collector.marks import Filed, MarkError, filed
+from collector.reading import decoded
 from collector.shifts import Moved, moved, told_by
 from collector.store import Entry, EntryKind, JournalReader, NotHere, Shift
 from collector.verdicts.agenda import Agenda, PointKey, Task
@@ -40,7 +41,7 @@ from gateway.measurement import Columns
 from gateway.seal import SIGNATURE_BYTES
 from gateway.sensors import Sensor, resolve
 from gateway.settings import Site
-from gateway.wire import WireError, decoded
+from gateway.wire import WireError
 
 log = structlog.get_logger(__name__)
 
@@ -48,8 +49,8 @@ READ = 500  # entries a read: a few hundred thousand measurements, some megabyte
 COMMIT_AFTER = 500  # entries without a result until the cursor is moved all the same
 WAIT_S = 1.0
 RETRY_S = 5.0
-SHARE = 0.25  # of the time, which judging takes while more comes in than it can take
-REST_S = 1.0  # at most, at once
+SHARE = 0.15  # of the time, which judging takes while more comes in than it can take
+REST_S = 3.0  # at most, at once
 Intervals = Mapping[tuple[str, str, str], int]
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from collector.intake.generation import Mark, following, went_back
 from collector.intake.inbox import Ranges, Stream
+from collector.reading import decoded
 from collector.store import Entry, EntryKind
 from gateway import wire
 from gateway.measurement import SECOND_NS
@@ -133,7 +134,7 @@ class Ledger:
         """A batch of the journal; the same bytes are read once."""
         found = self._decoded.get(entry.payload)
         if found is None:
-            found = self._decoded[entry.payload] = wire.decoded(entry.payload[1 + SIGNATURE_BYTES :])
+            found = self._decoded[entry.payload] = decoded(entry.payload[1 + SIGNATURE_BYTES :])
         return found
 
     # --- desk.Ledger -----------------------------------------------------------------------------------

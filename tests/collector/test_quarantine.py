@@ -168,7 +168,7 @@ def test_what_the_gate_fails_at_is_counted_and_then_not_examined_again(
     with closing(Journal(tmp_path / "journal")) as journal:
         gate = Gate({gateway.id: Trusted("riverside", gateway.key.public_key())}, journal.attempts)
         record(journal, gate, gateway, hello)
-        monkeypatch.setattr("collector.intake.gate.wire.decoded", decode)
+        monkeypatch.setattr("collector.intake.gate.decoded", decode)
         for _ in range(ATTEMPTS + 2):
             deliveries: Any = queue.Queue()
             subscriber = Subscriber(broker, None, client_id="c", gate=gate, deliveries=deliveries)

@@ -38,7 +38,7 @@ from tests.system.outage import DRAIN_S, FRESH_S, TIMES_REAL, VALUES
 from tests.system.short_line import SITE, START_NS, Gateway, gateway_at
 
 CHILDREN = 2  # processes that the gateways share
-STEP_S = 0.2  # between two looks
+STEP_S, LOOK_S = 0.2, 1.0  # between two looks: for what is fresh, for what is gone
 FILL = 1000  # batches sealed at once
 
 
@@ -143,7 +143,7 @@ def measure(folder: Path, program: str, gateways: int, batches: int) -> Outage:
                 if not drain_s and _received(collector, gateways, batches):
                     drain_s, spent_s = waited_s, time.process_time() - spent_s
                     taken = collector.journal.last
-                time.sleep(STEP_S)
+                time.sleep(STEP_S if not fresh_s else LOOK_S)  # to look takes of the time that is measured
             stop.set()
             for child in children:
                 child.join(90)

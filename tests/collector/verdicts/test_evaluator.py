@@ -56,8 +56,8 @@ def book(tmp_path: Path) -> Any:
 
 
 def test_judging_steps_back_while_a_backlog_pours_in_and_only_then() -> None:
-    assert module.rest_s(module.READ, 0.2, 700) == pytest.approx(0.6), "a quarter of the time"
-    assert module.rest_s(module.READ, 9.0, 7000) == 1.0
+    assert module.rest_s(module.READ, 0.2, 700) == pytest.approx(17 / 15), "a seventh of the time"
+    assert module.rest_s(module.READ, 9.0, 7000) == 3.0
     assert module.rest_s(module.READ, 0.2, 300) == 0.0, "it is behind, and makes it good"
     assert module.rest_s(20, 0.02, 50) == 0.0, "it keeps up"
 
