@@ -43,6 +43,7 @@ class Instrument:
         # Everything the maker has put into the instrument, not only what this site asks for.
         self.plan = registers.plan(sensor.profile)
         self.started_ns = 0
+        self._shown: dict[str, float] = {}
         self._held: tuple[int, modbus.Memory] | None = None
 
     @property
@@ -50,6 +51,13 @@ class Instrument:
         """What it is, for people."""
         settings = self.sensor.settings
         return f"{settings.id} at {settings.point}, {settings.profile}"
+
+    def show(self, parameter: str, value: float | None) -> None:
+        """From now on a parameter has this value, in its unit; None = the plant's."""
+        self._shown.pop(parameter, None)
+        if value is not None:
+            self._shown[parameter] = value
+        self._held = None
 
     def memory(self, now_ns: int) -> modbus.Memory:
         """The registers at an instant; they change with the second."""
@@ -61,6 +69,8 @@ class Instrument:
 
     def _encoded(self, at_ns: int) -> modbus.Memory:
         value = plant.values(self.seed, self.place, self.plan.parameters, np.array([at_ns], np.int64))
+        for number, parameter in enumerate(self.plan.parameters):
+            value[:, number] = self._shown.get(parameter, value[:, number])
         status: UInt8 = np.zeros(value.shape, np.uint8)
         words = registers.encode(self.plan, *faults.disguise(self.fault, value, status))
         pieces = [*self.inputs]
@@ -113,6 +123,11 @@ class Simulator:
                 )
         for (bus, unit), pieces in inputs.items():
             self.buses.setdefault(bus, {}).setdefault(unit, Module(pieces))
+
+    def instruments(self) -> dict[str, Instrument]:
+        """The instruments by their sensors' ids."""
+        units = (unit for units in self.buses.values() for unit in units.values())
+        return {one.sensor.settings.id: one for one in units if isinstance(one, Instrument)}
 
     def now_ns(self) -> int:
         """The plant's clock. [ns since 1970 UTC]"""

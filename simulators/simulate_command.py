@@ -17,11 +17,16 @@ from gateway.terminal import AsJson
 from simulators.faults import FAULTS, Fault, parse_fault
 from simulators.replay import serve_record
 from simulators.server import Instrument, Simulator, Unit, load
+from simulators.shown import parse_shown
 
 REPLAY_PORT = 5020
 
 FAULT_HELP = "what is wrong, as [SENSOR:]KIND[=ARGUMENT]; may be given several times. " + "; ".join(
     f"{kind}: {does}" for kind, (does, _, _) in FAULTS.items()
+)
+SHOW_HELP = (
+    "what an instrument shows, as SENSOR/PARAMETER=VALUE; may be given several times, and typed while it runs, "
+    "as a calibrator is put on and taken off: without a value it shows the plant again"
 )
 
 
@@ -29,6 +34,7 @@ def simulate(
     site: Annotated[str, typer.Argument(metavar="SITE", help="a site file, or a folder of them")] = "",
     seed: Annotated[int, typer.Option(help="another seed, another plant")] = 1,
     fault: Annotated[list[str] | None, typer.Option(metavar="F", help=FAULT_HELP)] = None,
+    show: Annotated[list[str] | None, typer.Option(metavar="S/P=V", help=SHOW_HELP)] = None,
     speed: Annotated[float, typer.Option(min=0.001, max=10_000.0, help="plant seconds in a second")] = 1.0,
     replay: Annotated[Path | None, typer.Option(metavar="FILE", help="serve a recorded session instead")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="of the replay, on 127.0.0.1; 0 = free")] = REPLAY_PORT,
@@ -50,7 +56,9 @@ def simulate(
     if replay is None and (link or loop):
         raise typer.BadParameter("it belongs to --replay", param_hint="--link" if link else "--loop")
     if replay is None:
-        code = asyncio.run(serve(site, seed=seed, fault=wanted, speed=speed, as_json=as_json))
+        code = asyncio.run(serve(site, seed=seed, fault=wanted, show=show or (), speed=speed, as_json=as_json))
+    elif show:
+        raise typer.BadParameter("a record shows what was recorded", param_hint="--show")
     elif wanted:
         raise typer.BadParameter("a record has the faults that were recorded", param_hint="--fault")
     else:
@@ -81,7 +89,9 @@ def _stopped() -> asyncio.Event:
     return stop
 
 
-async def serve(site: str, *, seed: int, fault: Sequence[Fault], speed: float = 1.0, as_json: bool = False) -> int:
+async def serve(
+    site: str, *, seed: int, fault: Sequence[Fault], show: Sequence[str] = (), speed: float = 1.0, as_json: bool = False
+) -> int:
     """Serve a site until SIGINT or SIGTERM; the exit code."""
     sites = load(site)
     ids = {sensor.settings.id for _, sensors in sites for sensor in sensors}
@@ -91,6 +101,10 @@ async def serve(site: str, *, seed: int, fault: Sequence[Fault], speed: float = 
             return 2
     stop = _stopped()
     simulator = Simulator(sites, seed=seed, fault=fault, speed=speed)
+    for text in show:
+        if problem := _showing(simulator, text):
+            sys.stderr.write(f"--show: {problem}\n")
+            return 2
     refused = await simulator.start()
     for sentence in refused:
         sys.stderr.write(
@@ -100,9 +114,31 @@ async def serve(site: str, *, seed: int, fault: Sequence[Fault], speed: float = 
         sys.stderr.write("no sensor can be served\n")
         return 1
     (_show_json if as_json else _show)(simulator)
+    if sys.stdin.isatty():
+        asyncio.get_running_loop().add_reader(sys.stdin, _typed, simulator)
     await stop.wait()
     await simulator.stop()
     return 0
+
+
+def _showing(simulator: Simulator, text: str) -> str:
+    """Have an instrument show what a text asks for; what is wrong with the text."""
+    instruments = simulator.instruments()
+    try:
+        wanted = parse_shown(text, {id: one.plan.parameters for id, one in instruments.items()})
+    except ValueError as error:
+        return str(error)
+    instruments[wanted.sensor].show(wanted.parameter, wanted.value)
+    return ""
+
+
+def _typed(simulator: Simulator) -> None:
+    line = sys.stdin.readline()
+    if not line:
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+    elif line.strip():
+        sys.stdout.write((_showing(simulator, line) or "shown from now on") + "\n")
+        sys.stdout.flush()
 
 
 def _show(simulator: Simulator) -> None:
