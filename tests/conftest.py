@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,13 @@ def seeds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     running = Meanwhile(command, tmp_path_factory.mktemp("world") / "report.json")
     yield running
     running.end()
+
+
+@pytest.fixture
+def quiet(seeds: Meanwhile | None) -> Iterator[None]:
+    """The world's seeds stand still, for a test that holds a time against a limit."""
+    with seeds.paused() if seeds else nullcontext():
+        yield
 
 
 @pytest.fixture(autouse=True)

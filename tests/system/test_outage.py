@@ -66,6 +66,7 @@ def test_a_collector_that_misses_an_hour_loses_nothing(
 
 
 @pytest.mark.system
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.timeout(300)
 def test_the_backlog_of_three_days_drains_in_time(mosquitto: str, tmp_path: Path) -> None:
     outage = measure(tmp_path, mosquitto, HOURS * 3600 // OUTAGE_SCALE)
@@ -75,6 +76,7 @@ def test_the_backlog_of_three_days_drains_in_time(mosquitto: str, tmp_path: Path
 
 
 @pytest.mark.system
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.timeout(600)
 def test_a_fleet_that_comes_back_at_once_is_fresh_and_drains_in_time(mosquitto: str, tmp_path: Path) -> None:
     outage = fleet.measure(tmp_path, mosquitto, FLEET, HOURS * 3600 // FLEET_SCALE)
