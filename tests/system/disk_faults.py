@@ -22,6 +22,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -63,11 +64,16 @@ class Point:
 
 @dataclass
 class Outcome:
-    """What became of the points of one process, by the point's kind. ended: the process ended by itself."""
+    """What became of the points of one process, by the point's kind. ended: the process ended by itself.
+
+    points: different ones that were reached. least: how often each of them was, at least.
+    """
 
     reached: dict[str, int] = field(default_factory=dict)
     ended: int = 0
     stayed: int = 0
+    points: int = 0
+    least: int = 0
 
 
 def points(limit: int, kinds: Sequence[Kind]) -> Iterator[tuple[Point, list[bool]]]:
@@ -96,21 +102,31 @@ class Torment:
         self.plant, self.name, self.outcome = plant, name, Outcome()
         self.log = plant.folder / f"{name}.strace"
 
-    def run(self, limit: int, kinds: Sequence[Kind]) -> None:
-        """Go through so many points that are reached, and leave the process running."""
+    def run(self, limit: int, kinds: Sequence[Kind], rounds: int) -> None:
+        """Go through so many points that are reached, each so many times, and leave the process running."""
+        times: Counter[Point] = Counter()
         for point, said in points(limit, kinds):
-            self.kill()
-            self.log.unlink(missing_ok=True)
-            reached = self.short(point) if point.call == SHORT else self.fail(point)
-            said.append(reached)
-            if reached:
-                kind = f"{point.call} {point.error}, the process {point.phase}"
-                self.outcome.reached[kind] = self.outcome.reached.get(kind, 0) + 1
-                stayed = self.child.running and self.gets_over_it()
-                self.outcome.stayed += stayed
-                self.outcome.ended += not stayed
+            said.append(self.befall(point))
+            times[point] += said[0]
+        found = [point for point in times if times[point]]
+        for point in found * (rounds - 1):
+            times[point] += self.befall(point)
+        self.outcome.points, self.outcome.least = len(found), min((times[point] for point in found), default=0)
         self.kill()
         self.plant.revive(self.name)
+
+    def befall(self, point: Point) -> bool:
+        """One point, from a killed process on; whether it was reached."""
+        self.kill()
+        self.log.unlink(missing_ok=True)
+        reached = self.short(point) if point.call == SHORT else self.fail(point)
+        if reached:
+            kind = f"{point.call} {point.error}, the process {point.phase}"
+            self.outcome.reached[kind] = self.outcome.reached.get(kind, 0) + 1
+            stayed = self.child.running and self.gets_over_it()
+            self.outcome.stayed += stayed
+            self.outcome.ended += not stayed
+        return reached
 
     @property
     def child(self) -> Child:
@@ -203,13 +219,18 @@ def _within(time_s: float, condition: Callable[[], bool]) -> bool:
 
 
 def run(
-    folder: Path, limit: int, kinds: Sequence[Kind] = FAULTS, names: Sequence[str] = ("gateway", "collector")
+    folder: Path,
+    limit: int,
+    kinds: Sequence[Kind] = FAULTS,
+    names: Sequence[str] = ("gateway", "collector"),
+    *,
+    rounds: int = 1,
 ) -> tuple[Count, dict[str, Outcome]]:
-    """So many points of each process in an empty folder; the verdict, and what became of the points."""
+    """So many points of each process, so many times, in an empty folder; the verdict, and what became of the points."""
     with line(folder, points=10, persistence="off") as plant:
         torments = [Torment(plant, name) for name in names]
         with ThreadPoolExecutor(len(torments)) as pool:
-            for done in [pool.submit(torment.run, limit, kinds) for torment in torments]:
+            for done in [pool.submit(torment.run, limit, kinds, rounds) for torment in torments]:
                 done.result()
             found = plant.finish()  # before the threads end: the kernel ends what they have started with them
         return count(found), {torment.name: torment.outcome for torment in torments}
@@ -220,6 +241,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.system.disk_faults", description=__doc__.partition("\n")[0])
     parser.add_argument("--points", type=int, default=200, help="how many calls fail in each process")
     parser.add_argument("--kill", action="store_true", help="kill the process at the call instead of failing it")
+    parser.add_argument("--rounds", type=int, default=1, help="how often at each of them")
     parser.add_argument("--only", choices=("gateway", "collector"), help="one of the two")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the counts there")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave data and logs there")
@@ -228,7 +250,9 @@ def main() -> int:
         place = options.keep or Path(folder)
         place.mkdir(parents=True, exist_ok=True)
         names = (options.only,) if options.only else ("gateway", "collector")
-        counted, outcomes = run(place.resolve(), options.points, KILLS if options.kill else FAULTS, names)
+        counted, outcomes = run(
+            place.resolve(), options.points, KILLS if options.kill else FAULTS, names, rounds=options.rounds
+        )
     report = dataclasses.asdict(counted) | {name: dataclasses.asdict(outcome) for name, outcome in outcomes.items()}
     text = json.dumps(report, indent=2) + "\n"
     sys.stdout.write(text)
