@@ -61,6 +61,16 @@ def exception(code: int) -> Diagnosis:
     return Diagnosis(f"exception {code}", *EXCEPTIONS.get(code, unknown))
 
 
+def another_model(profile: str, missing: int, parameters: int) -> Diagnosis:
+    """Most of what a profile reads is not there.
+
+    >>> another_model("acme-1", 3, 4).what
+    'it has no registers for 3 of the 4 parameters of acme-1'
+    """
+    what = f"it has no registers for {missing} of the {parameters} parameters of {profile}"
+    return Diagnosis("other model", what, "is it this model, at this unit? emitwatch probe LINK shows what it has")
+
+
 def another_unit(wanted: int, found: int) -> Diagnosis:
     """The unit that was asked for is silent, and one that nobody asked for answers."""
     what = f"unit {wanted} does not answer; all of this is unit {found}, which does"

@@ -92,13 +92,16 @@ def _shown(series: Series, time_ns: int, value: float, status: int, now_ns: int)
     return Shown(series, known, Status(status), (now_ns - time_ns) / SECOND_NS, time_ns)
 
 
+LOOK = "emitwatch probe LINK, with the link of the site file, says what is wrong there and what to do"
+
+
 def problems(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is wrong, and what to do about it, "" where that is not known."""
     links, good_s = state.get("links", {}), state.get("good_s", {})
-    found = [(f"{sensor}: {problem}", "") for sensor, problem in links.items() if problem]
+    found = [(f"{sensor}: {problem}", LOOK) for sensor, problem in links.items() if problem]
     quiet = [sensor for sensor in state.get("silent", ()) if not links.get(sensor)]
     found += [(f"{id}: no good value for {age(good_s.get(id, 0.0))}", "see what it says of itself") for id in quiet]
-    found += [(f"inputs at {place}: {problem}", "") for place, problem in state.get("inputs", {}).items()]
+    found += [(f"inputs at {place}: {problem}", LOOK) for place, problem in state.get("inputs", {}).items()]
     connection, delivery = state.get("connection", {}), state.get("delivery", {})
     if connection.get("problem"):
         found.append((f"no connection to the broker: {connection['problem']}", connection.get("hint", "")))

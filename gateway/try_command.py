@@ -48,13 +48,14 @@ class Trial:
         """What the profile reads now. Raises LinkDown."""
         units = {name: catalogue.parameters()[name].unit for name in self.plan.parameters}
         answers: dict[Block, UInt16] = {}
-        number = 0
+        number, lacks = 0, False
         while number < len(self.plan.blocks):
             block = self.plan.blocks[number]
             try:
                 answers[block] = await self._ask(block)
             except Refused as refused:
                 if refused.code == ILLEGAL_ADDRESS:
+                    lacks = True
                     self.plan = narrowed(
                         self.plan, number
                     )  # what was behind this block moves up: the same number again
@@ -65,7 +66,11 @@ class Trial:
             except LinkError as error:
                 self._note(block, error)
             number += 1
-        return read(self.plan, answers, units)
+        readings = read(self.plan, answers, units)
+        if lacks and 2 * (missing := sum(not one.words for one in readings)) > len(readings):
+            found = diagnosis.another_model(self.profile.name, missing, len(readings))
+            self.faults.setdefault(found.kind, found)
+        return readings
 
     async def items(self) -> dict[str, float | str | None]:
         """What the instrument says of itself; what it refuses is left out."""

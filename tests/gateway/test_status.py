@@ -74,6 +74,7 @@ def test_what_is_shown_stays_while_others_of_the_same_table_come_in() -> None:
 def test_what_is_wrong_is_said(change: dict[str, Any], said: str) -> None:
     assert problems(GOOD) == []
     assert [what for what, _ in problems({**GOOD, **change})] == [said]
+    assert all(hint for _, hint in problems({**GOOD, **change})), "and what to do"
     assert said in page({**GOOD, **change}, [])
     assert "all is well" in page(GOOD, [])
 

@@ -160,6 +160,15 @@ def test_another_instrument_contradicts_the_profile(tmp_path: Path) -> None:
     assert "hint: another instrument or word order" in shown.stdout
 
 
+def test_an_instrument_without_the_registers_is_another_model(tmp_path: Path) -> None:
+    device = Device("tcp", tmp_path, script=lambda request: [request.frame(modbus.refusal(request.fc, 2))])
+    with behind(device):
+        shown = run(PROFILE, place(device.link, 1))
+    assert shown.exit_code == 1
+    assert "it has no registers for" in shown.stdout
+    assert "is it this model, at this unit?" in " ".join(shown.stdout.split())
+
+
 def test_no_connection_and_wrong_options_are_told_with_a_hint(tmp_path: Path) -> None:
     nobody = f"tcp://127.0.0.1:{free_port()}"
     for arguments in ((PROFILE, nobody), (PROFILE, "nix://x"), (PROFILE, nobody, "--value", "COD=3"),
