@@ -31,18 +31,19 @@ def test_what_a_batch_adds_is_not_kept_in_memory() -> None:
     assert reader.bytes == 0
 
 
-def test_what_was_asked_for_longest_ago_is_forgotten_first() -> None:
-    one, two, three = bodies(3)
+def test_what_was_read_long_ago_is_forgotten() -> None:
+    one, two, three, four = bodies(4)
     size = Reader()
     size.decoded(one)
-    reader = Reader(size.bytes * 5 // 2)
-    first = reader.decoded(one)
-    second = reader.decoded(two)
+    reader = Reader(size.bytes * 3)  # each half holds one
+    first, second = reader.decoded(one), reader.decoded(two)
     assert reader.decoded(one) is first
-    reader.decoded(three)
-    assert reader.bytes <= size.bytes * 5 // 2
-    assert reader.decoded(one) is first
-    assert reader.decoded(two) is not second
+    third = reader.decoded(three)
+    assert reader.decoded(three) is third
+    assert reader.decoded(two) is second
+    assert reader.decoded(one) is not first
+    reader.decoded(four)
+    assert reader.bytes <= size.bytes * 3 // 2
 
 
 def test_threads_may_read_at_once() -> None:
