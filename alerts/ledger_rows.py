@@ -128,9 +128,12 @@ def incident_values(incident: Incident, at_ns: int) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+_incident = msgspec.json.Decoder(Incident).decode
+
+
 def incident(body: bytes) -> Incident:
     """The incident in a row's body."""
-    return msgspec.json.decode(body, type=Incident)
+    return _incident(body)
 
 
 def member_values(incident: int, member: Member) -> tuple[Any, ...]:
@@ -138,9 +141,12 @@ def member_values(incident: int, member: Member) -> tuple[Any, ...]:
     return incident, member.from_ns, member.version, msgspec.json.encode(member)
 
 
+_member = msgspec.json.Decoder(Member).decode
+
+
 def member(body: bytes) -> Member:
     """The member in a row's body."""
-    return msgspec.json.decode(body, type=Member)
+    return _member(body)
 
 
 def event_values(event: Event) -> tuple[Any, ...]:

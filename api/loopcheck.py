@@ -144,10 +144,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     injections: tuple[Injection, ...]
 
 
+_record = msgspec.json.Decoder(Record).decode
+
+
 def parse_record(text: str, file: str) -> tuple[Record | None, list[Fault]]:
     """A kept loop check, or what is wrong with it."""
     try:
-        found = msgspec.json.decode(text.encode("utf-8", "replace"), type=Record)
+        found = _record(text.encode("utf-8", "replace"))
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         return None, [Fault(file, "", None, f"no loop check: {error}", "`emitwatch loopcheck --out FILE` writes one")]
     if found.emitwatch_loopcheck != VERSION:

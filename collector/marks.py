@@ -186,6 +186,9 @@ class Filed:
         return seal.digest(self.payload).hex()
 
 
+_mark = msgspec.json.Decoder(Mark).decode
+
+
 def sign(mark: Mark, key: Ed25519PrivateKey) -> bytes:
     """The payload of a mark; raises MarkError for one that nobody would take."""
     require_sound(mark)
@@ -202,7 +205,7 @@ def decode(payload: bytes) -> Mark:
     if not 1 + seal.SIGNATURE_BYTES < len(payload) <= MAX_BYTES:
         raise MarkError(f"{len(payload)} bytes are too few or too many for a mark")
     try:
-        mark = msgspec.json.decode(payload[1 + seal.SIGNATURE_BYTES :], type=Mark)
+        mark = _mark(payload[1 + seal.SIGNATURE_BYTES :])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MarkError(f"not a mark: {error}") from error
     require_sound(mark)

@@ -122,14 +122,20 @@ class _Event(msgspec.Struct):
     detail: msgspec.Raw = msgspec.Raw(b"{}")
 
 
+_event = msgspec.json.Decoder(_Event).decode
+
+
+_told = msgspec.json.Decoder(_Told).decode
+
+
 def told_by(entry: Entry) -> Shift | None:
     """The move that an entry of the journal tells; None where it tells none."""
     if entry.kind is not EntryKind.EVENT:
         return None
-    event = msgspec.json.decode(entry.payload, type=_Event)
+    event = _event(entry.payload)
     if event.what != REBASED:
         return None
-    told = msgspec.json.decode(event.detail, type=_Told)
+    told = _told(event.detail)
     return Shift(entry.gateway, entry.epoch, told.from_seq, told.to_seq, told.shift_ns, told.told_in)
 
 

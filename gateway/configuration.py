@@ -153,6 +153,9 @@ def approve(gateway: str, hash: bytes, now_ns: int, key: seal.Signer) -> bytes:
     return seal.seal_statement(seal.Statement.CONFIG, msgspec.msgpack.encode(Approval(gateway, hash, now_ns)), key)
 
 
+_approval = msgspec.msgpack.Decoder(Approval).decode
+
+
 def fault(approval: bytes, gateway: str, hash: bytes, keys: Sequence[seal.Verifier]) -> str:
     """Why an approval does not cover a configuration, "" = it does. keys: of the collector, as far as they are good."""
     if not approval:
@@ -160,7 +163,7 @@ def fault(approval: bytes, gateway: str, hash: bytes, keys: Sequence[seal.Verifi
     for key in keys:
         try:
             raw = seal.verify_statement(seal.Statement.CONFIG, approval, key)
-            found = msgspec.msgpack.decode(raw, type=Approval)
+            found = _approval(raw)
         except seal.SealError:
             continue
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

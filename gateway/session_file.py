@@ -17,6 +17,7 @@ Source: docs/reference/session-file.md.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -112,6 +113,9 @@ class _Line(msgspec.Struct):
     heard: Annotated[str, Meta(pattern="^([0-9a-fA-F]{2})*$")] = ""
 
 
+_read_header, _read_line = msgspec.json.Decoder(_Header).decode, msgspec.json.Decoder(_Line).decode
+
+
 def write_header(link: str, began_ns: int) -> str:
     """The first line of a session, to the millisecond.
 
@@ -174,7 +178,7 @@ def parse_session(text: str, file: str) -> tuple[Session, list[Fault]]:
 
 
 def _header(line: str) -> tuple[Session | None, str]:
-    found, problem = _decoded(line, _Header)
+    found, problem = _decoded(line, _read_header)
     if found is None:
         return None, problem
     if found.emitwatch_session != VERSION:
@@ -188,7 +192,7 @@ def _header(line: str) -> tuple[Session | None, str]:
 
 
 def _exchange(line: str) -> tuple[Exchange | None, str]:
-    found, problem = _decoded(line, _Line)
+    found, problem = _decoded(line, _read_line)
     if found is None:
         return None, problem
     if problem := _contradiction(found):
@@ -222,8 +226,8 @@ def _contradiction(line: _Line) -> str:
     return ""
 
 
-def _decoded(line: str, kind: type[_Kind]) -> tuple[_Kind | None, str]:
+def _decoded(line: str, read: Callable[[bytes], _Kind]) -> tuple[_Kind | None, str]:
     try:
-        return msgspec.json.decode(line.encode("utf-8", "replace"), type=kind), ""
+        return read(line.encode("utf-8", "replace")), ""
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         return None, f"not readable: {error}"

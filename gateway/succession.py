@@ -33,6 +33,9 @@ class Handover(msgspec.Struct, frozen=True):
     until: wire.Number
 
 
+_handover = msgspec.msgpack.Decoder(Handover).decode
+
+
 def seal_handover(handover: Handover, key: seal.Signer) -> bytes:
     """A hand-over signed with the old key."""
     return seal.seal_statement(seal.Statement.HANDOVER, msgspec.msgpack.encode(handover), key)
@@ -64,7 +67,7 @@ class Trust:
     def _follows(self, payload: bytes) -> Handover | None:
         try:
             raw = seal.verify_statement(seal.Statement.HANDOVER, payload, self.newest)
-            found = msgspec.msgpack.decode(raw, type=Handover)
+            found = _handover(raw)
         except (seal.SealError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         newest, *older = (key.public_bytes_raw() for key in (self.newest, *(key for key, _ in self.older)))

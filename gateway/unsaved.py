@@ -31,6 +31,9 @@ class _Note(msgspec.Struct, frozen=True):
     last_ns: int
 
 
+_read = msgspec.msgpack.Decoder(_Note).decode
+
+
 class Unsaved:
     """The note in a gateway's folder. It is a help, and never in the way: what cannot be written is let be."""
 
@@ -50,7 +53,7 @@ class Unsaved:
             size = int.from_bytes(found[:2])
             body = found[2 + _SUM : 2 + _SUM + size]
             if size and hashlib.sha256(body).digest() == found[2 : 2 + _SUM]:
-                note = msgspec.msgpack.decode(body, type=_Note)
+                note = _read(body)
                 return (note.epoch, note.seq), Dropped(note.n, note.first_ns, note.last_ns)
         return None
 

@@ -121,6 +121,10 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 _KNOWN = frozenset(_Body.__struct_fields__)
+# Here and everywhere decoders are made with their module: what msgspec knows of a type it makes at the type's first
+# use, and two threads that do so at once end the process.
+_BODY = msgspec.msgpack.Decoder(_Body)
+_ALL = msgspec.msgpack.Decoder(dict[str, Any])
 
 
 def encode(header: Header, columns: Columns, fields: Mapping[str, Any] | None = None) -> bytes:
@@ -158,7 +162,7 @@ def fits(columns: Columns) -> bool:
 def decode(body: bytes) -> Batch:
     """The batch in a body; raises WireError on anything that is none."""
     packed = _inflate(body)
-    known = _unpack(packed, _Body)
+    known = _unpack(packed, _BODY)
     if known.low > known.seq:
         raise WireError(f"low {known.low} is above seq {known.seq}")
     if (known.kind == "hello") != (known.seq == 1):
@@ -171,7 +175,7 @@ def decode(body: bytes) -> Batch:
     )  # fmt: skip
     fields: Mapping[str, Any] = {}
     if _keys(packed) != len(_KNOWN):
-        fields = {key: value for key, value in _unpack(packed, dict[str, Any]).items() if key not in _KNOWN}
+        fields = {key: value for key, value in _unpack(packed, _ALL).items() if key not in _KNOWN}
     return Batch(header, _columns(known), fields)
 
 
@@ -188,9 +192,9 @@ def _inflate(body: bytes) -> bytes:
     return packed
 
 
-def _unpack(packed: bytes, kind: type[_Kind]) -> _Kind:
+def _unpack(packed: bytes, decoder: msgspec.msgpack.Decoder[_Kind]) -> _Kind:
     try:
-        return msgspec.msgpack.decode(packed, type=kind)
+        return decoder.decode(packed)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise WireError(f"not a batch: {error}") from error
 
@@ -271,6 +275,9 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bundle: Number = 0
 
 
+_ack = msgspec.msgpack.Decoder(Ack).decode
+
+
 def encode_ack(ack: Ack) -> bytes:
     """The bytes of an acknowledgement, to be sealed with `seal.seal_ack`."""
     return msgspec.msgpack.encode(ack)
@@ -281,7 +288,7 @@ def decode_ack(rest: bytes) -> Ack:
     if len(rest) > MAX_BODY:
         raise WireError("an acknowledgement of more than 64 kB")
     try:
-        ack = msgspec.msgpack.decode(rest, type=Ack)
+        ack = _ack(rest)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise WireError(f"not an acknowledgement: {error}") from error
     for epoch in ack.epochs:
@@ -295,10 +302,13 @@ class _Keys(msgspec.Struct):
     keys: Handovers = ()
 
 
+_keys_in = msgspec.msgpack.Decoder(_Keys).decode
+
+
 def handovers_in(rest: bytes) -> tuple[bytes, ...]:
     """The hand-overs in the bytes of an acknowledgement whose seal is not known yet; none where it has none."""
     try:
-        return msgspec.msgpack.decode(rest, type=_Keys).keys
+        return _keys_in(rest).keys
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return ()
 

@@ -101,6 +101,14 @@ def test_pure_modules_do_no_io(path: Path) -> None:
             assert not BANNED_CALLS & {called, whole}, f"{path}:{node.lineno}: {called} in a pure module"
 
 
+@pytest.mark.parametrize("path", ALL, ids=ids(ALL))
+def test_decoders_are_made_with_their_module(path: Path) -> None:
+    """What msgspec makes at a type's first use, two threads must not make at once: they end the process."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    decoding = [call for call in calls if ast.unparse(call.func) in ("msgspec.json.decode", "msgspec.msgpack.decode")]
+    assert [call.lineno for call in decoding if any(keyword.arg == "type" for keyword in call.keywords)] == []
+
+
 def test_the_list_of_shells_names_modules_that_exist() -> None:
     names = {name_of(path) for path in ALL}
     for shell in SHELLS:

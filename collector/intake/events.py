@@ -80,7 +80,10 @@ def entry(
     return Entry(0, received_ns, EntryKind.EVENT, gateway, epoch, payload=msgspec.json.encode(event))
 
 
+_event = msgspec.json.Decoder(Event).decode
+
+
 def event(entry: Entry) -> Event:
     """The event in a journal entry of that kind."""
     assert entry.kind is EntryKind.EVENT, f"entry {entry.position} is a {entry.kind}"
-    return msgspec.json.decode(entry.payload, type=Event)
+    return _event(entry.payload)

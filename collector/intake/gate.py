@@ -253,11 +253,14 @@ def _accept(batch: wire.Batch, claims: Said, message: _Message) -> Examined:
     return Examined(entry, seal.digest(payload), header.kind == "hello", "", claims, header.gw, received_ns)
 
 
+_read = msgspec.msgpack.Decoder(_Number).decode
+
+
 def _number(body: bytes) -> tuple[bytes, int]:
     """Epoch and number of an unreadable body, as far as it can be told; (b"", 0) where it cannot."""
     try:
         packed = zlib.decompressobj().decompress(body, wire.MAX_INFLATED)
-        number = msgspec.msgpack.decode(packed, type=_Number)
+        number = _read(packed)
     except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return b"", 0
     return number.ep, number.seq

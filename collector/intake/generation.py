@@ -26,10 +26,13 @@ def encode(mark: Mark) -> bytes:
     return msgspec.json.encode(mark) + b"\n"
 
 
+_mark = msgspec.json.Decoder(Mark).decode
+
+
 def decode(data: bytes) -> Mark | None:
     """The mark in a file; None where it cannot be read: after a power cut it may be empty."""
     try:
-        return msgspec.json.decode(data, type=Mark)
+        return _mark(data)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 

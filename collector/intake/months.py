@@ -66,9 +66,12 @@ class Month(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.name} ({self.state}{where})"
 
 
+_month = msgspec.json.Decoder(Month).decode
+
+
 def noted(meta: Mapping[str, Any]) -> dict[str, Month]:
     """The months in the journal's notes, in order."""
-    found = (msgspec.json.decode(value, type=Month) for key, value in meta.items() if key.startswith(KEY))
+    found = (_month(value) for key, value in meta.items() if key.startswith(KEY))
     return {month.name: month for month in sorted(found, key=lambda month: month.first)}
 
 

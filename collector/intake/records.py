@@ -91,6 +91,10 @@ class Told(msgspec.Struct, frozen=True):
     detail: Annotated[dict[str, Any], Meta(max_length=16)] = {}
 
 
+for _kind in (Hello, Gap, _Clock, Config, Told):
+    msgspec.msgpack.Decoder(_kind)  # what `convert` needs to know of them is made now, in one thread
+
+
 class Said(msgspec.Struct, frozen=True):
     """What a batch claims, and what the gate found of it.
 

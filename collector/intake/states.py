@@ -79,6 +79,9 @@ class _Kept(msgspec.Struct, frozen=True):
     retained: bool
 
 
+_state = msgspec.json.Decoder(_State).decode
+
+
 class States:
     """The newest state of each gateway. Safe to use from any thread."""
 
@@ -105,7 +108,7 @@ class States:
         try:
             if len(kept.payload) > MAX_BYTES:
                 return told | {"online": None, "problem": f"more than {MAX_BYTES} bytes"}
-            found = msgspec.json.decode(kept.payload, type=_State)
+            found = _state(kept.payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return told | {"online": None, "problem": f"not a state: {error}"[:_TEXT]}
         figures = _figures(found, sensors)

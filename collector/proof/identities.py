@@ -143,6 +143,9 @@ class Register:
         return sorted(gateway for gateway, identity in self.identities.items() if identity.revoked_ns)
 
 
+_record = msgspec.json.Decoder(Record).decode
+
+
 def read_register(text: str, file: str) -> Register:
     """The register in a text; raises RegisterBroken."""
     if text and not text.endswith("\n"):
@@ -151,7 +154,7 @@ def read_register(text: str, file: str) -> Register:
     head, records, identities = NOTHING_BEFORE, [], dict[str, Identity]()
     for number, line in enumerate(text.split("\n")[:-1], start=1):
         try:
-            record = msgspec.json.decode(line, type=Record)
+            record = _record(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise RegisterBroken(f"{file}:{number}: not a record: {error}; restore it from a backup") from error
         if record.prev != head:

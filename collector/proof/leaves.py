@@ -65,18 +65,24 @@ def entry_leaf(entry: Entry) -> bytes:
     return leaf_hash(leaf_data(entry.position, entry.received_ns, seal.digest(entry.payload)))
 
 
+_packed = msgspec.msgpack.Decoder(_Plant).decode
+
+
 def plant_of(payload: bytes) -> str:
     """The plant that a batch names, "" where it cannot be read."""
     try:
         packed = zlib.decompressobj().decompress(payload[1 + seal.SIGNATURE_BYTES :], wire.MAX_INFLATED)
-        return msgspec.msgpack.decode(packed, type=_Plant).plant
+        return _packed(packed).plant
     except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
+
+
+_text = msgspec.json.Decoder(_Plant).decode
 
 
 def plant_of_mark(payload: bytes) -> str:
     """The plant that a mark names, "" where it cannot be read."""
     try:
-        return msgspec.json.decode(payload[1 + seal.SIGNATURE_BYTES :], type=_Plant).plant
+        return _text(payload[1 + seal.SIGNATURE_BYTES :]).plant
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""

@@ -30,6 +30,9 @@ class Replacement(msgspec.Struct, frozen=True):
     at: wire.Number
 
 
+_replacement = msgspec.msgpack.Decoder(Replacement).decode
+
+
 def seal_replacement(replacement: Replacement, key: seal.Signer) -> bytes:
     """The statement, signed with the collector's key."""
     return seal.seal_statement(seal.Statement.REPLACEMENT, msgspec.msgpack.encode(replacement), key)
@@ -57,7 +60,7 @@ def _stated(signed: str, keys: Sequence[seal.Verifier]) -> tuple[str, str, str]:
     for key in keys:
         try:
             raw = seal.verify_statement(seal.Statement.REPLACEMENT, bytes.fromhex(signed), key)
-            said = msgspec.msgpack.decode(raw, type=Replacement)
+            said = _replacement(raw)
         except (ValueError, msgspec.MsgspecError, RecursionError):  # a SealError is a ValueError
             continue
         return said.gw, said.plant, said.key.hex()

@@ -108,7 +108,7 @@ def _pack(mapping: Mapping[str, Any]) -> bytes:
 
 
 def _unpack(body: bytes) -> dict[str, Any]:
-    return msgspec.json.decode(body, type=dict[str, Any]) if body != b"{}" else {}
+    return msgspec.json.decode(body) if body != b"{}" else {}
 
 
 def average(row: tuple[Any, ...]) -> Average:
