@@ -127,6 +127,7 @@ def _tables(pack: RulePack, language: str) -> Iterator[tuple[str, Table]]:
     for row in pack.validity:
         validity.add_row(row.window, _needs(row), "yes" if row.verified else "no", row.cite)
     yield "validity", validity
+    yield from _validation(pack)
     if pack.background:
         background = terminal.table("difference", "correction", "cite")
         background.add_row(f"below {pack.background.least:g} dB", "none possible", pack.background.cite)
@@ -141,6 +142,44 @@ def _tables(pack: RulePack, language: str) -> Iterator[tuple[str, Table]]:
         verdict = "exceeds" if example.exceeds else "complies"
         examples.add_row(example.clause, given, f"{example.value:g}", limit, verdict, example.source)
     yield "examples", examples
+
+
+def _validation(pack: RulePack) -> Iterator[tuple[str, Table]]:
+    """What European texts allow beside a limit."""
+    if pack.validation:
+        intervals = terminal.table("parameter", "subtracted", "where", "verified", "cite")
+        for row in pack.validation.intervals:
+            other = "" if row.below is None else f" (below {row.below:g}: {row.instead})"
+            measured = f", or {row.measured} where smaller" if row.measured else ""
+            verified, text = (
+                "yes" if row.verified else "no",
+                f"{row.percent:g} % of the limit of {row.of}{other}{measured}",
+            )
+            intervals.add_row(row.parameter, text, _when(row.when), verified, row.cite)
+        yield f"confidence intervals, subtracted from each {pack.validation.window} mean", intervals
+        days = terminal.table("invalid means a day", "lost days a year", "verified", "cite")
+        most = "" if pack.validation.days_max is None else f"at most {pack.validation.days_max}"
+        days.add_row(
+            f"at most {pack.validation.invalid_max}", most, "yes" if pack.validation.verified else "no",
+            pack.validation.cite,
+        )  # fmt: skip
+        yield "days", days
+    shares = terminal.table("clause", "holds for", "or all windows of", "standing", "verified", "cite")
+    for share in pack.shares:
+        verified, least = "yes" if share.verified else "no", f"{share.least:.0%} of a {share.over}"
+        shares.add_row(share.clause, least, share.instead, str(share.standing), verified, share.cite)
+    yield "shares", shares
+    if pack.quality:
+        quality = terminal.table("part", "numbers", "verified", "cite")
+        parts = {"range": pack.quality.watch} | {
+            name: getattr(pack.quality, name) for name in ("calibration", "surveillance", "cusum", "shewhart")
+        }
+        for name, part in parts.items():
+            numbers = {key: value for key, value in asdict(part).items() if key not in ("cite", "verified")}
+            numbers |= {"margin_percent": pack.quality.margin_percent} if name == "range" else {}
+            text = ", ".join(f"{key} = {value:g}" for key, value in numbers.items())
+            quality.add_row(name, text, "yes" if part.verified else "no", part.cite)
+        yield "quality assurance", quality
 
 
 def _judges(clause: ClauseText) -> str:
@@ -162,6 +201,7 @@ def _row(row: LimitRow, unit: str) -> str:
     when += [f"until {row.to_date}"] if row.to_date else []
     limits = [f"at least {row.low:g}"] if row.low is not None else []
     limits += [f"at most {row.high:g}"] if row.high is not None else []
+    limits += [f"at most {row.times:.0%} of {row.of}," if row.times != 1.0 else f"at most {row.of},"] if row.of else []
     text = f"{' and '.join(limits) or 'no limit'} {unit if limits else ''}".strip()
     return f"{', '.join(when)}: {text}" if when else text
 

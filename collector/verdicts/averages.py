@@ -21,8 +21,9 @@ from collector.verdicts.limits import Clause
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
 from collector.verdicts.screening import Booleans, named
-from collector.verdicts.tables import Table, Tables
-from collector.verdicts.windows import Windows, local_date
+from collector.verdicts.tables import DIGITS, Table, Tables
+from collector.verdicts.validated import validated, validated_means
+from collector.verdicts.windows import KINDS, Windows, local_date
 from gateway.measurement import Float64
 
 _LEVELS = tuple(f"L{n}" for n in noise.PERCENTILES)
@@ -50,14 +51,16 @@ def averages(rules: PointRules, tables: Tables, wanted: Mapping[str, Windows]) -
             table = tables.table(parameter, kind)
             if table is not None and len(wanted[kind]):
                 rows = np.isin(table.windows.from_ns, wanted[kind].from_ns) & (table.by_status.sum(axis=1) > 0)
-                found += _records(rules, parameter, unit, table, rows)
+                found += _records(rules, tables, parameter, unit, table, rows)
     return found
 
 
-def _records(rules: PointRules, parameter: str, unit: str, table: Table, rows: Booleans) -> list[Average]:
+def _records(
+    rules: PointRules, tables: Tables, parameter: str, unit: str, table: Table, rows: Booleans
+) -> list[Average]:
     """The records of some rows of a table."""
     columns = (table.windows.from_ns, table.windows.to_ns, table.value, table.coverage, table.valid, table.count,
-               _evaluated(rules, parameter, table), table.maximum)  # fmt: skip
+               _evaluated(rules, tables, parameter, table), table.maximum)  # fmt: skip
     lists = [column[rows].tolist() for column in columns]
     told = zip(*lists, _levels(table, rows), _inputs(rules, table, rows), strict=True)
     return [
@@ -79,7 +82,7 @@ def _levels(table: Table, rows: Booleans) -> Iterator[dict[str, float]]:
         yield dict(zip(_LEVELS, levels, strict=True)) if count else {}
 
 
-def _evaluated(rules: PointRules, parameter: str, table: Table) -> Float64:
+def _evaluated(rules: PointRules, tables: Tables, parameter: str, table: Table) -> Float64:
     """The value as it is held against the limit, NaN where no clause in force judges it or a conversion has no result.
 
     Where several clauses judge one window, the first that rounds has it, then one that converts.
@@ -87,14 +90,28 @@ def _evaluated(rules: PointRules, parameter: str, table: Table) -> Float64:
     result = np.full(len(table.windows), np.nan)
     for rows, clauses in _by_date(rules, table.windows):
         own = [clause for clause in clauses if clause.parameter == parameter]
-        if table.converted is not None and any(clause.corrected == "converted" for clause in own):
+        if table.converted is not None and any(clause.corrected != "as measured" for clause in own):
             result[rows] = table.converted[rows]
         here = [clause for clause in own if clause.window == table.windows.kind and clause.statistic == "value"]
         for clause in sorted(here, key=lambda c: (c.rounding == "none", not c.evaluates))[::-1]:
-            value = table.converted if clause.corrected == "converted" else table.value
+            value = _judged(clause, tables, table)
+            value = None if value is None else np.round(value, DIGITS)  # 10.3 less 0.2 is 10.1
             mine = rows[rules.applies(clause, table.windows.from_ns[rows])]
             result[mine] = np.nan if value is None else limits.rounded(clause, value[mine])
     return result
+
+
+def _judged(clause: Clause, tables: Tables, table: Table) -> Float64 | None:
+    """The values a clause is about, before rounding; None where there is no conversion, or no short-term average."""
+    if clause.corrected != "validated" or table.converted is None:
+        return table.value if clause.corrected == "as measured" else table.converted
+    if KINDS.index(table.windows.kind) <= KINDS.index(clause.short):
+        return validated(table.converted, np.nan if clause.interval is None else clause.interval)
+    short = tables.table(clause.parameter, clause.short)
+    if short is None or short.converted is None:
+        return None  # of longer values than the text counts, none can be validated
+    normalised = np.where(short.valid, short.converted, np.nan)
+    return validated_means(normalised, short.windows, table.windows, clause.interval)
 
 
 def _by_date(rules: PointRules, windows: Windows) -> list[tuple[npt.NDArray[np.intp], Sequence[Clause]]]:

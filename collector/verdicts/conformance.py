@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from collector.verdicts import corrections, noise, rounding, validity, water
+from collector.verdicts import corrections, noise, quality, rounding, validated, validity, water
 from collector.verdicts.limits import Clause, breaking, read_settings, resolve, rounded, validities
 from collector.verdicts.pack import RulePack
 from gateway.document import Fault, Table, parse_document
@@ -169,6 +169,9 @@ def calculations(packs: Mapping[str, RulePack]) -> dict[str, Calculation]:
         "reference_oxygen": Calculation(corrections.reference_oxygen, "concentration"),
         "stack_flow": Calculation(corrections.stack_flow),
         "mass_rate": Calculation(corrections.mass_rate, "kg_h"),
+        "validated_average": Calculation(validated.validated_average, "validated"),
+        "validated_day": Calculation(validated.validated_day),
+        "qal2_regression": Calculation(quality.qal2_regression),
         "short_term_valid": Calculation(validity.short_term_valid, "valid"),
         "water_volume": Calculation(water.water_volume, "volume_m3"),
         "water_mass": Calculation(water.water_mass, "mass_kg"),
@@ -180,6 +183,9 @@ def calculations(packs: Mapping[str, RulePack]) -> dict[str, Calculation]:
         found["gb12348_peak"] = Calculation(partial(_peak, pack))
         if pack.background:
             found["gb12348_background"] = Calculation(partial(noise.background_corrected, rule=pack.background))
+    if (pack := packs.get("en-14181-2014")) and pack.quality:
+        found["qal3_drift"] = Calculation(partial(quality.qal3_drift, rule=pack.quality.cusum))
+        found["qal3_precision"] = Calculation(partial(quality.qal3_precision, rule=pack.quality.cusum))
     if pack := packs.get("ultra-low-2015"):
         settings, _ = read_settings(pack.kind, [pack], {})
         rows = validities([pack], settings)

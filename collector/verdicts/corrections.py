@@ -61,6 +61,7 @@ class StackSettings:
     reference_oxygen: oxygen content of the limits, None = no conversion. [%]
     basis, oxygen_basis: "wet" or "dry" gas in concentrations, in O2. state: "actual" or "standard" volume.
     area_m2: cross-section, None = no flow. barometric_pa: air pressure.
+    oxygen_exception: oxygen is converted only above the reference (a setting of the packs that say so).
     """
 
     reference_oxygen: float | None = None
@@ -69,6 +70,7 @@ class StackSettings:
     state: str = "standard"
     area_m2: float | None = None
     barometric_pa: float = STANDARD_PA
+    oxygen_exception: bool = False
 
 
 def stack_settings(settings: Mapping[str, Any]) -> StackSettings:
@@ -81,6 +83,7 @@ def stack_settings(settings: Mapping[str, Any]) -> StackSettings:
         state=settings.get("state") or "standard",
         area_m2=settings.get("area_m2"),
         barometric_pa=settings.get("barometric_pa") or STANDARD_PA,
+        oxygen_exception=bool(settings.get("oxygen_exception")),
     )
 
 
@@ -143,6 +146,23 @@ def reference_oxygen(
     reference = AIR_OXYGEN_PERCENT - _array(reference_percent)
     # In air there is no flue gas to convert: the text has no value there, and so have we.
     return np.asarray(value * np.where(reference > 0.0, reference, np.nan) / np.where(air > 0.0, air, np.nan))
+
+
+def reference_oxygen_above(
+    concentration: npt.ArrayLike, oxygen_percent: npt.ArrayLike, reference_percent: npt.ArrayLike | None
+) -> Float64:
+    """As reference_oxygen, but where there is no more oxygen than the reference the value stays. [mg/m3]
+
+    For what an abatement device reduces: the conversion would lower it there.
+    Source: 13. BImSchV paragraph 19(1) sentence 2; 17. BImSchV paragraph 17(1) sentence 2.
+    >>> float(reference_oxygen_above(150.0, 4.0, 6.0)), float(reference_oxygen_above(150.0, 9.0, 6.0))
+    (150.0, 187.5)
+    """
+    converted = reference_oxygen(concentration, oxygen_percent, reference_percent)
+    if reference_percent is None:
+        return converted
+    stays = _array(oxygen_percent) <= _array(reference_percent)
+    return np.where(stays & ~np.isnan(converted), _array(concentration), converted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +242,8 @@ def convert(
         steps.append("dry_basis")
     if stack.oxygen_basis == "wet":
         oxygen = dry_basis(oxygen, moisture_percent)
-    converted = reference_oxygen(value, oxygen, stack.reference_oxygen)
+    conversion = reference_oxygen_above if stack.oxygen_exception else reference_oxygen
+    converted = conversion(value, oxygen, stack.reference_oxygen)
     if stack.reference_oxygen is not None:
         steps.append("reference_oxygen")
     return Converted(value, converted, oxygen, tuple(steps))

@@ -71,6 +71,7 @@ def clause_evidence(
         "statistic": clause.statistic, "corrected": clause.corrected, "rounding": clause.rounding,
         "places": clause.places, "compared": compared, "limit": limit, "low": low, "high": high, "unit": clause.unit,
         "conditions": dict(conditions),
+        **({"interval": clause.interval, "interval_of": clause.short} if clause.corrected == "validated" else {}),
     }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from collector.verdicts import corrections
 from collector.verdicts.pack import Bound, ClauseText, RulePack, Setting
 from collector.verdicts.records import Average, Standing
 from collector.verdicts.rounding import round_half_even, round_half_up
+from collector.verdicts.validated import confidence_interval
 from collector.verdicts.validity import UNRULED_SHARE, Validity
 from collector.verdicts.windows import KINDS, NIGHT
 from gateway.document import Document, Fault, Table
@@ -41,6 +42,9 @@ KIND_SETTINGS: Mapping[str, tuple[Setting, ...]] = {
     "stack": corrections.SETTINGS,
     "water": (),
 }
+
+
+MIXED_HINT = "name them at two points, with a sensor each or two of one link"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +71,8 @@ class Clause:
 
     kind: noise, stack or water. window: which average is judged. period: "day" or "night" where only windows
     that start within it are judged, "" = all. statistic: "value" or "maximum" of the window.
-    corrected: "as measured", or "converted" (standard state, dry, reference oxygen).
+    corrected: "as measured", "converted" (standard state, dry, reference oxygen), or "validated": the same, and less
+    `interval` [unit], which is subtracted from averages over `short` windows; None = it is not known.
     rounding: "half_even", "half_up" or "none", to `places` digits. limits: never empty.
     """
 
@@ -87,6 +92,8 @@ class Clause:
     rounding: str
     places: int
     limits: tuple[Limit, ...]
+    short: str = ""
+    interval: float | None = None
 
     @property
     def key(self) -> str:
@@ -139,23 +146,61 @@ def resolve(
 
 def _clause(pack: RulePack, text: ClauseText, settings: Mapping[str, Any], on: date) -> Clause | None:
     """The clause for these settings, or None where the text sets no limit for them."""
-    add = sum(adjustment.add for adjustment in text.adjustments if adjustment.agrees(settings))
-    limits = tuple(
-        Limit(
-            low=None if row.low is None else row.low + add,
-            high=None if row.high is None else row.high + add,
-            given=row.given,
-        )
-        for row in text.rows
-        if row.on(on) and row.agrees(settings)
-    )
+    limits = _limits(text, settings, on)
     if all(limit.low is None and limit.high is None for limit in limits):
         return None
+    validation = pack.validation if text.corrected == "validated" else None
     return Clause(
         pack=pack.id, id=text.id, cite=text.cite, title=text.title, kind=pack.kind, parameter=text.parameter,
         window=text.window, period=text.period, statistic=text.statistic, unit=text.unit, standing=text.standing,
         verified=text.verified, corrected=text.corrected, rounding=text.rounding, places=text.places, limits=limits,
+        short=validation.window if validation else "",
+        interval=_interval(pack, text.parameter, settings, on) if validation else None,
     )  # fmt: skip
+
+
+def _limits(text: ClauseText, settings: Mapping[str, Any], on: date) -> tuple[Limit, ...]:
+    """The rows of a clause that hold for these settings, adjusted."""
+    add = sum(adjustment.add for adjustment in text.adjustments if adjustment.agrees(settings))
+    rows = [(row, row.upper(settings)) for row in text.rows if row.on(on) and row.agrees(settings)]
+    return tuple(
+        Limit(
+            low=None if row.low is None else row.low + add, high=None if high is None else high + add, given=row.given
+        )
+        for row, high in rows
+    )
+
+
+def _interval(pack: RulePack, parameter: str, settings: Mapping[str, Any], on: date) -> float | None:
+    """What is subtracted from the short-term averages of a parameter, None where it is not known. [unit]"""
+    row = pack.validation.interval(parameter, settings) if pack.validation else None
+    if row is None:
+        return None
+    limit = _upper(pack.clause(row.of), settings, on)
+    if limit is not None and row.below is not None and limit < row.below:
+        limit = _upper(pack.clause(row.instead), settings, on)
+    found = math.nan if limit is None else float(confidence_interval(limit, row.percent, settings.get(row.measured)))
+    return None if math.isnan(found) else found
+
+
+def _upper(text: ClauseText, settings: Mapping[str, Any], on: date) -> float | None:
+    """The largest upper limit that a clause could have for these settings. [unit]"""
+    return max((limit.high for limit in _limits(text, settings, on) if limit.high is not None), default=None)
+
+
+def mixed(packs: Sequence[RulePack]) -> str:
+    """What keeps packs from judging one point together, "" = nothing: an average has one evaluated value.
+
+    A validated value has something subtracted, which no other pack may judge by.
+    """
+    for pack in (pack for pack in packs if pack.validation):
+        own = {(c.parameter, c.window) for c in pack.clauses if c.corrected == "validated"}
+        for other in packs:
+            both = own & {(c.parameter, c.window) for c in other.clauses}
+            if other is not pack and both:
+                about = " ".join(min(both))
+                return f"{pack.id} judges {about} by validated values, {other.id} judges it too"
+    return ""
 
 
 def read_settings(
@@ -289,6 +334,8 @@ def site_faults(site: Site, packs: Mapping[str, RulePack], on: date) -> list[Fau
         for pack in named:
             if not pack.holds_on(on):
                 table.fault("rules", f"{pack.id!r} is not in force on {on}", "see `emitwatch rules show`")
+        if problem := mixed(named):
+            table.fault("rules", problem, MIXED_HINT)
         faults += _point_settings(site, point, named, table.place("settings"))
     return faults
 

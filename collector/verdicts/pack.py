@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from collector.verdicts.quality_rules import QualityRules
 from collector.verdicts.records import Standing
+from collector.verdicts.validation_rules import Share, Validation
 from gateway.settings import Label
 
 PERIODS = ("", "day", "night")
 STATISTICS = ("value", "maximum")
-CORRECTED = ("as measured", "converted")
+CORRECTED = ("as measured", "converted", "validated")
 ROUNDINGS = ("none", "half_even", "half_up")
 SETTING_KINDS = ("choice", "boolean", "number", "hours")
 
@@ -135,6 +137,8 @@ class LimitRow:
     """One row of a clause's limits. high None and low None: the text sets no limit here.
 
     when: settings that must agree. given: conditions on other channels. from_date, to_date: as in Force.
+    of: the number setting whose multiple `times` is the upper limit in place of `high` (a permit's own limit);
+    "" = none, and where the point does not set it there is no limit here.
     """
 
     when: Mapping[str, Any]
@@ -143,6 +147,16 @@ class LimitRow:
     to_date: date | None
     high: float | None
     low: float | None
+    of: str = ""
+    times: float = 1.0
+
+    def upper(self, settings: Mapping[str, Any]) -> float | None:
+        """The upper limit at a point with these settings, None = none. [unit of the clause]"""
+        if not self.of:
+            return self.high
+        permitted = settings.get(self.of)
+        # Of 110 % of 0.1 the decimal number is meant, and not its neighbour in binary.
+        return None if permitted is None else round(float(permitted) * self.times, 9)
 
     def on(self, day: date) -> bool:
         """Whether the row holds on a day."""
@@ -170,7 +184,8 @@ class Adjustment:
 class ClauseText:
     """A clause as the pack has it, for every setting and date; `limits.resolve` makes a Clause of it.
 
-    corrected: "as measured", or "converted" (standard state, dry, reference oxygen).
+    corrected: "as measured", "converted" (standard state, dry, reference oxygen), or "validated" (converted, and
+    less the confidence interval of the pack's `[validation]`).
     period: "day" or "night" where only windows that start in it are judged, "" = all.
     """
 
@@ -268,6 +283,9 @@ class RulePack:
     night: Night | None
     background: Background | None
     examples: tuple[Example, ...] = field(repr=False)
+    validation: Validation | None = None
+    shares: tuple[Share, ...] = ()
+    quality: QualityRules | None = None
 
     def holds_on(self, day: date) -> bool:
         """Whether the pack is in force on a day."""

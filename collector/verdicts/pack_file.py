@@ -18,7 +18,9 @@ from typing import Any
 
 from collector.verdicts import pack as p
 from collector.verdicts import windows
+from collector.verdicts.quality_rules import parse_quality
 from collector.verdicts.records import Standing
+from collector.verdicts.validation_rules import check_validation_rules, parse_shares, parse_validation
 from gateway.document import REQUIRED, Fault, Table, parse_document
 from gateway.parameters import Parameter
 from gateway.settings import KINDS, label
@@ -55,6 +57,9 @@ def parse_rules(
             night=night,
             background=_background(root, settings),
             examples=_examples(root),
+            validation=parse_validation(root, _numbers(settings), lambda row: _when(row, settings)),
+            shares=parse_shares(root),
+            quality=parse_quality(root),
         )
         _check(root, pack)
     return (None, faults) if faults else (pack, [])
@@ -97,6 +102,10 @@ def _settings(root: Table) -> dict[str, p.Setting]:
     return found
 
 
+def _numbers(settings: Mapping[str, p.Setting]) -> list[str]:
+    return [name for name, setting in settings.items() if setting.kind == "number"]
+
+
 def _setting(name: str, table: Table) -> p.Setting:
     choices = table.raw("choices", [])
     if not isinstance(choices, list):
@@ -114,13 +123,13 @@ def _setting(name: str, table: Table) -> p.Setting:
         low=table.number("low", None),
         high=table.number("high", None),
         length_h=table.number("length_h", None, low=0.0, high=24.0),
-        default=table.raw("default", None),
+        default=None if table.raw("default", None) == "none" and kind == "number" else table.values.get("default"),
         required="default" not in table,
     )
 
 
 def _default(setting: p.Setting, table: Table) -> None:
-    if not setting.required:
+    if setting.default is not None:  # "none": where the point does not say it, nothing is set
         try:
             setting.read(setting.default)
         except ValueError as error:
@@ -248,12 +257,15 @@ def _rows(table: Table, settings: Mapping[str, p.Setting]) -> tuple[p.LimitRow, 
     for row in table.tables("limit"):
         with row:
             begin, end = _dates(row)
-            if not {"high", "low"} & set(row.values):
+            if not {"high", "low", "of"} & set(row.values):
                 row.fault("", "no limit in this row", ROW_HINT)
+            if {"high", "of"} <= set(row.values):
+                row.fault("of", "two upper limits in this row", "high = 50, or of = the setting that holds the limit")
             rows.append(
                 p.LimitRow(
                     when=_when(row, settings), given=_given(row), from_date=begin, to_date=end,
-                    high=_bound(row, "high"), low=_bound(row, "low"),
+                    high=_bound(row, "high"), low=_bound(row, "low"), of=row.choice("of", _numbers(settings), ""),
+                    times=row.number("times", 1.0, low=0.0) or 0.0,
                 )
             )  # fmt: skip
     return tuple(rows)
@@ -340,6 +352,8 @@ def _check(root: Table, pack: p.RulePack) -> None:
             root.fault(f"clause[{number}].id", f"{clause.id!r} has no example", "add [[example]] with this clause")
         for fault in dict.fromkeys(_holes(clause, pack)):
             root.fault(f"clause[{number}].limit", fault, ROW_HINT)
+    about = {clause.id: (clause.parameter, clause.corrected, clause.standing) for clause in pack.clauses}
+    check_validation_rules(root, about, pack.validation, pack.shares)
     for number, example in enumerate(pack.examples):
         if example.clause not in ids:
             root.fault(f"example[{number}].clause", f"{example.clause!r} is not known", f"clauses: {', '.join(ids)}")

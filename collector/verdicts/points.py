@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from collector.verdicts.corrections import StackSettings, stack_settings
-from collector.verdicts.limits import Clause, night_hours, read_settings, resolve, validities
+from collector.verdicts.limits import MIXED_HINT, Clause, mixed, night_hours, read_settings, resolve, validities
 from collector.verdicts.pack import RulePack
 from collector.verdicts.screening import Booleans
 from collector.verdicts.validity import Validity
@@ -107,6 +107,8 @@ def point_rules(
     settings: as written in the site file or on the command line. document, path: where they stand, for the faults.
     """
     typed, faults = read_settings(kind, packs, settings, document=document, path=path)
+    if problem := mixed(packs):
+        faults.append((document or Document("", {}, {})).fault(path.replace("settings", "rules"), problem, MIXED_HINT))
     asked = {clause.window for pack in packs for clause in pack.clauses}
     rules = PointRules(
         plant=plant, point=point, kind=kind, timezone=timezone, settings=typed, packs=tuple(packs),

@@ -44,7 +44,7 @@ def unjudged(rules: PointRules, parameters: Sequence[str], averages: Sequence[Av
 def _taken(rules: PointRules, clauses: Sequence[Clause], parameters: Sequence[str]) -> set[str]:
     """Parameters that are no one's clause, but go into the judgement of others."""
     taken = {name for clause in clauses for name in clause.conditions}
-    if any(clause.corrected == "converted" for clause in clauses):
+    if any(clause.corrected != "as measured" for clause in clauses):
         taken |= set(_needed(rules))
     if any(rules.method(parameter) == "flow_weighted" for parameter in parameters):
         taken.add(FLOW)
@@ -64,7 +64,7 @@ def _needed(rules: PointRules) -> list[str]:
 
 def _unconverted(rules: PointRules, averages: Sequence[Average]) -> Iterator[str]:
     """The windows that a clause wants converted and that could not be, clause by clause."""
-    converted = {(c.parameter, c.window) for pack in rules.packs for c in pack.clauses if c.corrected == "converted"}
+    converted = {(c.parameter, c.window) for pack in rules.packs for c in pack.clauses if c.corrected != "as measured"}
     known: set[Key] = {(a.parameter, a.window, a.from_ns) for a in averages if a.valid and a.value is not None}
     lacking: dict[tuple[str, str], Counter[str]] = {}
     windows: Counter[tuple[str, str]] = Counter()
@@ -86,5 +86,5 @@ def _unconverted(rules: PointRules, averages: Sequence[Average]) -> Iterator[str
 def _converts(rules: PointRules, clause: Clause, average: Average) -> bool:
     """Whether a clause judges an average by its converted value."""
     about = (clause.parameter, clause.window) == (average.parameter, average.window)
-    converts = clause.corrected == "converted" and clause.statistic == "value"
+    converts = clause.corrected != "as measured" and clause.statistic == "value"
     return about and converts and bool(rules.applies(clause, np.array([average.from_ns])).all())

@@ -11,7 +11,7 @@ The short-term average is formed first and the interval subtracted after; days, 
 validated short-term averages. A day with too many invalid short-term averages counts for nothing, and only so
 many days of a year may be lost that way. Some limits hold for a share of a year's windows.
 
-The shares, numbers of days and percentages are data of rule packs (`allowances`). Arrays in, arrays out (a
+The shares, numbers of days and percentages are data of rule packs (`validation_rules`). Arrays in, arrays out (a
 number comes back as an array of no dimension); NaN, and what is not finite, is no value. Pure.
 """
 

@@ -88,3 +88,22 @@ def test_settings_of_a_point_fill_in_what_is_silent() -> None:
     assert stack_settings({"basis": "wet", "state": "actual", "area_m2": 9.6}) == StackSettings(
         basis="wet", oxygen_basis="wet", state="actual", area_m2=9.6
     )
+
+
+@settings(max_examples=examples(100))
+@given(OXYGEN, st.floats(0.0, 20.0), st.floats(0.1, 500.0))
+def test_the_exception_never_lowers_a_value(oxygen: float, reference: float, concentration: float) -> None:
+    found = float(corrections.reference_oxygen_above(concentration, oxygen, reference))
+    usual = float(corrections.reference_oxygen(concentration, oxygen, reference))
+    assert found == pytest.approx(max(usual, concentration))
+
+
+def test_the_exception_is_for_points_that_have_it() -> None:
+    stack = StackSettings(reference_oxygen=6.0)
+    assert float(convert(150.0, stack, oxygen_percent=4.0).converted) == pytest.approx(132.35, abs=0.005)
+    stack = stack_settings({"reference_oxygen": 6.0, "oxygen_exception": True})
+    assert float(convert(150.0, stack, oxygen_percent=4.0).converted) == 150.0
+    found = corrections.reference_oxygen_above([150.0, 150.0], [NAN, 21.0], 6.0)
+    assert np.isnan(found).all()
+    assert np.isnan(corrections.reference_oxygen_above(150.0, 4.0, 21.0))  # no such reference
+    assert corrections.reference_oxygen_above([150.0], [4.0], None).tolist() == [150.0]
