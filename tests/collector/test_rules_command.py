@@ -24,7 +24,8 @@ def test_list_names_every_pack() -> None:
     code, output = run("list", "--json")
     items = json.loads(output)
     assert [item["id"] for item in items] == list(rule_packs())
-    assert items[0]["in_force"][0]["from"] == "2008-10-01"
+    (noise,) = [item for item in items if item["id"] == "gb12348-2008"]
+    assert noise["in_force"][0]["from"] == "2008-10-01"
 
 
 @pytest.mark.parametrize("id", rule_packs())
@@ -51,6 +52,21 @@ def test_show_says_limits_in_words() -> None:
     assert "indoor true: -10 dB(A)" in output
     assert "rounding: HJ 706-2014 5.4" in output
     assert "rounded, up to 5 dB" in output
+
+
+def test_show_says_what_is_allowed_beside_a_limit() -> None:
+    _, output = run("show", "bimschv-17-2013")
+    assert "30 % of the limit of dust-day (below 10: dust-half-hour), or uncertainty_dust where smaller" in output
+    assert "capacity from 50 MW, ci_base year" in output
+    assert "at most 5 " in output
+    _, output = run("show", "ied-2010-75-annex-v")
+    assert "plant coal boilers below 50 MW: at most 150% of elv_so2, mg/m3" in output
+    assert "at most elv_so2, mg/m3" in output
+    assert "95% of a year" in output
+    assert "at most 10 " in output
+    _, output = run("show", "en-14181-2014")
+    assert "drift_alarm = 2.85, drift_allowance = 0.501" in output
+    assert "week_percent = 5, weeks_max = 5, once_percent = 40, margin_percent = 10" in output
 
 
 def test_show_takes_a_file_and_refuses_a_stranger() -> None:
