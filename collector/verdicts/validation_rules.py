@@ -3,7 +3,7 @@
 - `[validation]`: which short-term averages are validated, how many of a day may be invalid, and how many days of
   a year may be lost; `[[validation.interval]]`: what is subtracted, as a share of some clause's limit;
 - `[[share]]`: a clause that holds for a share of its windows only. One window above its limit is no breach, so
-  the clause by itself is an early warning; whether the share is met, `validated.share_within` says.
+  the clause by itself is an early warning; whether the share is met, `shares` says.
 
 The calculations are in `validated`. Pure.
 """
