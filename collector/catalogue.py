@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from collector.sound_checks import SoundChecks, parse_sound_checks
+from collector.verdicts.audit import GradeRule, parse_grades
 from collector.verdicts.examples import example_faults
 from collector.verdicts.pack import RulePack
 from collector.verdicts.pack_file import parse_rules
@@ -66,6 +67,16 @@ def sound_checks() -> SoundChecks:
     name = "sound_checks.toml"
     found, faults = parse_sound_checks((files("collector") / name).read_text(encoding="utf-8"), name)
     if found is None:
+        raise FaultyFiles(faults)
+    return found
+
+
+@cache
+def grade_rules() -> tuple[GradeRule, ...]:
+    """What the levels of cleaner production ask; a fault in it is ours, and stops the command."""
+    name = "grades.toml"
+    found, faults = parse_grades((files("collector") / name).read_text(encoding="utf-8"), name)
+    if faults:
         raise FaultyFiles(faults)
     return found
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from collector.catalogue import rule_packs
+from collector.catalogue import grade_rules, rule_packs
 from collector.verdicts.conformance import Case, Outcome, calculations, parse_cases, run
 from gateway.document import Fault, FaultyFiles
 
@@ -24,7 +24,7 @@ def conformance(
 ) -> None:
     """Run worked examples (conformance/*.toml); the last line counts them, exit 1 where one fails."""
     try:
-        known = calculations(rule_packs([str(folder) for folder in rules or ()]))
+        known = calculations(rule_packs([str(folder) for folder in rules or ()]), grade_rules())
     except FaultyFiles as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error

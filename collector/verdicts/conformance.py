@@ -14,7 +14,7 @@ Pure: rule packs are passed in.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import date
 from functools import partial
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from collector.verdicts import corrections, noise, quality, rounding, validated, validity, water
+from collector.verdicts import audit, corrections, noise, quality, rounding, validated, validity, water
 from collector.verdicts.limits import Clause, breaking, read_settings, resolve, rounded, validities
 from collector.verdicts.pack import RulePack
 from gateway.document import Fault, Table, parse_document
@@ -149,8 +149,11 @@ def _agree(got: object, want: object, within: float) -> bool:
 # --- the calculations ---------------------------------------------------------------------------------
 
 
-def calculations(packs: Mapping[str, RulePack]) -> dict[str, Calculation]:
-    """Every calculation by the name that cases use; those of a standard take their numbers from its pack."""
+def calculations(packs: Mapping[str, RulePack], grades: Sequence[audit.GradeRule] = ()) -> dict[str, Calculation]:
+    """Every calculation by the name that cases use; those of a standard take their numbers from its pack.
+
+    grades: what the levels of cleaner production ask.
+    """
     found = {
         "round_half_up": Calculation(rounding.round_half_up, "rounded"),
         "round_half_even": Calculation(rounding.round_half_even, "rounded"),
@@ -194,6 +197,8 @@ def calculations(packs: Mapping[str, RulePack]) -> dict[str, Calculation]:
             lambda valid_minutes: validity.parts_valid(valid_minutes, minutes), "valid"
         )
         found["gas_day_valid"] = Calculation(lambda valid_hours: validity.parts_valid(valid_hours, hours), "valid")
+    if grades:
+        found["cleaner_production_grade"] = Calculation(partial(audit.cleaner_production_grade, grades))
     return found
 
 
