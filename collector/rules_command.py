@@ -135,6 +135,15 @@ def _tables(pack: RulePack, language: str) -> Iterator[tuple[str, Table]]:
             background.add_row(f"rounded, up to {upto} dB", f"{correction:+d} dB", "")
         background.add_row(f"above {pack.background.most:g} dB", "none needed", "")
         yield "background", background
+    if pack.substitution:
+        told = pack.substitution
+        gaps = terminal.table("for", "captured", "gap", "hours looked back on", "verified", "cite")
+        for tier in told.tiers:
+            captured, gap = _span(tier.capture_from, tier.capture_below, "%"), _span(tier.gap_above, tier.gap_upto, "h")
+            hours = f"{tier.statistic} of {tier.hours or 'as many as the gap has'}"
+            verified = "yes" if told.verified else "no"
+            gaps.add_row(", ".join(tier.parameters) or "others", captured, gap, hours, verified, told.cite)
+        yield "substitution (for totals alone)", gaps
     examples = terminal.table("clause", "settings", "value", "limit", "verdict", "source")
     for example in pack.examples:
         given = ", ".join(f"{key} = {value}" for key, value in {**example.settings, **example.given}.items())
@@ -216,6 +225,13 @@ def _needs(row: ValidityText) -> str:
     if row.minimum is not None:
         return f"{row.minimum} {part}"
     return f"{row.share:.0%} of {part}" if row.share is not None else f"share of {part} by setting {row.setting}"
+
+
+def _span(low: float | None, high: float | None, unit: str) -> str:
+    """Two bounds in words, as the bounds of a tier are meant."""
+    first = ("from " if unit == "%" else "above ") + f"{low:g}" if low is not None else ""
+    last = ("below " if unit == "%" else "up to ") + f"{high:g}" if high is not None else ""
+    return " ".join(filter(None, (first, last, unit))) if first or last else "any"
 
 
 def _summary(pack: RulePack) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from collector.verdicts import audit, corrections, noise, quality, rounding, validated, validity, water
+from collector.verdicts import audit, corrections, noise, quality, rounding, substitution, validated, validity, water
 from collector.verdicts.limits import Clause, breaking, read_settings, resolve, rounded, validities
 from collector.verdicts.pack import RulePack
 from gateway.document import Fault, Table, parse_document
@@ -197,6 +197,8 @@ def calculations(packs: Mapping[str, RulePack], grades: Sequence[audit.GradeRule
             lambda valid_minutes: validity.parts_valid(valid_minutes, minutes), "valid"
         )
         found["gas_day_valid"] = Calculation(lambda valid_hours: validity.parts_valid(valid_hours, hours), "valid")
+    if (pack := packs.get("hj75-2017")) and pack.substitution:
+        found["gas_mass_substitute_cn"] = Calculation(partial(substitution.substitute, pack.substitution))
     if grades:
         found["cleaner_production_grade"] = Calculation(partial(audit.cleaner_production_grade, grades))
     return found

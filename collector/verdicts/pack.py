@@ -17,6 +17,7 @@ from typing import Any
 from collector.verdicts.quality_rules import QualityRules
 from collector.verdicts.records import Standing
 from collector.verdicts.validation_rules import Share, Validation
+from collector.verdicts.substitution import Substitution
 from gateway.settings import Label
 
 PERIODS = ("", "day", "night")
@@ -268,7 +269,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RulePack:
-    """One standard as data. file: where it was read from. source: the text it restates."""
+    """One standard as data. file: where it was read from. source: the text it restates.
+
+    substitution: how its gaps are filled for totals, None = it does not say.
+    """
 
     id: str
     file: str
@@ -286,6 +290,7 @@ class RulePack:
     validation: Validation | None = None
     shares: tuple[Share, ...] = ()
     quality: QualityRules | None = None
+    substitution: Substitution | None = None
 
     def holds_on(self, day: date) -> bool:
         """Whether the pack is in force on a day."""

@@ -21,6 +21,7 @@ from collector.verdicts import windows
 from collector.verdicts.quality_rules import parse_quality
 from collector.verdicts.records import Standing
 from collector.verdicts.validation_rules import check_validation_rules, parse_shares, parse_validation
+from collector.verdicts.substitution import parse_substitution
 from gateway.document import REQUIRED, Fault, Table, parse_document
 from gateway.parameters import Parameter
 from gateway.settings import KINDS, label
@@ -60,6 +61,7 @@ def parse_rules(
             validation=parse_validation(root, _numbers(settings), lambda row: _when(row, settings)),
             shares=parse_shares(root),
             quality=parse_quality(root),
+            substitution=parse_substitution(root),
         )
         _check(root, pack)
     return (None, faults) if faults else (pack, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ WEIGHTS = st.floats(0.01, 1.0)
 GROUPS = st.lists(st.tuples(WEIGHTS, st.lists(st.tuples(WEIGHTS, LEVELS), max_size=5)), max_size=4)
 
 
-def graded(groups: list[Group], limiting: float | None = None) -> Grade:
+def graded(groups: Sequence[Group], limiting: float | None = None) -> Grade:
     return cleaner_production_grade(RULES, groups, limiting)
 
 
@@ -50,7 +51,7 @@ def test_a_level_asks_for_points_and_for_single_indicators(
 
 
 def test_equal_points_are_enough() -> None:
-    groups: list[Group] = [(1.0, [(0.85, 1), (0.15, 2)])]
+    groups: Sequence[Group] = [(1.0, [(0.85, 1), (0.15, 2)])]
     assert graded(groups, 1) == Grade(y1=85.0, y2=100.0, y3=100.0, grade=1)
     assert graded([(1.0, [(0.849, 1), (0.151, 2)])], 1).grade == 2
 
@@ -61,7 +62,7 @@ def test_what_does_not_apply_leaves_its_weight_to_the_others() -> None:
 
 
 @pytest.mark.parametrize("groups", [[], [(1.0, [])], [(0.0, [(1.0, 1)])], [(1.0, [(math.nan, 1)])]])
-def test_where_nothing_applies_there_is_no_grade(groups: list[Group]) -> None:
+def test_where_nothing_applies_there_is_no_grade(groups: Sequence[Group]) -> None:
     found = graded(groups, 1)
     assert math.isnan(found.y1)
     assert math.isnan(found.y3)
@@ -70,7 +71,7 @@ def test_where_nothing_applies_there_is_no_grade(groups: list[Group]) -> None:
 
 @settings(max_examples=examples(200))
 @given(GROUPS, LEVELS)
-def test_levels_nest_and_points_stay_between_none_and_all(groups: list[Group], limiting: float) -> None:
+def test_levels_nest_and_points_stay_between_none_and_all(groups: Sequence[Group], limiting: float) -> None:
     found = graded(groups, limiting)
     if not math.isnan(found.y1):
         assert 0.0 <= found.y1 <= found.y2 <= found.y3 <= 100.0
@@ -79,7 +80,7 @@ def test_levels_nest_and_points_stay_between_none_and_all(groups: list[Group], l
 @settings(max_examples=examples(200))
 @given(GROUPS, LEVELS, st.data())
 def test_a_better_indicator_never_makes_a_worse_grade(
-    groups: list[Group], limiting: float, data: st.DataObject
+    groups: Sequence[Group], limiting: float, data: st.DataObject
 ) -> None:
     better = [
         (weight, [(share, data.draw(st.integers(1, level)) if level else 0) for share, level in indicators])
@@ -91,7 +92,7 @@ def test_a_better_indicator_never_makes_a_worse_grade(
 
 @settings(max_examples=examples(100))
 @given(GROUPS, st.floats(1e-6, 1e6))
-def test_weights_count_by_their_proportion(groups: list[Group], factor: float) -> None:
+def test_weights_count_by_their_proportion(groups: Sequence[Group], factor: float) -> None:
     scaled = [(weight * factor, [(share * 3.0, level) for share, level in inside]) for weight, inside in groups]
     before, after = graded(groups), graded(scaled)
     assert [after.y1, after.y2, after.y3] == pytest.approx([before.y1, before.y2, before.y3], nan_ok=True)
@@ -102,7 +103,7 @@ def test_weights_count_by_their_proportion(groups: list[Group], factor: float) -
     st.lists(st.tuples(st.floats(), st.lists(st.tuples(st.floats(), st.floats()), max_size=3)), max_size=3),
     st.floats() | st.none(),
 )
-def test_no_number_is_refused(groups: list[Group], limiting: float | None) -> None:
+def test_no_number_is_refused(groups: Sequence[Group], limiting: float | None) -> None:
     assert graded(groups, limiting).grade in (1, 2, 3, None)
 
 
