@@ -175,7 +175,8 @@ def _parameter_item(
         "limits": [
             limit_item(clause, conditions) | {"judged": judged_item(clause, judged.get(clause.key))}
             for clause in place.clauses
-            if clause.parameter == series.parameter
+            # A count of windows is no value that could stand beside the newest one, or a line in its chart.
+            if clause.parameter == series.parameter and clause.count is None
         ],
     }  # fmt: skip
 

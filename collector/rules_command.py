@@ -193,7 +193,8 @@ def _validation(pack: RulePack) -> Iterator[tuple[str, Table]]:
 
 def _judges(clause: ClauseText) -> str:
     parts = [clause.parameter, clause.window]
-    parts += [clause.statistic] if clause.statistic != "value" else []
+    parts += [clause.statistic] if clause.statistic == "maximum" else []
+    parts += [clause.count.told()] if clause.count else []
     parts += [f"at {clause.period}"] if clause.period else []
     parts += [clause.corrected] if clause.corrected != "as measured" else []
     parts += [f"{clause.rounding} to {clause.places}"] if clause.rounding != "none" else []

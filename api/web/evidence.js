@@ -169,11 +169,12 @@ export class Evidence {
     const times = measurements.items.map((item) => seconds(item.time));
     const step = measurements.interval === "1m" ? 60 : Math.max(1, (times.at(-1) - times[0]) / Math.max(1, times.length - 1));
     const highest = clause.statistic === "maximum";
+    const counted = clause.count ?? null; // windows beyond a value are what is limited: that value is the line
     this.chart.show({
       times, values: measurements.items.map((item) => (item.status === "ok" ? (highest && item.maximum !== undefined ? item.maximum : item.value) : null)),
       step, from, to, following: false, zone: this.zone, unit: measurements.unit, nights: [],
-      limits: [{ limit: clause.limit, low: clause.low ?? null, period: "", name: t("limit") }],
-      judged: highest ? [] : [{ from, to, value: found.value, over: true }],
+      limits: [{ limit: counted ? counted.above : clause.limit, low: counted ? counted.below : clause.low ?? null, period: "", name: t("limit") }],
+      judged: highest || counted ? [] : [{ from, to, value: found.value, over: true }],
       bands: bands(this.trail.marks),
       zero: /^(mg|ug)/.test(measurements.unit),
     });

@@ -133,7 +133,7 @@ def _level(level: float | None) -> float:
 def parse_grades(text: str, file: str) -> tuple[tuple[GradeRule, ...], list[Fault]]:
     """What the levels ask by a TOML text, the best level first, and all its faults."""
     document, faults = parse_document(text, file)
-    rules = []
+    rules: list[GradeRule] = []
     with Table.root(document, faults) as root:
         for table in root.tables("level"):
             with table:

@@ -12,6 +12,7 @@ Evidence is plain JSON: texts, numbers, lists, mappings; times are RFC 3339. Pur
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,7 @@ def clause_evidence(
         "places": clause.places, "compared": compared, "limit": limit, "low": low, "high": high, "unit": clause.unit,
         "conditions": dict(conditions),
         **({"interval": clause.interval, "interval_of": clause.short} if clause.corrected == "validated" else {}),
+        **({"count": asdict(clause.count)} if clause.count else {}),
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from itertools import groupby
 import numpy as np
 
 from collector.verdicts.averages import averages
+from collector.verdicts.counts import counted
 from collector.verdicts.evidence import average_evidence, evidence
 from collector.verdicts.limits import Clause, breach
 from collector.verdicts.points import PointRules
@@ -74,7 +75,7 @@ def _exceedances(
     for average in found:
         for clause in law.clauses(average):
             conditions = _conditions(clause, average, by_key)
-            broken = breach(clause, average, conditions)
+            broken = breach(clause, average, conditions, counted=counted(clause, average, tables))
             if broken is not None and rules.applies(clause, np.array([average.from_ns])).all():
                 compared, limit = broken
                 told = evidence(

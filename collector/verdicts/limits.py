@@ -4,7 +4,8 @@
 - The value compared is the one an inspector would compare: corrected and rounded where the clause says so.
 - Where a condition on another channel is not known, the loosest limit that could hold is taken:
   what breaks that one is certain.
-- An average that is not valid is not judged; a single peak is (it was measured, however short the minute).
+- An average that is not valid is not judged; a single peak is (it was measured, however short the minute), and so
+  is a count of windows (those that were valid are certain, however few).
 - Where several packs have a say about the same thing (night hours, validity), the first one named wins.
 
 Pure. Packs are read by `collector.catalogue`; code holds no limit value.
@@ -23,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.verdicts import corrections
+from collector.verdicts.counts import Count
 from collector.verdicts.pack import Bound, ClauseText, RulePack, Setting
 from collector.verdicts.records import Average, Standing
 from collector.verdicts.rounding import round_half_even, round_half_up
@@ -70,7 +72,8 @@ class Clause:
     """One clause of one pack, resolved for a point's settings and a date.
 
     kind: noise, stack or water. window: which average is judged. period: "day" or "night" where only windows
-    that start within it are judged, "" = all. statistic: "value" or "maximum" of the window.
+    that start within it are judged, "" = all. statistic: "value" or "maximum" of the window, or "count": of shorter
+    windows in it, as `count` says.
     corrected: "as measured", "converted" (standard state, dry, reference oxygen), or "validated": the same, and less
     `interval` [unit], which is subtracted from averages over `short` windows; None = it is not known.
     rounding: "half_even", "half_up" or "none", to `places` digits. limits: never empty.
@@ -94,6 +97,7 @@ class Clause:
     limits: tuple[Limit, ...]
     short: str = ""
     interval: float | None = None
+    count: Count | None = None
 
     @property
     def key(self) -> str:
@@ -156,6 +160,7 @@ def _clause(pack: RulePack, text: ClauseText, settings: Mapping[str, Any], on: d
         verified=text.verified, corrected=text.corrected, rounding=text.rounding, places=text.places, limits=limits,
         short=validation.window if validation else "",
         interval=_interval(pack, text.parameter, settings, on) if validation else None,
+        count=text.count,
     )  # fmt: skip
 
 
@@ -287,15 +292,20 @@ def rounded(clause: Clause, value: npt.ArrayLike) -> Float64:
     return np.asarray(value, np.float64)
 
 
-def breach(clause: Clause, average: Average, conditions: Conditions | None = None) -> tuple[float, float] | None:
+def breach(
+    clause: Clause, average: Average, conditions: Conditions | None = None, *, counted: int | None = None
+) -> tuple[float, float] | None:
     """What was compared and the limit it breaks, or None. [unit]
 
-    Compared is `average.maximum` (statistic maximum), else `average.evaluated` where the clause evaluates,
-    else `average.value`. conditions: means of the other channels over the same window, as far as known.
+    Compared is `average.maximum` (statistic maximum), else `counted` (statistic count), else `average.evaluated` where
+    the clause evaluates, else `average.value`. conditions: means of the other channels over the same window, as far as
+    known. counted: as `counts.counted` gives it.
     """
     assert clause.parameter == average.parameter, "an average is judged by the clauses of its parameter"
     if clause.statistic == "maximum":
         compared = None if average.maximum is None else float(rounded(clause, average.maximum))
+    elif clause.count is not None:
+        compared = counted
     elif not average.valid:
         return None
     else:

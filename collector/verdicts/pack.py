@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from collector.verdicts.counts import Count
 from collector.verdicts.quality_rules import QualityRules
 from collector.verdicts.records import Standing
-from collector.verdicts.validation_rules import Share, Validation
 from collector.verdicts.substitution import Substitution
+from collector.verdicts.validation_rules import Share, Validation
 from gateway.settings import Label
 
 PERIODS = ("", "day", "night")
-STATISTICS = ("value", "maximum")
+STATISTICS = ("value", "maximum", "count")
 CORRECTED = ("as measured", "converted", "validated")
 ROUNDINGS = ("none", "half_even", "half_up")
 SETTING_KINDS = ("choice", "boolean", "number", "hours")
@@ -188,6 +189,7 @@ class ClauseText:
     corrected: "as measured", "converted" (standard state, dry, reference oxygen), or "validated" (converted, and
     less the confidence interval of the pack's `[validation]`).
     period: "day" or "night" where only windows that start in it are judged, "" = all.
+    count: what statistic "count" counts, None for the others.
     """
 
     id: str
@@ -207,6 +209,7 @@ class ClauseText:
     rows: tuple[LimitRow, ...]
     adjustments: tuple[Adjustment, ...]
     note: str
+    count: Count | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,10 +18,11 @@ from typing import Any
 
 from collector.verdicts import pack as p
 from collector.verdicts import windows
+from collector.verdicts.counts import parse_count
 from collector.verdicts.quality_rules import parse_quality
 from collector.verdicts.records import Standing
-from collector.verdicts.validation_rules import check_validation_rules, parse_shares, parse_validation
 from collector.verdicts.substitution import parse_substitution
+from collector.verdicts.validation_rules import check_validation_rules, parse_shares, parse_validation
 from gateway.document import REQUIRED, Fault, Table, parse_document
 from gateway.parameters import Parameter
 from gateway.settings import KINDS, label
@@ -218,7 +219,10 @@ def _unit(table: Table, clause: p.ClauseText, parameter: Parameter | None) -> No
     """Note a unit that is not the parameter's, or none at all."""
     if not isinstance(table.values.get("unit"), str):
         return  # told already
-    if parameter is not None and clause.unit != parameter.unit:
+    if clause.count is not None:
+        if clause.unit:
+            table.fault("unit", f"{clause.unit!r} is not the unit of a count", 'unit = "", windows are counted')
+    elif parameter is not None and clause.unit != parameter.unit:
         hint = f'unit = "{parameter.unit}", and the limits as numbers of it (gateway/parameters.toml)'
         table.fault("unit", f"{clause.unit!r} is not the unit of {parameter.code}", hint)
     elif clause.unit not in UNITS:
@@ -249,6 +253,7 @@ def _clause(table: Table, settings: Mapping[str, p.Setting]) -> p.ClauseText:
         rows=_rows(table, settings),
         adjustments=_adjustments(table, settings),
         note=table.text("note", ""),
+        count=parse_count(table),
     )
 
 
