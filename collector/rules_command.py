@@ -135,6 +135,11 @@ def _tables(pack: RulePack, language: str) -> Iterator[tuple[str, Table]]:
             background.add_row(f"rounded, up to {upto} dB", f"{correction:+d} dB", "")
         background.add_row(f"above {pack.background.most:g} dB", "none needed", "")
         yield "background", background
+    allowances = terminal.table("allowance", "states", "hours", "verified", "cite")
+    for one in pack.allowances:
+        verified = "yes" if one.verified else "no"
+        allowances.add_row(one.id, ", ".join(one.states), f"{one.hours:g} a {one.per}", verified, one.cite)
+    yield "allowances", allowances
     if pack.substitution:
         told = pack.substitution
         gaps = terminal.table("for", "captured", "gap", "hours looked back on", "verified", "cite")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from collector.verdicts.allowances import Allowance
 from collector.verdicts.counts import Count
 from collector.verdicts.quality_rules import QualityRules
 from collector.verdicts.records import Standing
@@ -274,7 +275,8 @@ class Example:
 class RulePack:
     """One standard as data. file: where it was read from. source: the text it restates.
 
-    substitution: how its gaps are filled for totals, None = it does not say.
+    substitution: how its gaps are filled for totals, None = it does not say. allowances: hours of plant states that
+    its limits excuse.
     """
 
     id: str
@@ -294,6 +296,7 @@ class RulePack:
     shares: tuple[Share, ...] = ()
     quality: QualityRules | None = None
     substitution: Substitution | None = None
+    allowances: tuple[Allowance, ...] = ()
 
     def holds_on(self, day: date) -> bool:
         """Whether the pack is in force on a day."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from collector.verdicts import pack as p
 from collector.verdicts import windows
+from collector.verdicts.allowances import parse_allowances
 from collector.verdicts.counts import parse_count
 from collector.verdicts.quality_rules import parse_quality
 from collector.verdicts.records import Standing
@@ -63,6 +64,7 @@ def parse_rules(
             shares=parse_shares(root),
             quality=parse_quality(root),
             substitution=parse_substitution(root),
+            allowances=parse_allowances(root),
         )
         _check(root, pack)
     return (None, faults) if faults else (pack, [])
