@@ -305,7 +305,7 @@ def breach(
     if clause.statistic == "maximum":
         compared = None if average.maximum is None else float(rounded(clause, average.maximum))
     elif clause.count is not None:
-        compared = counted
+        compared = None if counted is None else float(counted)
     elif not average.valid:
         return None
     else:

@@ -109,7 +109,8 @@ def point_rules(
     typed, faults = read_settings(kind, packs, settings, document=document, path=path)
     if problem := mixed(packs):
         faults.append((document or Document("", {}, {})).fault(path.replace("settings", "rules"), problem, MIXED_HINT))
-    asked = {clause.window for pack in packs for clause in pack.clauses}
+    clauses = [clause for pack in packs for clause in pack.clauses]
+    asked = {clause.window for clause in clauses} | {clause.count.window for clause in clauses if clause.count}
     rules = PointRules(
         plant=plant, point=point, kind=kind, timezone=timezone, settings=typed, packs=tuple(packs),
         parameters=parameters, validity=validities(packs, typed), sources=sources or {},

@@ -115,9 +115,21 @@ def capture_percent(values: npt.ArrayLike, running: npt.ArrayLike = True) -> flo
     66.7
     """
     array = np.asarray(values, np.float64)
+    return float(capture_percent_by(array, running, np.zeros(array.shape, np.intp), 1)[0])
+
+
+def capture_percent_by(
+    values: npt.ArrayLike, running: npt.ArrayLike, group: npt.NDArray[np.integer], groups: int
+) -> Float64:
+    """Valid share of the running hours of each group (as quarters are), shape (groups,). [%]
+
+    group: number of each hour's group, 0 to groups - 1, shape (n,); others as capture_percent.
+    """
+    array = np.asarray(values, np.float64)
     ran = np.broadcast_to(np.asarray(running, np.bool_), array.shape)
-    hours = int(ran.sum())
-    return 100.0 * int((ran & np.isfinite(array)).sum()) / hours if hours else math.nan
+    hours = np.bincount(group[ran], minlength=groups)
+    valid = np.bincount(group[ran & np.isfinite(array)], minlength=groups)
+    return np.asarray(np.divide(100.0 * valid, hours, out=np.full(groups, np.nan), where=hours > 0))
 
 
 def substitute(

@@ -82,6 +82,11 @@ def test_what_is_not_counted_is_judged_by_its_value() -> None:
     assert {(e.clause, e.value, e.unit) for e in found} == {("dust-day", 20.5, "mg/m3"), ("furnace-temperature", 6, "")}
 
 
+def test_the_windows_that_are_counted_are_averages_of_their_own() -> None:
+    assert "5m" in FURNACE.built
+    assert "5m" not in law("stack", {}, "ultra-low-2015").built
+
+
 def test_each_day_is_counted_for_itself() -> None:
     two = np.concatenate([cold(6), cold(5)])
     signals = {"furnace_temperature": series("furnace_temperature", two)}

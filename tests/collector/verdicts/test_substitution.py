@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from collector.catalogue import rule_packs
 from collector.verdicts.pack import RulePack
 from collector.verdicts.pack_file import parse_rules
-from collector.verdicts.substitution import Substitution, Tier, capture_percent, fill, substitute
+from collector.verdicts.substitution import (
+    Substitution,
+    Tier,
+    capture_percent,
+    capture_percent_by,
+    fill,
+    substitute,
+)
 from gateway.document import Fault
 from tests.collector.verdicts.test_pack_file import GOOD
 from tests.effort import examples
@@ -74,6 +81,13 @@ def test_capture_counts_the_hours_in_which_the_plant_ran() -> None:
     assert capture_percent(values, [True, False, True, True, True]) == 75.0
     assert math.isnan(capture_percent(values, False))
     assert math.isnan(capture_percent([]))
+
+
+def test_each_quarter_is_captured_for_itself() -> None:
+    quarter = np.array([0, 0, 1, 1, 1, 3])
+    found = capture_percent_by([1.0, NAN, 2.0, 2.0, NAN, 9.0], [True] * 4 + [False, True], quarter, 4)
+    assert found[[0, 1, 3]].tolist() == [50.0, 100.0, 100.0]
+    assert math.isnan(found[2])
 
 
 def test_gaps_are_filled_and_say_so() -> None:
