@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from collector.verdicts import audit, corrections, noise, quality, rounding, substitution, validated, validity, water
+from collector.verdicts.conformance_us import us_calculations
 from collector.verdicts.limits import Clause, breaking, read_settings, resolve, rounded, validities
 from collector.verdicts.pack import RulePack
 from gateway.document import Fault, Table, parse_document
@@ -181,6 +182,7 @@ def calculations(packs: Mapping[str, RulePack], grades: Sequence[audit.GradeRule
         "flow_weighted_mean": Calculation(water.flow_weighted_mean, "mean"),
         "median_ph": Calculation(water.median_ph, "ph"),
     }
+    found |= {name: Calculation(function, key) for name, (function, key) in us_calculations(packs).items()}
     if pack := packs.get("gb12348-2008"):
         found["gb12348_boundary"] = Calculation(partial(_boundary, pack))
         found["gb12348_peak"] = Calculation(partial(_peak, pack))

@@ -19,6 +19,7 @@ from collector.verdicts.counts import Count
 from collector.verdicts.quality_rules import QualityRules
 from collector.verdicts.records import Standing
 from collector.verdicts.substitution import Substitution
+from collector.verdicts.us_rules import UsRules
 from collector.verdicts.validation_rules import Share, Validation
 from gateway.settings import Label
 
@@ -276,7 +277,7 @@ class RulePack:
     """One standard as data. file: where it was read from. source: the text it restates.
 
     substitution: how its gaps are filled for totals, None = it does not say. allowances: hours of plant states that
-    its limits excuse.
+    its limits excuse. us: of 40 CFR 60 and 75.
     """
 
     id: str
@@ -291,6 +292,7 @@ class RulePack:
     validity: tuple[ValidityText, ...]
     night: Night | None
     background: Background | None
+    us: UsRules | None
     examples: tuple[Example, ...] = field(repr=False)
     validation: Validation | None = None
     shares: tuple[Share, ...] = ()

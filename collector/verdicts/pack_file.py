@@ -23,6 +23,7 @@ from collector.verdicts.counts import parse_count
 from collector.verdicts.quality_rules import parse_quality
 from collector.verdicts.records import Standing
 from collector.verdicts.substitution import parse_substitution
+from collector.verdicts.us_rules_file import parse_us
 from collector.verdicts.validation_rules import check_validation_rules, parse_shares, parse_validation
 from gateway.document import REQUIRED, Fault, Table, parse_document
 from gateway.parameters import Parameter
@@ -59,6 +60,7 @@ def parse_rules(
             validity=_validity(root, settings),
             night=night,
             background=_background(root, settings),
+            us=parse_us(root),
             examples=_examples(root),
             validation=parse_validation(root, _numbers(settings), lambda row: _when(row, settings)),
             shares=parse_shares(root),
