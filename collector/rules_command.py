@@ -14,6 +14,7 @@ from rich.text import Text
 
 from collector.catalogue import check_pack, rule_packs
 from collector.verdicts.pack import ClauseText, LimitRow, RulePack, ValidityText
+from collector.verdicts.us_words import us_words
 from gateway import terminal
 from gateway.document import FaultyFiles
 from gateway.terminal import AsJson, Language
@@ -149,6 +150,11 @@ def _tables(pack: RulePack, language: str) -> Iterator[tuple[str, Table]]:
             verified = "yes" if told.verified else "no"
             gaps.add_row(", ".join(tier.parameters) or "others", captured, gap, hours, verified, told.cite)
         yield "substitution (for totals alone)", gaps
+    for title, head, rows in us_words(pack.us) if pack.us else ():
+        table = terminal.table(*head)
+        for cells in rows:
+            table.add_row(*cells)
+        yield title, table
     examples = terminal.table("clause", "settings", "value", "limit", "verdict", "source")
     for example in pack.examples:
         given = ", ".join(f"{key} = {value}" for key, value in {**example.settings, **example.given}.items())

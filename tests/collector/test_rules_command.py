@@ -109,3 +109,10 @@ def test_a_faulty_folder_stops_everything(tmp_path: Path) -> None:
     code, output = run("list", "--rules", str(tmp_path))
     assert code == 1
     assert "a.toml" in output
+
+
+def test_show_prints_what_a_monitor_in_the_united_states_must_do() -> None:
+    code, output = run("show", "40cfr75")
+    assert code == 0
+    for told in ("substitution of missing hours", "minimum potential value", "tests of a monitor", "natural gas"):
+        assert told in output
