@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
+from collector.verdicts import rating
+from collector.verdicts.conformance import Calculation, Case, run
 from collector.verdicts.limits import breaking, resolve, rounded
 from collector.verdicts.pack import Example, RulePack
 from gateway.document import Fault
 
 
 def example_faults(pack: RulePack) -> list[Fault]:
-    """The examples of a pack that its own clauses contradict."""
+    """The examples of a pack that its own clauses, or its own rating, contradict."""
+    return [*_clause_faults(pack), *_rating_faults(pack)]
+
+
+def _clause_faults(pack: RulePack) -> list[Fault]:
     return [
         Fault(pack.file, f"example[{number}]", None, f"{example.clause}: {message}", "one of the two is wrong")
         for number, example in enumerate(pack.examples)
         for message in _contradictions(pack, example)
+    ]
+
+
+def _rating_faults(pack: RulePack) -> list[Fault]:
+    known = {name: Calculation(partial(function, pack)) for name, function in rating.RATINGS.items()}
+    cases = [
+        Case(
+            id=f"rating.example[{number}]", calculation=example.calculation, given=example.given,
+            expect=example.expect, within=example.within, source=example.source,
+        )
+        for number, example in enumerate(pack.rating.examples if pack.rating else ())
+    ]  # fmt: skip
+    return [
+        Fault(pack.file, outcome.case.id, None, outcome.message, "one of the two is wrong")
+        for outcome in run(cases, known)
+        if not outcome.passed
     ]
 
 

@@ -220,7 +220,8 @@ def _array(value: npt.ArrayLike) -> Float64:
 
 
 def _energy(level_db: Float64) -> Float64:
-    return np.asarray(np.power(10.0, 0.1 * level_db))
+    with np.errstate(over="ignore"):  # a level that no meter shows has the energy of infinity
+        return np.asarray(np.power(10.0, 0.1 * level_db))
 
 
 def _level(energy: npt.ArrayLike) -> Float64:

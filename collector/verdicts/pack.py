@@ -17,6 +17,7 @@ from typing import Any
 from collector.verdicts.allowances import Allowance
 from collector.verdicts.counts import Count
 from collector.verdicts.quality_rules import QualityRules
+from collector.verdicts.rating_text import RatingText
 from collector.verdicts.records import Standing
 from collector.verdicts.substitution import Substitution
 from collector.verdicts.us_rules import UsRules
@@ -299,6 +300,7 @@ class RulePack:
     quality: QualityRules | None = None
     substitution: Substitution | None = None
     allowances: tuple[Allowance, ...] = ()
+    rating: RatingText | None = None
 
     def holds_on(self, day: date) -> bool:
         """Whether the pack is in force on a day."""

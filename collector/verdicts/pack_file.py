@@ -21,6 +21,7 @@ from collector.verdicts import windows
 from collector.verdicts.allowances import parse_allowances
 from collector.verdicts.counts import parse_count
 from collector.verdicts.quality_rules import parse_quality
+from collector.verdicts.rating_file import read_rating
 from collector.verdicts.records import Standing
 from collector.verdicts.substitution import parse_substitution
 from collector.verdicts.us_rules_file import parse_us
@@ -67,6 +68,7 @@ def parse_rules(
             quality=parse_quality(root),
             substitution=parse_substitution(root),
             allowances=parse_allowances(root),
+            rating=read_rating(root, settings),
         )
         _check(root, pack)
     return (None, faults) if faults else (pack, [])
