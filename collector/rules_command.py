@@ -14,6 +14,15 @@ from rich.text import Text
 
 from collector.catalogue import check_pack, rule_packs
 from collector.verdicts.pack import ClauseText, LimitRow, RulePack, ValidityText
+from collector.verdicts.rating_text import (
+    Deduction,
+    Indication,
+    Period,
+    RatingText,
+    Residual,
+    SensitiveHours,
+    Supplement,
+)
 from collector.verdicts.us_words import us_words
 from gateway import terminal
 from gateway.document import FaultyFiles
@@ -81,9 +90,13 @@ def check(
             typer.echo(str(fault))
         for file, (pack, _) in found.items():
             if pack:
-                typer.echo(f"{file}: {pack.id} is good: {len(pack.clauses)} clauses, {len(pack.examples)} examples")
+                typer.echo(f"{file}: {pack.id} is good: {len(pack.clauses)} clauses, {_examples(pack)} examples")
     if faults:
         raise typer.Exit(1)
+
+
+def _examples(pack: RulePack) -> int:
+    return len(pack.examples) + (len(pack.rating.examples) if pack.rating else 0)
 
 
 def _packs(folders: list[Path] | None) -> Mapping[str, RulePack]:
@@ -155,6 +168,8 @@ def _tables(pack: RulePack, language: str) -> Iterator[tuple[str, Table]]:
         for cells in rows:
             table.add_row(*cells)
         yield title, table
+    if pack.rating:
+        yield "rating", _rating(pack.rating)
     examples = terminal.table("clause", "settings", "value", "limit", "verdict", "source")
     for example in pack.examples:
         given = ", ".join(f"{key} = {value}" for key, value in {**example.settings, **example.given}.items())
@@ -200,6 +215,37 @@ def _validation(pack: RulePack) -> Iterator[tuple[str, Table]]:
             text = ", ".join(f"{key} = {value:g}" for key, value in numbers.items())
             quality.add_row(name, text, "yes" if part.verified else "no", part.cite)
         yield "quality assurance", quality
+
+
+def _rating(text: RatingText) -> Table:
+    table = terminal.table("rating", "says", "verified", "cite")
+
+    def add(
+        name: str, says: str, row: Period | Supplement | SensitiveHours | Deduction | Residual | Indication
+    ) -> None:
+        table.add_row(name, says, "yes" if row.verified else "no", row.cite)
+
+    for period in text.periods:
+        more = [f"{period.add:+g} dB"] if period.add else []
+        more += [f"by {period.reference}"] if period.reference else []
+        add(f"period {period.name}", " ".join([f"{period.begin} to {period.end}", *more]), period)
+    for supplement in text.supplements:
+        add(
+            f"supplement {supplement.name}",
+            " ".join(f"{step:g}" for step in supplement.steps) or "measured",
+            supplement,
+        )
+    for row in text.sensitive:
+        hours = ", ".join(f"{begin} to {end}" for begin, end in row.spans)
+        where = f"{row.setting} {', '.join(map(str, row.choices))}"
+        add("on rest days" if row.rest_day else "on other days", f"{where}: {row.add:+g} dB {hours}", row)
+    if text.deduction:
+        add("deduction", f"{-text.deduction.subtract:+g} dB where limits are watched", text.deduction)
+    if text.residual:
+        add("residual sound", f"at least {text.residual.least:g} dB below the total", text.residual)
+    for indication in text.indications:
+        add(f"{indication.least:g} dB above background", indication.name, indication)
+    return table
 
 
 def _judges(clause: ClauseText) -> str:

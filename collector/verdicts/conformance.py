@@ -22,7 +22,18 @@ from typing import Any
 
 import numpy as np
 
-from collector.verdicts import audit, corrections, noise, quality, rounding, substitution, validated, validity, water
+from collector.verdicts import (
+    audit,
+    corrections,
+    noise,
+    quality,
+    rating,
+    rounding,
+    substitution,
+    validated,
+    validity,
+    water,
+)  # fmt: skip
 from collector.verdicts.conformance_us import us_calculations
 from collector.verdicts.limits import Clause, breaking, read_settings, resolve, rounded, validities
 from collector.verdicts.pack import RulePack
@@ -149,6 +160,15 @@ def _agree(got: object, want: object, within: float) -> bool:
 
 # --- the calculations ---------------------------------------------------------------------------------
 
+# Ratings by the names that cases use: the pack whose numbers they take, and the function.
+RATED: Mapping[str, tuple[str, Callable[..., Any]]] = {
+    "residual_correction": ("iso1996-2-2017", rating.residual_correction),
+    "ta_laerm_night": ("ta-laerm-1998", rating.loudest_hour),
+    "ta_laerm_day": ("ta-laerm-1998", rating.day_rating),
+    "bs4142": ("bs4142-2014", rating.impact),
+    "day_evening_night": ("2002-49-ec", rating.day_evening_night),
+}
+
 
 def calculations(packs: Mapping[str, RulePack], grades: Sequence[audit.GradeRule] = ()) -> dict[str, Calculation]:
     """Every calculation by the name that cases use; those of a standard take their numbers from its pack.
@@ -191,6 +211,9 @@ def calculations(packs: Mapping[str, RulePack], grades: Sequence[audit.GradeRule
     if (pack := packs.get("en-14181-2014")) and pack.quality:
         found["qal3_drift"] = Calculation(partial(quality.qal3_drift, rule=pack.quality.cusum))
         found["qal3_precision"] = Calculation(partial(quality.qal3_precision, rule=pack.quality.cusum))
+    for name, (id, function) in RATED.items():
+        if (pack := packs.get(id)) and pack.rating:
+            found[name] = Calculation(partial(function, pack))
     if pack := packs.get("ultra-low-2015"):
         settings, _ = read_settings(pack.kind, [pack], {})
         rows = validities([pack], settings)

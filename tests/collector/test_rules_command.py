@@ -24,8 +24,8 @@ def test_list_names_every_pack() -> None:
     code, output = run("list", "--json")
     items = json.loads(output)
     assert [item["id"] for item in items] == list(rule_packs())
-    (noise,) = [item for item in items if item["id"] == "gb12348-2008"]
-    assert noise["in_force"][0]["from"] == "2008-10-01"
+    dates = {item["id"]: item["in_force"][0]["from"] for item in items}
+    assert dates["gb12348-2008"] == "2008-10-01"
 
 
 @pytest.mark.parametrize("id", rule_packs())
@@ -116,3 +116,22 @@ def test_show_prints_what_a_monitor_in_the_united_states_must_do() -> None:
     assert code == 0
     for told in ("substitution of missing hours", "minimum potential value", "tests of a monitor", "natural gas"):
         assert told in output
+
+
+def test_show_prints_how_levels_are_rated() -> None:
+    _, output = run("show", "ta-laerm-1998")
+    assert "22:00 to 06:00 by 1h" in output
+    assert "area WA, WR, spa: +6 dB 06:00 to 09:00, 13:00 to 15:00, 20:00 to 22:00" in output
+    assert "-3 dB where limits are watched" in output
+    assert "measured" in output
+    _, output = run("show", "bs4142-2014")
+    assert "0 2 4 6" in output
+    assert "significant adverse impact" in output
+    _, output = run("show", "iso1996-2-2017")
+    assert "at least 3 dB below the total" in output
+    _, output = run("show", "2002-49-ec")
+    assert "23:00 to 07:00 +10 dB" in output
+    assert run("check", str(RULES / "iso1996-2-2017.toml")) == (
+        0,
+        f"{RULES / 'iso1996-2-2017.toml'}: iso1996-2-2017 is good: 0 clauses, 3 examples\n",
+    )
