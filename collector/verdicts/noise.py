@@ -43,19 +43,25 @@ def energy_average(levels_db: npt.ArrayLike, seconds: npt.ArrayLike | None = Non
     return float(_level(np.sum(weights * _energy(levels[counted])) / np.sum(weights)))
 
 
-def energy_average_by(levels_db: npt.ArrayLike, group: npt.NDArray[np.integer], groups: int) -> Float64:
-    """Energy average of each group of equal intervals, shape (groups,); NaN for a group without a level. [dB]
+def energy_average_by(
+    levels_db: npt.ArrayLike, group: npt.NDArray[np.integer], groups: int, weights: npt.ArrayLike = 1.0
+) -> Float64:
+    """Energy average of each group, shape (groups,); NaN for a group without a level. [dB]
 
     levels_db: shape (n,), NaN = invalid. [dB] group: number of each level's group, 0 to groups - 1, shape (n,).
+    weights: how long each level stands for, > 0, in any unit, shape (n,) or one for all.
     Source: as energy_average.
     >>> energy_average_by([60.0, 50.0, 70.0], np.array([0, 0, 1]), 3).round(1).tolist()
     [57.4, 70.0, nan]
+    >>> energy_average_by([40.0, 70.0], np.array([0, 0]), 1, [3590.0, 10.0]).round(1).tolist()
+    [45.8]
     """
     levels = _array(levels_db)
     counted = ~np.isnan(levels)
-    energy = np.bincount(group[counted], _energy(levels[counted]), groups)
-    count = np.bincount(group[counted], minlength=groups)
-    return _level(np.divide(energy, count, out=np.full(groups, np.nan), where=count > 0))
+    weight = np.broadcast_to(_array(weights), levels.shape)[counted]
+    energy = np.bincount(group[counted], _energy(levels[counted]) * weight, groups)
+    time = np.bincount(group[counted], weight, groups)
+    return _level(np.divide(energy, time, out=np.full(groups, np.nan), where=time > 0.0))
 
 
 def energy_sum(levels_db: npt.ArrayLike) -> float:

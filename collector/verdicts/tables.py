@@ -5,7 +5,8 @@ How a table comes about:
 - the shortest kind a parameter has is its *base*: one minute, or as long as its values stand for
   (an hourly file has no minutes). At the base, values are averaged directly;
 - levels, medians, maxima and sums are always made of the values themselves (an energy mean of means
-  over unequal minutes would be wrong);
+  over unequal minutes would be wrong), each for as long as it stands for: where instruments of
+  different intervals measured in one window, time is counted, not values (`unequal`);
 - means of longer windows are made of the valid windows that the rule counts: an hour of its valid
   minutes, a day of its valid hours. A concentration in water is weighted by the flow of each;
 - a stack's concentration is converted (`corrections`) at the base, with the gas conditions of the
@@ -27,7 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from collector.verdicts import corrections, noise, water
+from collector.verdicts import corrections, noise, unequal, water
 from collector.verdicts.points import PointRules
 from collector.verdicts.screening import Booleans, Signal, by_status, usable
 from collector.verdicts.validity import Validity
@@ -153,17 +154,21 @@ class Tables:
         counted = inside & good
         group, value = place[counted], signal.value[counted]
         count = np.bincount(group, minlength=n)
-        covered = np.bincount(group, signal.interval_ns[counted], n)
+        interval_ns = signal.interval_ns[counted]
+        covered = np.bincount(group, interval_ns, n)
+        unlike = interval_ns if len(set(signal.intervals_ns)) > 1 else None
         statuses = by_status(signal.status[inside], place[inside], n)
         validity = self._rules.validity[windows.kind]
         length = windows.length_ns
-        parts, expected = _parts_by_values(validity, count, covered, length, signal.coarsest_ns)
+        parts, expected = _parts_by_values(
+            validity, count, covered, length, signal.coarsest_ns if unlike is None else None
+        )
         method = self._method(parameter)
         return Table(
             windows=windows, method=method, count=count, by_status=statuses, parts=parts,
-            value=_value(method, value, group, n), coverage=np.minimum(covered / length, 1.0),
+            value=_value(method, value, group, n, unlike), coverage=np.minimum(covered / length, 1.0),
             valid=_enough(validity, parts, expected) & (count > 0), maximum=_maximum(value, group, n),
-            weight=np.ones(n), percentiles=_percentiles(value, group, n) if method == "energy" else None,
+            weight=np.ones(n), percentiles=_percentiles(value, group, n, unlike) if method == "energy" else None,
         )  # fmt: skip
 
     def _weighted(self, base: Table) -> Table:
@@ -207,17 +212,28 @@ def _snapped(table: Table) -> Table:
     )  # fmt: skip
 
 
-def _value(method: str, value: Float64, group: npt.NDArray[np.intp], n: int) -> Float64:
-    """One value a group, NaN for a group without any."""
+def _value(method: str, value: Float64, group: npt.NDArray[np.intp], n: int, unlike: Int64 | None) -> Float64:
+    """One value a group, NaN for a group without any. unlike: the time each value stands for, None = all the same."""
+    if method == "maximum":
+        return _maximum(value, group, n)
+    if unlike is not None and method != "sum":
+        return _timed(method, value, group, n, unlike)
     if method == "energy":
         return noise.energy_average_by(value, group, n)
     if method == "median":
         return water.median_by(value, group, n)
-    if method == "maximum":
-        return _maximum(value, group, n)
     count = np.bincount(group, minlength=n)
     total = np.where(count > 0, np.bincount(group, value, n), np.nan)
     return np.asarray(total if method == "sum" else total / np.maximum(count, 1))
+
+
+def _timed(method: str, value: Float64, group: npt.NDArray[np.intp], n: int, interval_ns: Int64) -> Float64:
+    """One value a group, NaN for a group without any, each value counted for the time it stands for."""
+    if method == "median":
+        return unequal.median_by(value, group, n, interval_ns)
+    weights = unequal.time_weights(interval_ns, group, n)
+    average = noise.energy_average_by if method == "energy" else unequal.mean_by
+    return average(value, group, n, weights)
 
 
 def _maximum(value: Float64, group: npt.NDArray[np.intp], n: int) -> Float64:
@@ -229,8 +245,10 @@ def _maximum(value: Float64, group: npt.NDArray[np.intp], n: int) -> Float64:
     return result
 
 
-def _percentiles(value: Float64, group: npt.NDArray[np.intp], n: int) -> Float64:
+def _percentiles(value: Float64, group: npt.NDArray[np.intp], n: int, unlike: Int64 | None) -> Float64:
     """The levels exceeded N % of the time, by linear interpolation as in `noise.percentile_level`; shape (n, k)."""
+    if unlike is not None:
+        return unequal.percentiles_by(value, group, n, unlike, noise.PERCENTILES)
     ranked = value[np.lexsort((value, group))]
     count = np.bincount(group, minlength=n)
     first = np.cumsum(count) - count
@@ -246,13 +264,24 @@ def _percentiles(value: Float64, group: npt.NDArray[np.intp], n: int) -> Float64
 
 
 def _parts_by_values(
-    validity: Validity, count: npt.NDArray[np.intp], covered_ns: npt.NDArray[Any], length_ns: Int64, interval_ns: int
+    validity: Validity,
+    count: npt.NDArray[np.intp],
+    covered_ns: npt.NDArray[Any],
+    length_ns: Int64,
+    interval_ns: int | None,
 ) -> tuple[Float64, Float64]:
-    """How many parts there are and could be, counted from values: these, or the minutes or hours they cover."""
+    """How many parts there are and could be, counted from values: these, or the minutes or hours they cover.
+
+    interval_ns: None = values of several intervals; as many could be there as fill the window at the rate of those
+    that are.
+    """
     if validity.part in _LENGTH_NS:
         part = _LENGTH_NS[validity.part]
         return np.floor(covered_ns / part), length_ns / part
-    return count.astype(np.float64), length_ns / interval_ns
+    if interval_ns is not None:
+        return count.astype(np.float64), length_ns / interval_ns
+    filled = np.divide(length_ns * count.astype(np.float64), covered_ns, out=np.zeros(len(count)), where=count > 0)
+    return count.astype(np.float64), np.round(filled, 6)
 
 
 def _enough(validity: Validity, parts: Float64, expected: Float64) -> Booleans:
