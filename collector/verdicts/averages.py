@@ -4,6 +4,7 @@ Two layers of truth stand side by side in every record: `value`, the plain avera
 measured, and `evaluated`, the value an inspector would hold against the limit - converted to
 standard state, dry gas and reference oxygen, and rounded, as far as the clauses in force say so. It is
 there where a clause judges the window, and for other windows of what some clause wants converted.
+Where several clauses judge a window, one of their values is shown; each clause is held against its own.
 `inputs` tells how both came about. Windows in which nothing was measured have no record; one in
 which only bad values were has a record without a value. Pure.
 """
@@ -17,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.verdicts import limits, noise
+from collector.verdicts.judged import Judged
 from collector.verdicts.limits import Clause
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
 from collector.verdicts.screening import Booleans, named
-from collector.verdicts.tables import DIGITS, Table, Tables
-from collector.verdicts.validated import validated, validated_means
-from collector.verdicts.windows import KINDS, Windows, local_date
+from collector.verdicts.tables import Table, Tables
+from collector.verdicts.windows import Windows, local_date
 from gateway.measurement import Float64
 
 _LEVELS = tuple(f"L{n}" for n in noise.PERCENTILES)
@@ -45,22 +46,23 @@ def averages(rules: PointRules, tables: Tables, wanted: Mapping[str, Windows]) -
     tables: over a span that holds every wanted window as a whole.
     """
     found: list[Average] = []
+    judged = Judged(tables)
     for parameter in tables.parameters:
         unit = tables.unit(parameter)
         for kind in sorted(wanted):
             table = tables.table(parameter, kind)
             if table is not None and len(wanted[kind]):
                 rows = np.isin(table.windows.from_ns, wanted[kind].from_ns) & (table.by_status.sum(axis=1) > 0)
-                found += _records(rules, tables, parameter, unit, table, rows)
+                found += _records(rules, judged, parameter, unit, table, rows)
     return found
 
 
 def _records(
-    rules: PointRules, tables: Tables, parameter: str, unit: str, table: Table, rows: Booleans
+    rules: PointRules, judged: Judged, parameter: str, unit: str, table: Table, rows: Booleans
 ) -> list[Average]:
     """The records of some rows of a table."""
     columns = (table.windows.from_ns, table.windows.to_ns, table.value, table.coverage, table.valid, table.count,
-               _evaluated(rules, tables, parameter, table), table.maximum)  # fmt: skip
+               _evaluated(rules, judged, parameter, table), table.maximum)  # fmt: skip
     lists = [column[rows].tolist() for column in columns]
     told = zip(*lists, _levels(table, rows), _inputs(rules, table, rows), strict=True)
     return [
@@ -82,10 +84,11 @@ def _levels(table: Table, rows: Booleans) -> Iterator[dict[str, float]]:
         yield dict(zip(_LEVELS, levels, strict=True)) if count else {}
 
 
-def _evaluated(rules: PointRules, tables: Tables, parameter: str, table: Table) -> Float64:
+def _evaluated(rules: PointRules, judged: Judged, parameter: str, table: Table) -> Float64:
     """The value as it is held against the limit, NaN where no clause in force judges it or a conversion has no result.
 
-    Where several clauses judge one window, the first that rounds has it, then one that converts.
+    It is what is shown. Where several clauses judge one window, the first that rounds has it, then one that converts;
+    each is judged by its own (`judgement`).
     """
     result = np.full(len(table.windows), np.nan)
     for rows, clauses in _by_date(rules, table.windows):
@@ -94,24 +97,10 @@ def _evaluated(rules: PointRules, tables: Tables, parameter: str, table: Table) 
             result[rows] = table.converted[rows]
         here = [clause for clause in own if clause.window == table.windows.kind and clause.statistic == "value"]
         for clause in sorted(here, key=lambda c: (c.rounding == "none", not c.evaluates))[::-1]:
-            value = _judged(clause, tables, table)
-            value = None if value is None else np.round(value, DIGITS)  # 10.3 less 0.2 is 10.1
+            value = judged.column(clause, table)
             mine = rows[rules.applies(clause, table.windows.from_ns[rows])]
             result[mine] = np.nan if value is None else limits.rounded(clause, value[mine])
     return result
-
-
-def _judged(clause: Clause, tables: Tables, table: Table) -> Float64 | None:
-    """The values a clause is about, before rounding; None where there is no conversion, or no short-term average."""
-    if clause.corrected != "validated" or table.converted is None:
-        return table.value if clause.corrected == "as measured" else table.converted
-    if KINDS.index(table.windows.kind) <= KINDS.index(clause.short):
-        return validated(table.converted, np.nan if clause.interval is None else clause.interval)
-    short = tables.table(clause.parameter, clause.short)
-    if short is None or short.converted is None:
-        return None  # of longer values than the text counts, none can be validated
-    normalised = np.where(short.valid, short.converted, np.nan)
-    return validated_means(normalised, short.windows, table.windows, clause.interval)
 
 
 def _by_date(rules: PointRules, windows: Windows) -> list[tuple[npt.NDArray[np.intp], Sequence[Clause]]]:

@@ -69,7 +69,7 @@ def counted(clause: Clause, average: Average, tables: Tables) -> int | None:
     table = tables.table(clause.parameter, clause.count.window)
     if table is None:
         return None
-    values = table.converted if clause.corrected == "converted" else table.value
+    values = table.value if clause.corrected == "as measured" else table.converted
     if values is None:
         return None
     inside = (table.windows.from_ns >= average.from_ns) & (table.windows.to_ns <= average.to_ns)

@@ -18,6 +18,7 @@ import numpy as np
 from collector.verdicts.averages import averages
 from collector.verdicts.counts import counted
 from collector.verdicts.evidence import average_evidence, evidence
+from collector.verdicts.judged import Judged
 from collector.verdicts.limits import Clause, breach
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average, Change, Exceedance
@@ -71,11 +72,12 @@ def _exceedances(
 ) -> Iterable[Exceedance]:
     """What breaks a clause among the averages of one point."""
     by_key = {(a.parameter, a.window, a.from_ns): a for a in found}
-    law = _Law(rules)
+    law, values = _Law(rules), Judged(tables)
     for average in found:
         for clause in law.clauses(average):
             conditions = _conditions(clause, average, by_key)
-            broken = breach(clause, average, conditions, counted=counted(clause, average, tables))
+            value = values.average(clause, average)
+            broken = breach(clause, value, conditions, counted=counted(clause, average, tables))
             if broken is not None and rules.applies(clause, np.array([average.from_ns])).all():
                 compared, limit = broken
                 told = evidence(

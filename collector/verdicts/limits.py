@@ -194,9 +194,9 @@ def _upper(text: ClauseText, settings: Mapping[str, Any], on: date) -> float | N
 
 
 def mixed(packs: Sequence[RulePack]) -> str:
-    """What keeps packs from judging one point together, "" = nothing: an average has one evaluated value.
+    """What keeps packs from judging one point together, "" = nothing: an average shows one evaluated value.
 
-    A validated value has something subtracted, which no other pack may judge by.
+    A validated value has something subtracted, which nothing else may be shown or counted by (`shares`).
     """
     for pack in (pack for pack in packs if pack.validation):
         own = {(c.parameter, c.window) for c in pack.clauses if c.corrected == "validated"}

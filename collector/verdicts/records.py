@@ -36,7 +36,8 @@ class Average:
 
     value: unrounded, None when nothing went in. evaluated: what is held against the limit, corrected and
     rounded as far as the clause says so; None when no clause in force judges this parameter and window by its
-    value, or a correction has no result. Shorter and longer windows of what is converted carry it too. [unit]
+    value, or a correction has no result. Shorter and longer windows of what is converted carry it too. Where several
+    clauses judge it, it is one's; each is held against its own, which an exceedance carries. [unit]
     coverage: share of the window that valid values cover, 0 to 1. valid: enough of it, by the rule in force.
     count: values that went in. percentiles: level exceeded N % of the time, keys L5 L10 L50 L90 L95 (noise only). [dB]
     maximum: highest single value that went in. [unit]

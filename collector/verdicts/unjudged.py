@@ -69,7 +69,7 @@ def _unconverted(rules: PointRules, averages: Sequence[Average]) -> Iterator[str
     lacking: dict[tuple[str, str], Counter[str]] = {}
     windows: Counter[tuple[str, str]] = Counter()
     for average in averages:
-        if (average.parameter, average.window) not in converted or not average.valid or average.evaluated is not None:
+        if (average.parameter, average.window) not in converted or not average.valid or _has_converted(average):
             continue
         for clause in rules.on(average.from_ns):
             if _converts(rules, clause, average):
@@ -81,6 +81,11 @@ def _unconverted(rules: PointRules, averages: Sequence[Average]) -> Iterator[str
     for (key, parameter), number in windows.items():
         told = ", ".join(f"{name} ({count})" for name, count in lacking[key, parameter].items())
         yield f"{parameter}: not judged by {key} for want of a correction, windows: {number}; lacking {told}"
+
+
+def _has_converted(average: Average) -> bool:
+    """Whether an average has a converted value; what is evaluated may be another clause's, which converts nothing."""
+    return average.inputs.get("converted", average.evaluated) is not None
 
 
 def _converts(rules: PointRules, clause: Clause, average: Average) -> bool:

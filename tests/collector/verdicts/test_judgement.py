@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +15,17 @@ from hypothesis import strategies as st
 
 from collector.verdicts.book import Book
 from collector.verdicts.judgement import Derived, derive, episodes, settle
+from collector.verdicts.pack import ClauseText
+from collector.verdicts.points import PointRules
 from collector.verdicts.records import Change, Exceedance, Standing
+from collector.verdicts.unjudged import unjudged
 from tests.collector.verdicts.test_averages import (
     DAY_NS,
     HOUR_NS,
     MIDNIGHT,
     MINUTE_NS,
     NOISE,
+    PACKS,
     STACK,
     WATER,
     conditions,
@@ -81,6 +86,62 @@ def test_ph_has_two_limits(ph: float, limit: float | None) -> None:
     wanted = {"24h": WATER.windows("24h", MIDNIGHT, MIDNIGHT + DAY_NS)}
     found = [e for e in derive(WATER, signals, wanted).exceedances if e.window == "24h"]
     assert [(e.limit, e.low) for e in found] == ([] if limit is None else [(limit, 6.0)])
+
+
+def limited(text: ClauseText, id: str, high: float, **changes: Any) -> ClauseText:
+    """A clause like another one, with a limit of its own."""
+    return replace(text, id=id, rows=(replace(text.rows[0], when={}, high=high),), adjustments=(), **changes)
+
+
+def with_clauses(rules: PointRules, *packs: tuple[ClauseText, ...]) -> PointRules:
+    """A point whose packs have these clauses and no others."""
+    like = rules.packs[0]
+    named = tuple(replace(like, id=f"{like.id}-{number}", clauses=texts) for number, texts in enumerate(packs))
+    return replace(rules, packs=named, _clauses={})
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_each_clause_is_held_against_the_value_of_its_own_rounding(turned: bool) -> None:
+    level = PACKS["gb12348-2008"].clause("night-level")
+    whole = limited(level, "whole", 54.0, rounding="half_even", places=0)
+    tenth = limited(level, "tenth", 54.3, rounding="half_up", places=1)
+    plain = limited(level, "plain", 54.39, rounding="none", places=0)
+    rules = with_clauses(NOISE, *((text,) for text in ((tenth, plain, whole) if turned else (whole, tenth, plain))))
+    wanted = {"night": rules.windows("night", NIGHT, NIGHT + 8 * HOUR_NS)}
+    found = derive(rules, {"LAeq": series("LAeq", np.full(480, 54.4), start=NIGHT)}, wanted)
+    assert {e.clause: (e.value, e.evidence["clause"]["compared"]) for e in found.exceedances} == {
+        "tenth": (54.4, 54.4),
+        "plain": (54.4, 54.4),
+    }
+    assert [a.evaluated for a in found.averages] == [54.4 if turned else 54.0]  # one of them is shown
+
+
+def test_one_window_is_judged_as_measured_and_converted() -> None:
+    hour = PACKS["ultra-low-2015"].clause("nox-hour")
+    converted = limited(hour, "converted", 50.0)
+    measured = limited(hour, "measured", 30.04, corrected="as measured", rounding="half_up", places=1)
+    signals = {s.parameter: s for s in (series("NOx", np.full(720, 30.05), step_s=5), *conditions(720))}
+    rules = with_clauses(STACK, (measured, converted))
+    wanted = {"1h": rules.windows("1h", MIDNIGHT, MIDNIGHT + HOUR_NS)}
+    derived = derive(rules, signals, wanted)
+    found = {e.clause: e.value for e in derived.exceedances}
+    assert found["measured"] == 30.1
+    assert found["converted"] == pytest.approx(30.05 * 101325 / 100825 * 373 / 273 / 0.9 * 15 / (21 - 8 / 0.9))
+    without = {name: signal for name, signal in signals.items() if name != "O2"}
+    derived = derive(rules, without, wanted)
+    assert [e.clause for e in derived.exceedances] == ["measured"]
+    days = derive(rules, without, {kind: rules.windows(kind, MIDNIGHT, MIDNIGHT + HOUR_NS) for kind in ("1h", "24h")})
+    told = unjudged(rules, ["NOx"], days.averages)
+    assert [line for line in told if "for want of a correction" in line and "O2 (1)" in line]
+
+
+def test_what_cannot_be_converted_is_not_judged_converted() -> None:
+    """A parameter in a unit that no correction is for."""
+    text = limited(PACKS["ultra-low-2015"].clause("nox-hour"), "o2", 1.0, parameter="O2", unit="%")
+    rules = with_clauses(STACK, (text, replace(text, id="plain", corrected="as measured")))
+    wanted = {"1h": rules.windows("1h", MIDNIGHT, MIDNIGHT + HOUR_NS)}
+    found = derive(rules, {"O2": series("O2", np.full(720, 8.0), step_s=5)}, wanted).exceedances
+    assert [e.clause for e in found] == ["plain"]
 
 
 def test_nothing_wanted_is_nothing_derived() -> None:
