@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -282,7 +283,9 @@ def _needs(row: ValidityText) -> str:
     part = "values" if row.part == "value" else f"valid {row.part} means"
     if row.minimum is not None:
         return f"{row.minimum} {part}"
-    return f"{row.share:.0%} of {part}" if row.share is not None else f"share of {part} by setting {row.setting}"
+    if row.share is None:
+        return f"share of {part} by setting {row.setting}"
+    return f"{row.share if isinstance(row.share, Fraction) else f'{row.share:.0%}'} of {part}"
 
 
 def _span(low: float | None, high: float | None, unit: str) -> str:

@@ -123,7 +123,8 @@ def _inputs(rules: PointRules, table: Table, rows: Booleans) -> Iterator[dict[st
     corrected = _corrected(rules, table, rows) if table.steps else ({} for _ in parts)
     brief = table.windows.kind == "1m"  # there are many, and their rule is that of the longer windows
     validity = rules.validity[table.windows.kind]
-    rule = {"of": validity.part, "minimum": validity.minimum, "share": validity.share, "cite": validity.cite,
+    share = None if validity.share is None else float(validity.share)  # a fraction is no number in JSON
+    rule = {"of": validity.part, "minimum": validity.minimum, "share": share, "cite": validity.cite,
             "verified": validity.verified}  # fmt: skip
     for count, part, corrections in zip(counts, parts, corrected, strict=True):
         known = {} if brief else {"method": table.method, "parts": {**rule, "valid": part}}

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from fractions import Fraction
 from typing import Any
 
 from collector.verdicts.allowances import Allowance
@@ -220,13 +221,14 @@ class ValidityText:
     """How much of a window must be there. Exactly one of minimum, share and setting is given.
 
     part: what is counted: "value" (measurements) or the kind of the windows it is made of.
-    minimum: number of valid parts. share: share of the parts expected, 0 to 1. setting: the one that holds the share.
+    minimum: number of valid parts. share: share of the parts expected, 0 to 1, a fraction where the pack writes one.
+    setting: the one that holds the share.
     """
 
     window: str
     part: str
     minimum: int | None
-    share: float | None
+    share: float | Fraction | None
     setting: str
     cite: str
     verified: bool

@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from datetime import date
+from fractions import Fraction
 from typing import Any
 
 from collector.verdicts import pack as p
@@ -26,6 +27,7 @@ from collector.verdicts.records import Standing
 from collector.verdicts.substitution import parse_substitution
 from collector.verdicts.us_rules_file import parse_us
 from collector.verdicts.validation_rules import check_validation_rules, parse_shares, parse_validation
+from collector.verdicts.validity import ratio
 from gateway.document import REQUIRED, Fault, Table, parse_document
 from gateway.parameters import Parameter
 from gateway.settings import KINDS, label
@@ -193,7 +195,7 @@ def _validity(root: Table, settings: Mapping[str, p.Setting]) -> tuple[p.Validit
                     window=table.choice("window", windows.KINDS) or "",
                     part=table.choice("part", ("value", *windows.KINDS)) or "",
                     minimum=table.integer("minimum", None, low=1),
-                    share=table.number("share", None, low=0.0, high=1.0),
+                    share=_share(table),
                     setting=table.choice("setting", settings, ""),
                     cite=table.text("cite", hint=CITE_HINT) or "",
                     verified=bool(table.boolean("verified")),
@@ -203,6 +205,18 @@ def _validity(root: Table, settings: Mapping[str, p.Setting]) -> tuple[p.Validit
     if len(set(named)) != len(named):
         root.fault("validity", "a window is named twice", "one [[validity]] for each kind of window")
     return tuple(found)
+
+
+def _share(table: Table) -> float | Fraction | None:
+    """A share as a number, or exactly as a ratio of whole numbers."""
+    text = table.values.get("share")
+    if not isinstance(text, str):
+        number: float | None = table.number("share", None, low=0.0, high=1.0)
+        return number
+    table.skip("share")
+    if (share := ratio(text)) is None:
+        table.fault("share", f"{text!r} is no share", 'share = 0.75, or share = "2/3"')
+    return share
 
 
 def _clauses(

@@ -1,11 +1,13 @@
 """How much of a window must be there before its average counts.
 
 The numbers are data of rule packs (`[[validity]]`); this file only counts. A share is compared as
-a ratio of whole numbers, so that 20 of 30 is two thirds exactly. Arrays in, arrays out. Pure.
+a ratio of whole numbers, so that 20 of 30 is two thirds exactly; a pack writes two thirds as "2/3", for
+0.6667 is a little more. Arrays in, arrays out. Pure.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -17,6 +19,7 @@ Booleans = npt.NDArray[np.bool_]
 # Where no pack speaks of a kind of window: our own choice, after the 45 of 60 minutes of HJ 75-2017. Unverified.
 UNRULED_SHARE = 0.75
 EN17255_SHARE = Fraction(2, 3)
+_RATIO = re.compile(r"(\d{1,6}) ?/ ?(\d{1,6})")  # as many digits as share_valid keeps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +33,7 @@ class Validity:
     window: str
     part: str
     minimum: int | None
-    share: float | None
+    share: float | Fraction | None
     cite: str
     verified: bool
 
@@ -40,6 +43,17 @@ class Validity:
             return parts_valid(valid, self.minimum)
         assert self.share is not None, "a validity without minimum has a share"
         return share_valid(valid, expected, self.share)
+
+
+def ratio(text: str) -> Fraction | None:
+    """The share that a ratio of whole numbers means, None where it is none or not from 0 to 1.
+
+    >>> ratio("2/3"), ratio("3/2"), ratio("1/0"), ratio("0.7")
+    (Fraction(2, 3), None, None, None)
+    """
+    found = _RATIO.fullmatch(text.strip())
+    part, whole = map(int, found.groups()) if found else (1, 0)
+    return Fraction(part, whole) if part <= whole and whole else None
 
 
 def parts_valid(valid: npt.ArrayLike, minimum: int) -> Booleans:

@@ -69,6 +69,15 @@ def test_show_says_what_is_allowed_beside_a_limit() -> None:
     assert "week_percent = 5, weeks_max = 5, once_percent = 40, margin_percent = 10" in output
 
 
+def test_show_tells_a_ratio_as_it_is_written(tmp_path: Path) -> None:
+    text = (RULES / "gb18918-2002.toml").read_text().replace("share = 0.75", 'share = "2/3"')
+    (tmp_path / "own.toml").write_text(text)
+    code, output = run("show", str(tmp_path / "own.toml"))
+    assert (code, "2/3 of" in output) == (0, True)
+    code, output = run("show", str(tmp_path / "own.toml"), "--json")
+    assert "2/3" in {row["share"] for row in json.loads(output)["validity"]}
+
+
 def test_show_takes_a_file_and_refuses_a_stranger() -> None:
     assert run("show", str(RULES / "gb12348-2008.toml"))[0] == 0
     code, output = run("show", "gb1")

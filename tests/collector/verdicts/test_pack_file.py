@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import json
 from datetime import date
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector.verdicts.judgement import derive
 from collector.verdicts.pack import RulePack, Setting, clock_s, span_h
 from collector.verdicts.pack_file import parse_rules
+from collector.verdicts.points import point_rules
 from collector.verdicts.records import Standing
+from collector.verdicts.screening import signal
 from gateway import catalogue
 from gateway.document import Fault
+from gateway.measurement import SECOND_NS
 from gateway.settings import Label
 from tests.effort import examples
 
@@ -81,6 +87,26 @@ def test_a_good_pack_is_read_whole() -> None:
 
 
 @pytest.mark.parametrize(
+    ("share", "minutes", "valid"), [('"2/3"', 40, True), ('"2/3"', 39, False), ("0.6667", 40, False), ("0.5", 30, True)]
+)
+def test_a_share_may_be_written_as_a_ratio(share: str, minutes: int, valid: bool) -> None:
+    pack, faults = parse(GOOD.replace("minimum = 45", f"share = {share}"))
+    assert pack is not None, faults
+    rules, _ = point_rules(
+        "p", "x", "stack", timezone="UTC", packs=[pack], settings={"size": "small"}, parameters=PARAMETERS
+    )
+    values = np.full(minutes, 30.0)
+    times = np.arange(minutes) * 60 * SECOND_NS
+    so2 = signal(
+        "SO2", "mg/m3", time_ns=times, value=values, status=np.zeros(minutes, np.uint8), interval_ns=60 * SECOND_NS
+    )
+    (hour,) = derive(rules, {"SO2": so2}, {"1h": rules.windows("1h", 0, SECOND_NS)}).averages
+    assert hour.valid == valid
+    told = json.loads(json.dumps(dict(hour.inputs)))["parts"]["share"]
+    assert told == pytest.approx(2 / 3 if "/" in share else float(share))
+
+
+@pytest.mark.parametrize(
     ("old", "new", "path", "message"),
     [
         ('cite = "toy 4"\n', "", "clause[0].cite", "missing"),
@@ -104,6 +130,8 @@ def test_a_good_pack_is_read_whole() -> None:
         ('size = "large" }, high', 'colour = "red" }, high', "clause[0].limit[2].when", "no choice of this pack"),
         ("minimum = 45\n", "", "validity[0]", "one of minimum, share and setting"),
         ("minimum = 45\n", "minimum = 45\nshare = 0.75\n", "validity[0]", "one of minimum, share and setting"),
+        ("minimum = 45\n", 'share = "3/2"\n', "validity[0].share", "'3/2' is no share"),
+        ("minimum = 45\n", 'share = "two thirds"\n', "validity[0].share", "is no share"),
         ('clause = "so2-hour"', 'clause = "nox-hour"', "clause[0].id", "no example"),
         ('clause = "so2-hour"', 'clause = "nox-hour"', "example[0].clause", "not known"),
         ('choices = ["small", "large"]\n', "", "setting.size.kind", "missing"),
