@@ -131,7 +131,7 @@ def ppm_to_mg_m3(ppm: npt.ArrayLike, molar_mass_g: npt.ArrayLike) -> Float64:
 def reference_oxygen(
     concentration: npt.ArrayLike, oxygen_percent: npt.ArrayLike, reference_percent: npt.ArrayLike | None
 ) -> Float64:
-    """Concentration converted to the oxygen content the limit names; NaN at 21 % O2 and above. [mg/m3]
+    """Concentration converted to the oxygen content the limit names; NaN at 21 % O2 and above, and below 0. [mg/m3]
 
     concentration: dry, standard state. [mg/m3] oxygen_percent: dry, in the same gas. [%]
     reference_percent: None = the limit names none, and nothing is converted. [%]
@@ -142,7 +142,8 @@ def reference_oxygen(
     value = _array(concentration)
     if reference_percent is None:
         return value.copy()
-    air = AIR_OXYGEN_PERCENT - _array(oxygen_percent)
+    oxygen = _array(oxygen_percent)
+    air = AIR_OXYGEN_PERCENT - np.where(oxygen >= 0.0, oxygen, np.nan)
     reference = AIR_OXYGEN_PERCENT - _array(reference_percent)
     # In air there is no flue gas to convert: the text has no value there, and so have we.
     return np.asarray(value * np.where(reference > 0.0, reference, np.nan) / np.where(air > 0.0, air, np.nan))

@@ -211,12 +211,11 @@ class _Reader:
         if text.casefold() in NOTHING:
             return float("nan")
         try:
-            value = float(text.replace(",", ".") if decimal_comma else text)
+            # Infinity is taken too: judging flags what cannot be, and the rest of the file is as good as ever.
+            return float(text.replace(",", ".") if decimal_comma else text)
         except ValueError:
-            value = float("inf")
-        if value in (float("inf"), float("-inf")):
             self.fault(line, name, f"{cell!r} is not a number", "leave the cell empty where there is no value")
-        return value
+            return float("nan")
 
     def _status(self, line: int, cell: str) -> int:
         if not cell.strip():

@@ -20,6 +20,7 @@ from collector.verdicts.counts import counted
 from collector.verdicts.evidence import average_evidence, evidence
 from collector.verdicts.judged import Judged
 from collector.verdicts.limits import Clause, breach
+from collector.verdicts.plausible import plausible
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average, Change, Exceedance
 from collector.verdicts.screening import Signal
@@ -55,13 +56,15 @@ def derive(
 ) -> Derived:
     """The averages of the wanted windows of a point, and which of them break a clause; all of version 1.
 
-    signals: all measurements of the point from the first wanted window's start to the last one's end.
+    signals: all measurements of the point from the first wanted window's start to the last one's end; of those called
+    good, what cannot be is counted out of range.
     wanted: windows by kind; kinds that the point does not build are allowed.
     proof: whether exceedances carry their evidence.
     """
     spans = [(int(w.from_ns.min()), int(w.to_ns.max())) for w in wanted.values() if len(w)]
     if not spans:
         return Derived([], [])
+    signals = {name: plausible(signal, rules.settings) for name, signal in signals.items()}
     tables = Tables(rules, signals, min(a for a, _ in spans), max(b for _, b in spans))
     found = averages(rules, tables, wanted)
     return Derived(found, list(_exceedances(rules, found, signals, tables, proof=proof)))

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from collector.verdicts import corrections
+from collector.verdicts import corrections, plausible
 from collector.verdicts.counts import Count
 from collector.verdicts.pack import Bound, ClauseText, RulePack, Setting
 from collector.verdicts.records import Average, Standing
@@ -41,8 +41,8 @@ Conditions = Mapping[str, float]
 # What every point of a kind may set, whatever packs it names.
 KIND_SETTINGS: Mapping[str, tuple[Setting, ...]] = {
     "noise": (Setting(name="night", kind="hours", title=Label("Night hours", "夜间时段"), cite="site", default=NIGHT),),
-    "stack": corrections.SETTINGS,
-    "water": (),
+    "stack": (*corrections.SETTINGS, *plausible.SETTINGS),
+    "water": plausible.SETTINGS,
 }
 
 

@@ -66,6 +66,7 @@ def _unconverted(rules: PointRules, averages: Sequence[Average]) -> Iterator[str
     """The windows that a clause wants converted and that could not be, clause by clause."""
     converted = {(c.parameter, c.window) for pack in rules.packs for c in pack.clauses if c.corrected != "as measured"}
     known: set[Key] = {(a.parameter, a.window, a.from_ns) for a in averages if a.valid and a.value is not None}
+    beyond = {(a.parameter, a.window, a.from_ns) for a in averages if "out_of_range" in a.inputs.get("counts", {})}
     lacking: dict[tuple[str, str], Counter[str]] = {}
     windows: Counter[tuple[str, str]] = Counter()
     for average in averages:
@@ -74,7 +75,10 @@ def _unconverted(rules: PointRules, averages: Sequence[Average]) -> Iterator[str
         for clause in rules.on(average.from_ns):
             if _converts(rules, clause, average):
                 windows[clause.key, average.parameter] += 1
-                missing = [name for name in _needed(rules) if (name, average.window, average.from_ns) not in known]
+                here = {name: (name, average.window, average.from_ns) for name in _needed(rules)}
+                missing = [
+                    f"{name} in range" if key in beyond else name for name, key in here.items() if key not in known
+                ]
                 lacking.setdefault((clause.key, average.parameter), Counter()).update(
                     missing or ["values of all conditions at one time, or oxygen below that of air"]
                 )

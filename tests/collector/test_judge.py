@@ -414,4 +414,17 @@ def test_stack_windows_without_their_gas_conditions_are_noted(
         "NOx: not judged by ultra-low-2015/nox-hour for want of a correction, windows: 2; lacking moisture (2), O2 (1)"
     )
     (air,) = noted(capfd, *STACK, stack_file(tmp_path, {"NOx": ["30", "30"], **gas, "O2": ["8", "21"]}))
+    assert "windows: 1; lacking O2 in range (1)" in air
+    mixed = {"NOx": ["30", "30"], **gas, "O2": ["8", "18"], "moisture": ["10", "20"]}  # dry, 18 % are 22.5 %
+    (air,) = noted(capfd, *STACK, stack_file(tmp_path, mixed))
     assert "windows: 1; lacking values of all conditions at one time, or oxygen below that of air (1)" in air
+
+
+@pytest.mark.parametrize("number", ["inf", "-Infinity", "1e400", "-5"])
+def test_a_number_that_cannot_be_is_flagged_and_the_rest_is_judged(
+    number: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = stack_file(tmp_path, {"NOx": ["30", number]})
+    assert main(["judge", "--rules", "ultra-low-2015", "--point", "stack", "--json", "--csv", file]) == 0
+    hours = [a for a in json.loads(capfd.readouterr().out)["averages"] if a["window"] == "1h"]
+    assert [(a["value"], a["valid"], a["coverage"]) for a in hours] == [(30.0, True, 1.0), (None, False, 0.0)]
