@@ -65,19 +65,38 @@ def derive(
     if not spans:
         return Derived([], [])
     signals = {name: plausible(signal, rules.settings) for name, signal in signals.items()}
-    tables = Tables(rules, signals, min(a for a, _ in spans), max(b for _, b in spans))
+    span = min(a for a, _ in spans), max(b for _, b in spans)
+    tables = Tables(rules, signals, *span)
     found = averages(rules, tables, wanted)
-    return Derived(found, list(_exceedances(rules, found, signals, tables, proof=proof)))
+    broken: list[Exceedance] = []
+    for view, packs in rules.by_validity():
+        own, its = (tables, found) if view is rules else _counted(view, packs, Tables(view, signals, *span), wanted)
+        broken += _exceedances(view, its, signals, own, packs=packs, proof=proof)
+    return Derived(found, broken)
+
+
+def _counted(
+    view: PointRules, packs: Collection[str], tables: Tables, wanted: Mapping[str, Windows]
+) -> tuple[Tables, list[Average]]:
+    """The averages that some packs judge, valid or not as they count it."""
+    asked = {clause.window for pack in view.packs if pack.id in packs for clause in pack.clauses}
+    return tables, averages(view, tables, {kind: windows for kind, windows in wanted.items() if kind in asked})
 
 
 def _exceedances(
-    rules: PointRules, found: Sequence[Average], signals: Mapping[str, Signal], tables: Tables, *, proof: bool
+    rules: PointRules,
+    found: Sequence[Average],
+    signals: Mapping[str, Signal],
+    tables: Tables,
+    *,
+    packs: Collection[str],
+    proof: bool,
 ) -> Iterable[Exceedance]:
-    """What breaks a clause among the averages of one point."""
+    """What breaks a clause of some packs among the averages of one point."""
     by_key = {(a.parameter, a.window, a.from_ns): a for a in found}
     law, values = _Law(rules), Judged(tables)
     for average in found:
-        for clause in law.clauses(average):
+        for clause in (clause for clause in law.clauses(average) if clause.pack in packs):
             conditions = _conditions(clause, average, by_key)
             value = values.average(clause, average)
             broken = breach(clause, value, conditions, counted=counted(clause, average, tables))
@@ -160,7 +179,9 @@ def settle(
     left = dict(known_exceedances)
     for found in derived.exceedances:
         average = versions[found.parameter, found.window, found.from_ns]
-        proof = {**found.evidence, "average": average_evidence(average)}
+        # Where another pack counts what is there in another way, the proof keeps the average as its own counts it.
+        own = {name: value for name, value in found.evidence.get("average", {}).items() if name != "version"}
+        proof = {**found.evidence, "average": {**average_evidence(average), **own}}
         known = left.pop((found.pack, found.clause, found.from_ns), None)
         late = now_ns - found.to_ns > LATE_NS or (found.window, found.from_ns) in past
         if change := _following(replace(found, evidence=proof, late=late), known):

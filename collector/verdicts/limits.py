@@ -6,7 +6,8 @@
   what breaks that one is certain.
 - An average that is not valid is not judged; a single peak is (it was measured, however short the minute), and so
   is a count of windows (those that were valid are certain, however few).
-- Where several packs have a say about the same thing (night hours, validity), the first one named wins.
+- Where several packs have a say about the same thing (night hours, the validity that is shown), the first one named
+  wins; each is judged by its own validity (`points.by_validity`).
 
 Pure. Packs are read by `collector.catalogue`; code holds no limit value.
 """

@@ -9,8 +9,9 @@ parameters come in as values.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,8 @@ class PointRules:
     """How the measurements of one point become averages and verdicts.
 
     night: begin and end of night, local clock; None = no such thing at this kind of point.
-    settings: typed and complete. built: kinds of windows, shortest first. validity: for every kind of window.
+    settings: typed and complete. built: kinds of windows, shortest first. validity: for every kind of window, as the
+    first pack says that does; it is what is shown, and each pack judges by its own (`by_validity`).
     sources: sensor id -> what evidence says of it (`evidence.sensor_source`).
     """
 
@@ -83,10 +85,32 @@ class PointRules:
         known = self.parameters.get(parameter)
         return known.average if known else "mean"
 
+    def by_validity(self) -> list[tuple[PointRules, tuple[str, ...]]]:
+        """This point as its packs count what must be there of a window, and the ids of the packs that count so.
+
+        First the point itself. A kind of window that a pack does not speak of counts as the first other pack says.
+        """
+        found: list[tuple[PointRules, tuple[str, ...]]] = []
+        for pack in self.packs:
+            others = [other for other in self.packs if other is not pack]
+            own = validities([pack, *others], self.settings)
+            alike = [number for number, (view, _) in enumerate(found) if _counts(view.validity) == _counts(own)]
+            if alike:
+                view, ids = found[alike[0]]
+                found[alike[0]] = (view, (*ids, pack.id))
+            else:
+                found.append((replace(self, validity=own) if found else self, (pack.id,)))
+        return found
+
     def corrects(self, parameter: str, unit: str) -> bool:
         """Whether the stack's corrections are for this parameter."""
         known = self.parameters.get(parameter)
         return self.stack is not None and (known.unit if known else unit) in CONCENTRATIONS
+
+
+def _counts(validity: Mapping[str, Validity]) -> dict[str, tuple[str, int | None, float | Fraction | None]]:
+    """What is counted of each kind of window, whoever says so."""
+    return {kind: (row.part, row.minimum, row.share) for kind, row in validity.items()}
 
 
 def point_rules(

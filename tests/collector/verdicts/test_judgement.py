@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from collector.verdicts.book import Book
 from collector.verdicts.judgement import Derived, derive, episodes, settle
-from collector.verdicts.pack import ClauseText
+from collector.verdicts.limits import validities
+from collector.verdicts.pack import ClauseText, ValidityText
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Change, Exceedance, Standing
 from collector.verdicts.unjudged import unjudged
@@ -29,6 +31,7 @@ from tests.collector.verdicts.test_averages import (
     STACK,
     WATER,
     conditions,
+    law,
     series,
 )
 from tests.effort import examples
@@ -142,6 +145,43 @@ def test_what_cannot_be_converted_is_not_judged_converted() -> None:
     wanted = {"1h": rules.windows("1h", MIDNIGHT, MIDNIGHT + HOUR_NS)}
     found = derive(rules, {"O2": series("O2", np.full(720, 8.0), step_s=5)}, wanted).exceedances
     assert [e.clause for e in found] == ["plain"]
+
+
+def counting(rules: PointRules, *shares: tuple[str, float | Fraction | None]) -> PointRules:
+    """A point with a pack for each share of an hour's minutes, None where it does not speak of it; all limits alike."""
+    packs = []
+    for name, share in shares:
+        like = rules.packs[0]
+        row = ValidityText(window="1h", part="1m", minimum=None, share=share, setting="", cite=name, verified=False)
+        others = tuple(row for row in like.validity if row.window != "1h")
+        texts = (limited(like.clause("nox-hour"), "hour", 10.0, corrected="as measured"),)
+        packs.append(replace(like, id=name, clauses=texts, validity=(*others, row) if share else others))
+    return replace(rules, packs=tuple(packs), validity=validities(packs, rules.settings), _clauses={})
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_each_pack_counts_by_itself_what_is_there(turned: bool) -> None:
+    shares = [("strict", 0.75), ("loose", Fraction(2, 3)), ("silent", None), ("as-strict", 0.75)]
+    rules = counting(STACK, *(shares[::-1] if turned else shares))
+    wanted = {kind: rules.windows(kind, MIDNIGHT, MIDNIGHT + HOUR_NS) for kind in ("1m", "1h")}
+
+    def broken(minutes: int) -> Derived:
+        return derive(rules, {"NOx": series("NOx", np.full(minutes, 20.0))}, wanted)
+
+    assert {e.pack for e in broken(39).exceedances} == set()
+    assert {e.pack for e in broken(45).exceedances} == {"strict", "loose", "silent", "as-strict"}
+    (found,) = broken(42).exceedances
+    assert found.pack == "loose"
+    assert [a.valid for a in broken(42).averages if a.window == "1h"] == [False]  # as the first pack says
+    told = settle(broken(42), {}, {}, now_ns=MIDNIGHT).exceedances[0].evidence["average"]
+    assert (told["valid"], told["parts"]["cite"], told["parts"]["valid"], told["version"]) == (True, "loose", 42, 1)
+
+
+def test_packs_that_count_alike_are_counted_once() -> None:
+    views = counting(STACK, ("a", 0.75), ("b", Fraction(3, 4)), ("c", 0.5)).by_validity()
+    assert [ids for _, ids in views] == [("a", "b"), ("c",)]
+    rules = law("noise", {})
+    assert rules.by_validity() == []
 
 
 def test_nothing_wanted_is_nothing_derived() -> None:
