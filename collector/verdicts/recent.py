@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from collector.verdicts.screening import Signal, joined, settled
+from collector.verdicts.screening import Signal, joined, settled, spacing_ns
 from collector.verdicts.windows import HOUR_NS, MINUTE_NS
 from gateway.measurement import Columns, Float64, Int64, Series, UInt8, concatenate
 
@@ -36,7 +36,8 @@ class _Block:
 class Recent:
     """Measurements of the recent past, by block and series.
 
-    intervals_ns: by plant, sensor and parameter, how much time a value stands for.
+    intervals_ns: by plant, sensor and parameter, how much time a value stands for; of others it is the usual distance,
+    a minute at most.
     virgin: whether the journal is followed from its start, so that an absent block is an empty one.
     """
 
@@ -115,9 +116,12 @@ class Recent:
 
     def _signal(self, series: Series, chunks: list[Chunk]) -> Signal:
         time_ns, value, status = (np.concatenate(columns) for columns in zip(*chunks, strict=True))
+        known = self._intervals.get((series.plant, series.sensor, series.parameter))
         return Signal(
             parameter=series.parameter, unit=series.unit, sensors=(series.sensor,),
-            intervals_ns=(self._intervals.get((series.plant, series.sensor, series.parameter), MINUTE_NS),),
+            # Of an instrument that is in the site file no more nobody says the interval, and its values still count. A
+            # minute at most: two values of it, far apart, must not make the whole point one of hourly values.
+            intervals_ns=(known or min(spacing_ns(time_ns), MINUTE_NS),),
             sensor_index=np.zeros(len(time_ns), np.uint16), time_ns=time_ns, value=value, status=status,
         )  # fmt: skip
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from collector.verdicts import noise, unequal, water
 from collector.verdicts.judgement import derive
 from collector.verdicts.points import PointRules
+from collector.verdicts.recent import Recent
 from collector.verdicts.records import Average
 from collector.verdicts.screening import joined, signal
 from collector.verdicts.tables import _percentiles, _value
-from gateway.measurement import SECOND_NS
+from gateway.measurement import SECOND_NS, Columns, Series
 from tests.collector.verdicts.test_averages import HOUR_NS, MIDNIGHT, NOISE, PARAMETERS, STACK, WATER, law
 from tests.effort import examples
 
@@ -92,6 +93,28 @@ def test_an_hour_in_which_the_instrument_was_swapped_is_half_and_half() -> None:
     assert hour.value == pytest.approx(66.994, abs=0.001)
     assert hour.percentiles == noise.percentile_levels(np.repeat([40.0, 70.0], 1800))
     assert (hour.count, hour.coverage, hour.valid) == (1830, 1.0, True)
+
+
+def test_an_instrument_that_was_taken_away_counts_for_the_time_it_measured() -> None:
+    """The site file tells the interval of the new one alone."""
+    recent = Recent({("p", "new", "LAeq"): 60 * SECOND_NS}, virgin=True)
+    for sensor, level, count, start in (("old", 40.0, 1800, 0), ("new", 70.0, 30, 1800)):
+        times = MIDNIGHT + (start + np.arange(count) * (1800 // count)) * SECOND_NS
+        series = Series(plant="p", point="x", sensor=sensor, parameter="LAeq", unit="dB(A)")
+        recent.add(
+            Columns(
+                series=(series,), series_index=np.zeros(count, np.uint16), time_ns=times, value=np.full(count, level),
+                status=np.zeros(count, np.uint8),
+            )
+        )  # fmt: skip
+    assert recent.absent(MIDNIGHT, MIDNIGHT + HOUR_NS) == []
+    signals = recent.signals("p", "x", MIDNIGHT, MIDNIGHT + HOUR_NS)
+    assert signals["LAeq"].intervals_ns == (60 * SECOND_NS, SECOND_NS)
+    wanted = {"1h": NOISE.windows("1h", MIDNIGHT, MIDNIGHT + HOUR_NS)}
+    (hour,) = derive(NOISE, signals, wanted).averages
+    assert (hour.value, hour.coverage) == (pytest.approx(66.994, abs=0.001), 1.0)
+    few = recent.signals("p", "x", MIDNIGHT, MIDNIGHT + SECOND_NS)
+    assert set(few["LAeq"].intervals_ns) == {60 * SECOND_NS}
 
 
 def test_a_median_and_a_mean_are_of_the_time_too() -> None:
