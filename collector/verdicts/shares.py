@@ -1,7 +1,8 @@
 """Clauses that only a share of their windows has to meet, held against the averages of a year or a day.
 
-The rule is data (`[[share]]` of a pack, `validation_rules.Share`), the limit that of the clause it names, at this point on
-this day. The caller brings the averages of the span, as they are judged; nothing here knows where they come from. Pure.
+The rule is data (`[[share]]` of a pack, `validation_rules.Share`), the limit that of the clause it names, at this point
+on this day. The caller brings the averages of the span, as they are judged; nothing here knows where they come from.
+Pure.
 """
 
 from __future__ import annotations

@@ -70,10 +70,10 @@ def _unconverted(rules: PointRules, averages: Sequence[Average]) -> Iterator[str
     lacking: dict[tuple[str, str], Counter[str]] = {}
     windows: Counter[tuple[str, str]] = Counter()
     for average in averages:
-        if (average.parameter, average.window) not in converted or not average.valid or _has_converted(average):
+        if (average.parameter, average.window) not in converted or not average.valid:
             continue
         for clause in rules.on(average.from_ns):
-            if _converts(rules, clause, average):
+            if not _has_corrected(clause, average) and _converts(rules, clause, average):
                 windows[clause.key, average.parameter] += 1
                 here = {name: (name, average.window, average.from_ns) for name in _needed(rules)}
                 missing = [
@@ -87,9 +87,14 @@ def _unconverted(rules: PointRules, averages: Sequence[Average]) -> Iterator[str
         yield f"{parameter}: not judged by {key} for want of a correction, windows: {number}; lacking {told}"
 
 
-def _has_converted(average: Average) -> bool:
-    """Whether an average has a converted value; what is evaluated may be another clause's, which converts nothing."""
-    return average.inputs.get("converted", average.evaluated) is not None
+def _has_corrected(clause: Clause, average: Average) -> bool:
+    """Whether an average has the value a clause is about; what is evaluated may be one's that converts nothing.
+
+    A validated value stands alone in its window (`limits.mixed`).
+    """
+    evaluated = average.evaluated
+    found = evaluated if clause.corrected == "validated" else average.inputs.get("converted", evaluated)
+    return found is not None
 
 
 def _converts(rules: PointRules, clause: Clause, average: Average) -> bool:

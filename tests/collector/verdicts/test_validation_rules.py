@@ -272,6 +272,15 @@ def test_a_day_is_judged_by_the_mean_of_validated_half_hours() -> None:
     assert (told["corrected"], told["interval"], told["interval_of"]) == ("validated", 10.0, "30m")
 
 
+def test_each_clause_is_held_against_validated_values_of_its_own_window() -> None:
+    rules = law(WASTE, {})
+    signals = {"SO2": series("SO2", np.full(1440, 110.0)), "O2": series("O2", np.full(1440, 11.0))}
+    wanted = {kind: rules.windows(kind, MIDNIGHT, MIDNIGHT + 1440 * MINUTE_NS) for kind in ("30m", "24h")}
+    found = derive(rules, signals, wanted).exceedances
+    assert {(e.clause, e.value, e.limit) for e in found} >= {("so2-day", 100.0, 50.0), ("so2-half-hour-b", 100.0, 50.0)}
+    assert len([e for e in found if e.clause == "so2-half-hour-b"]) == 48
+
+
 def test_evidence_of_other_clauses_has_no_interval() -> None:
     pack = PACKS["ultra-low-2015"]
     rules = law(pack, {"reference_oxygen": 6.0})
@@ -316,6 +325,8 @@ def test_an_unknown_interval_is_no_verdict() -> None:
     rules = law(pack, {"elv": 50.0, "found": -1.0, "reference_oxygen": 11.0})
     found = made(rules, series("SO2", np.full(1440, 900.0)), series("O2", np.full(1440, 11.0)))
     assert {a.evaluated for (window, _), a in found.items() if window in ("30m", "24h")} == {None}
+    told = unjudged(rules, ["SO2"], list(found.values()))  # though all of it was converted
+    assert any("for want of a correction" in text and "windows: 48" in text for text in told)
 
 
 def test_hourly_values_have_no_half_hours() -> None:
