@@ -11,8 +11,7 @@ The format is told in docs/reference/rule-packs.md. Pure; files are read by `col
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -21,12 +20,13 @@ from collector.verdicts import pack as p
 from collector.verdicts import windows
 from collector.verdicts.allowances import parse_allowances
 from collector.verdicts.counts import parse_count
+from collector.verdicts.pack_check import ROW_HINT, check_whole
 from collector.verdicts.quality_rules import parse_quality
 from collector.verdicts.rating_file import read_rating
 from collector.verdicts.records import Standing
 from collector.verdicts.substitution import parse_substitution
 from collector.verdicts.us_rules_file import parse_us
-from collector.verdicts.validation_rules import check_validation_rules, parse_shares, parse_validation
+from collector.verdicts.validation_rules import parse_shares, parse_validation
 from collector.verdicts.validity import ratio
 from gateway.document import REQUIRED, Fault, Table, parse_document
 from gateway.parameters import Parameter
@@ -34,7 +34,6 @@ from gateway.settings import KINDS, label
 from gateway.units import UNITS
 
 CITE_HINT = 'the text and its clause, as cite = "GB 12348-2008 4.1.1, table 1"'
-ROW_HINT = 'limit = [{ when = { area_class = 2 }, high = 50 }, ...]; high = "none" where the text sets none'
 
 
 def parse_rules(
@@ -72,7 +71,7 @@ def parse_rules(
             allowances=parse_allowances(root),
             rating=read_rating(root, settings),
         )
-        _check(root, pack)
+        check_whole(root, pack)
     return (None, faults) if faults else (pack, [])
 
 
@@ -368,39 +367,3 @@ def _examples(root: Table) -> tuple[p.Example, ...]:
 
 def _conditions(table: Table) -> dict[str, float]:
     return {name: number for name in table.values if (number := table.number(name)) is not None}
-
-
-def _check(root: Table, pack: p.RulePack) -> None:
-    """What no single field shows: clauses without an example, examples without a clause, holes in the rows."""
-    shown = {example.clause for example in pack.examples}
-    ids = [clause.id for clause in pack.clauses]
-    for number, clause in enumerate(pack.clauses):
-        if clause.id not in shown:
-            root.fault(f"clause[{number}].id", f"{clause.id!r} has no example", "add [[example]] with this clause")
-        for fault in dict.fromkeys(_holes(clause, pack)):
-            root.fault(f"clause[{number}].limit", fault, ROW_HINT)
-    about = {clause.id: (clause.parameter, clause.corrected, clause.standing) for clause in pack.clauses}
-    check_validation_rules(root, about, pack.validation, pack.shares)
-    for number, example in enumerate(pack.examples):
-        if example.clause not in ids:
-            root.fault(f"example[{number}].clause", f"{example.clause!r} is not known", f"clauses: {', '.join(ids)}")
-
-
-def _holes(clause: p.ClauseText, pack: p.RulePack) -> Sequence[str]:
-    """Choices for which a clause has no row, or two at once."""
-    names = sorted({name for row in clause.rows for name in row.when})
-    choices = [
-        (False, True) if pack.settings[name].kind == "boolean" else pack.settings[name].choices for name in names
-    ]
-    days = {day for row in clause.rows for day in (row.from_date, row.to_date) if day}
-    days |= {force.from_date for force in pack.in_force}
-    found = []
-    for day, values in itertools.product(sorted(filter(pack.holds_on, days)), itertools.product(*choices)):
-        settings = dict(zip(names, values, strict=True))
-        rows = [row for row in clause.rows if row.on(day) and row.agrees(settings)]
-        place = ", ".join(f"{name} = {value}" for name, value in settings.items()) or f"the day {day}"
-        if not rows:
-            found.append(f"no row for {place}")
-        elif len(rows) > 1 and not all(row.given for row in rows):
-            found.append(f"two rows hold at once for {place}")
-    return found
