@@ -158,6 +158,7 @@ def test_an_end_that_waits_for_a_mail_server_when_it_begins_is_sent_to_who_was_c
         until(
             lambda: {one.recipient: one.state for one in alerts.notices() if one.reason is Reason.WITHDRAWN} == ends, 15
         )
+    assert up.taken == [(1, Reason.OPENED, "duty"), (1, Reason.WITHDRAWN, "duty")]
 
 
 def test_a_second_commissioning_ends_with_a_notice_of_its_own(tmp_path: Path, book: Book) -> None:

@@ -231,13 +231,18 @@ def test_an_evening_may_be_shorter() -> None:
 @settings(max_examples=examples(200))
 @given(ANY, ANY, ANY, st.lists(ANY, min_size=24, max_size=24), st.booleans())
 def test_no_number_makes_a_rating_fall(one: float, two: float, three: float, many: list[float], yes: bool) -> None:
-    rating.residual_correction(ISO, one, two)
-    rating.impulse_supplement(one, two)
-    rating.impact(BS, one, two, tonal_db=three, intermittent=yes)
-    rating.loudest_hour(TA, many, tonal_db=one, impulsive_db=two, weather_db=three, surveillance=yes)
-    rating.day_rating(TA, many[:16], settings=AREA, rest_day=yes, impulsive_db=one, weather_db=two, surveillance=yes)
-    rating.sensitive_supplement(TA, many, settings=AREA)
-    rating.day_evening_night(END, many)
+    found = [
+        rating.residual_correction(ISO, one, two),
+        rating.impulse_supplement(one, two),
+        rating.impact(BS, one, two, tonal_db=three, intermittent=yes),
+        rating.loudest_hour(TA, many, tonal_db=one, impulsive_db=two, weather_db=three, surveillance=yes),
+        rating.day_rating(
+            TA, many[:16], settings=AREA, rest_day=yes, impulsive_db=one, weather_db=two, surveillance=yes
+        ),
+        rating.sensitive_supplement(TA, many, settings=AREA),
+        rating.day_evening_night(END, many),
+    ]
+    assert len([one for one in found if one is not None]) == 7
 
 
 @pytest.mark.parametrize(
