@@ -181,12 +181,7 @@ class Inbox:
         ranges = self._ranges(stream)
         known = {*self._noted.get((stream, seq), ()), *(recall(stream, seq) if seq in ranges else ())}
         if digest in known:
-            # Who sends an epoch again has not heard of it: the acknowledgement, which has room for few, must name it.
-            self._note(stream, ranges, [seq])
-            if ranges.upto or ranges.have:
-                epochs = self._streams[stream[0]]
-                epochs[stream[1]] = epochs.pop(stream[1])
-            return Verdict.DUPLICATE
+            return self.again(stream, seq)
         fresh = not known
         pending = self._pending.setdefault(stream, set())
         if fresh and seq not in ranges and seq != ranges.upto + 1 and self._crowded(stream):
@@ -197,6 +192,18 @@ class Inbox:
         pending.add(seq)
         self._proposed = None
         return Verdict.FRESH
+
+    def again(self, stream: Stream, seq: int) -> Verdict:
+        """A batch that is there has come again.
+
+        Who sends it has not heard of it: the acknowledgement, which has room for few epochs and ranges, must name it.
+        """
+        ranges = self._ranges(stream)
+        self._note(stream, ranges, [seq])
+        if ranges.upto or ranges.have:
+            epochs = self._streams[stream[0]]
+            epochs[stream[1]] = epochs.pop(stream[1])
+        return Verdict.DUPLICATE
 
     def covers(self, stream: Stream, first: int, last: int) -> bool:
         """Whether a gap record over first to last can be taken in: False where it would make too many holes."""

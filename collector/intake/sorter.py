@@ -193,7 +193,7 @@ class Sorter:
             return Verdict.REFUSED
         stream = entry.gateway, entry.epoch
         if self._lacking() and self._forgotten(stream, entry.seq):
-            return Verdict.DUPLICATE
+            return self._inbox.again(stream, entry.seq)
         return self._inbox.accept(stream, entry.seq, examined.digest, self._memory.hashes)
 
     def _forgotten(self, stream: Stream, seq: int) -> bool:

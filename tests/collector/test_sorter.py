@@ -514,6 +514,22 @@ def test_what_was_received_in_a_month_that_is_away_is_not_taken_in_again() -> No
     assert forgetful.sorter.counts["riverside-gw"].duplicate == 4
 
 
+def test_what_comes_again_of_a_month_that_is_away_is_named_however_many_holes_there_are() -> None:
+    gateway = FakeGateway(key=KEY)
+    payloads = [gateway.sealed() for _ in range(200)]
+    stream = "riverside-gw", gateway.epoch
+    desk = Desk(held={stream: Ranges().add([1, *range(3, 200, 2)])})
+    desk.sorter = Sorter(desk.inbox, desk, ["riverside-gw"], lacking=lambda: True)
+
+    def named() -> list[int]:
+        ((_, ranges),) = desk.inbox.holding("riverside-gw").epochs
+        return [first for first, _ in ranges.have]
+
+    assert 199 not in named()
+    assert desk.take(payloads[198]) == []
+    assert 199 in named()
+
+
 def test_what_a_gateway_notices_of_itself_is_told() -> None:
     gateway, desk = FakeGateway(key=KEY), Desk()
     desk.take(gateway.sealed())
