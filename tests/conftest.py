@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from gateway import reserve
@@ -21,6 +22,11 @@ from tests.meanwhile import Meanwhile
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("EMITWATCH_SHARED", ROOT.parent / "shared"))
+
+
+# How long an example takes depends on what else the machine does; how fast things are, `benchmarks/` measures.
+hypothesis.settings.register_profile("emitwatch", deadline=None)
+hypothesis.settings.load_profile("emitwatch")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -38,7 +38,7 @@ def test_metadata_and_multicast_never(address: str) -> None:
     assert not allowed(address, allow_private=True)
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(st.ip_addresses(v=4))
 def test_an_address_hidden_in_ipv6_counts_as_itself(address) -> None:
     plain = int(address)

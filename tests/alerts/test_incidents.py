@@ -70,7 +70,7 @@ def chunks(history: list[tuple[int, Exceedance]], sizes: list[int]) -> list[list
     return parts
 
 
-@settings(max_examples=examples(150, 600), deadline=None)
+@settings(max_examples=examples(150, 600))
 @given(histories(), st.lists(st.integers(0, 7)), st.data())
 def test_a_replay_changes_nothing(history: list, sizes: list[int], data: st.DataObject) -> None:
     memory = Memory()
@@ -83,7 +83,7 @@ def test_a_replay_changes_nothing(history: list, sizes: list[int], data: st.Data
     assert not memory.feed(history), "the second replay leaves no trace at all"
 
 
-@settings(max_examples=examples(150, 600), deadline=None)
+@settings(max_examples=examples(150, 600))
 @given(histories(), st.lists(st.integers(0, 7)))
 def test_every_exceedance_that_stands_is_in_one_incident(history: list, sizes: list[int]) -> None:
     memory = Memory()
@@ -109,7 +109,7 @@ def test_every_exceedance_that_stands_is_in_one_incident(history: list, sizes: l
             assert member.version == last[incident.point, member.from_ns].version, "the newest version counts"
 
 
-@settings(max_examples=examples(150, 600), deadline=None)
+@settings(max_examples=examples(150, 600))
 @given(histories(), st.lists(st.integers(0, 7)))
 def test_how_many_come_at_once_does_not_matter(history: list, sizes: list[int]) -> None:
     one, many = Memory(), Memory()
@@ -119,7 +119,7 @@ def test_how_many_come_at_once_does_not_matter(history: list, sizes: list[int]) 
     assert one.shape() == many.shape()
 
 
-@settings(max_examples=examples(150, 600), deadline=None)
+@settings(max_examples=examples(150, 600))
 @given(histories(), st.lists(st.integers(0, 7)), st.data())
 def test_people_are_told_once_that_it_opened(history: list, sizes: list[int], data: st.DataObject) -> None:
     memory = Memory()

@@ -117,7 +117,7 @@ def test_an_acknowledgement_is_a_command_applied_once(ledger: Ledger) -> None:
         ledger.acknowledge(99, "bo", "", 6)
 
 
-@settings(max_examples=examples(40, 200), deadline=None)
+@settings(max_examples=examples(40, 200))
 @given(histories(), st.lists(st.integers(0, 7)))
 def test_what_the_ledger_gives_back_is_enough_to_go_on(
     tmp_path_factory: pytest.TempPathFactory, history: list, sizes: list[int]
@@ -205,7 +205,7 @@ def test_notices_of_a_channel_that_is_gone_are_given_up(ledger: Ledger) -> None:
     assert ledger.begin("pigeon", 10) is None
 
 
-@settings(max_examples=examples(40, 200), deadline=None)
+@settings(max_examples=examples(40, 200))
 @given(st.lists(st.sampled_from(["begin", "sent", "failed", "again", "crash"]), max_size=30))
 def test_no_notice_is_sent_twice_whatever_happens(tmp_path_factory: pytest.TempPathFactory, ops: list[str]) -> None:
     """`again` is the one way back, and it means that the other side did not take it."""

@@ -144,7 +144,7 @@ def test_the_payload_says_the_same_to_machines() -> None:
     assert body["link"] == "https://e.example/#incident-1"
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(
     st.integers(1, 10**6).map(lambda n: n / 100), st.integers(1, 10**4).map(lambda n: n / 1000),
     st.text(max_size=20), st.sampled_from(["en", "zh"]), st.sampled_from(list(Reason)),

@@ -206,7 +206,7 @@ def test_every_page_says_which_of_how_many_it_is() -> None:
 
 
 @given(st.text(max_size=300), st.sampled_from(LANGUAGES))
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25))
 def test_any_text_can_be_set(text: str, language: str) -> None:
     section = Section(text, (text,), ((text,), (Bad(text),)), (1.0,))
     made = pdf(replace(SHEET, language=language, name=text, open=(text,), sections=(section,)))

@@ -129,7 +129,7 @@ def test_a_file_that_was_only_begun_is_taken_up(tmp_path: Path) -> None:
     journal.close()
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(
     st.lists(st.tuples(st.integers(1, 2000), st.integers(0, 2000)), max_size=30),
     st.lists(st.tuples(st.integers(0, 2200), st.integers(0, 2200), st.integers(0, 30)), min_size=1, max_size=5),

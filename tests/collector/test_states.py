@@ -58,7 +58,7 @@ def test_what_is_no_state_is_a_problem_and_no_figure(payload: bytes) -> None:
     assert len(found["problem"]) <= 200
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats() | st.text(max_size=5),

@@ -178,7 +178,7 @@ ROW = st.tuples(
 )  # fmt: skip
 
 
-@settings(max_examples=examples(10, 300), deadline=None)
+@settings(max_examples=examples(10, 300))
 @given(st.lists(st.tuples(st.lists(ROW, max_size=8), st.integers(1, 12), st.booleans()), max_size=8))
 def test_both_stores_hold_the_same(
     tmp_path_factory: pytest.TempPathFactory, appends: list[tuple[list[Row], int, bool]]
@@ -324,7 +324,7 @@ def test_a_move_places_what_is_there_and_what_comes_and_adds_no_row(store: Store
 
 
 @given(st.data())
-@settings(max_examples=examples(5), deadline=None)
+@settings(max_examples=examples(5))
 def test_moves_and_rows_in_any_order_come_to_the_same(data: st.DataObject) -> None:
     batches = [unsynced((LEVEL, 100 + seq, float(seq), A, seq, 0)) for seq in range(1, 8)]
     ranges = st.tuples(st.integers(1, 7), st.integers(1, 7)).map(sorted)

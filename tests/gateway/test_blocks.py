@@ -40,7 +40,7 @@ def limits(draw: st.DrawFn, wanted: list[Block]) -> Limits:
     )  # fmt: skip
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(spans(), st.sampled_from(COSTS), st.data())
 def test_every_span_is_whole_in_one_block_and_no_limit_is_broken(
     wanted: list[Block], cost: Cost, data: st.DataObject
@@ -73,7 +73,7 @@ def cheapest(wanted: list[Block], allowed: Limits, cost: Cost) -> float:
     return min(found)
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @given(spans(most=7), st.sampled_from(COSTS), st.data())
 def test_no_other_division_is_cheaper(wanted: list[Block], cost: Cost, data: st.DataObject) -> None:
     allowed = data.draw(limits(wanted))
@@ -81,7 +81,7 @@ def test_no_other_division_is_cheaper(wanted: list[Block], cost: Cost, data: st.
     assert found == pytest.approx(cheapest(sorted(wanted), allowed, cost))
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @given(st.integers(1, 60), st.data())
 def test_halving_finds_exactly_the_bad_ones_with_few_requests(n: int, data: st.DataObject) -> None:
     wanted = [Block(3, 2 * number, 2) for number in range(n)]

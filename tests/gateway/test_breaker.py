@@ -33,7 +33,7 @@ def test_one_that_is_woken_is_tried_at_once_as_if_it_had_failed_but_once():
     assert (breaker.failures, breaker.resting(0)) == (1, False)
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(
     share=st.sampled_from([0.005, 0.1, 0.5]),
     saved_ns=st.integers(1, 5 * SECOND_NS),

@@ -14,7 +14,7 @@ from tests.effort import examples
 PAYLOADS = st.lists(st.binary(min_size=1, max_size=300).map(lambda data: b"\x01" + data), min_size=1, max_size=40)
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(payloads=PAYLOADS, max_bytes=st.integers(0, 2000))
 def test_batches_travel_in_order_in_messages_that_are_small_enough(payloads: list[bytes], max_bytes: int) -> None:
     rows = [Row(b"e", seq, 1, payload) for seq, payload in enumerate(payloads)]
@@ -24,7 +24,7 @@ def test_batches_travel_in_order_in_messages_that_are_small_enough(payloads: lis
     assert all(len(message) <= max_bytes or len(part) == 1 for message, part in zip(messages, parts, strict=True))
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(payloads=PAYLOADS.filter(lambda found: len(found) > 1), data=st.data())
 def test_a_bundle_that_is_cut_is_none(payloads: list[bytes], data: st.DataObject) -> None:
     whole = pack(payloads)
@@ -37,7 +37,7 @@ def test_a_bundle_that_is_cut_is_none(payloads: list[bytes], data: st.DataObject
             unpack(whole[:cut])
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 @given(noise=st.binary(max_size=400))
 def test_any_bytes_are_batches_or_a_fault(noise: bytes) -> None:
     assert unpack(b"\x01" + noise) == [b"\x01" + noise]

@@ -134,7 +134,7 @@ def test_where_nothing_holds_nothing_is_touched() -> None:
     assert nobody.lay(np.array([], np.intp), np.array([], np.int64), status[:0]).tolist() == []
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(
     st.lists(
         st.tuples(st.sampled_from(["module", "own"]), st.integers(0, 20), st.integers(0, 40)), min_size=1, max_size=12

@@ -26,7 +26,7 @@ def read(counters: Counters, second: float, shown: float) -> tuple[float, Step]:
     return counted.tolist()[0], Step(int(step[0]))
 
 
-@settings(max_examples=examples(80), deadline=None)
+@settings(max_examples=examples(80))
 @given(
     st.sampled_from((2.0**16, 2.0**32, 1e4, 1e6, 1e8)),
     st.lists(st.tuples(st.integers(1, 60), st.floats(0, 1)), min_size=1, max_size=30),
@@ -49,7 +49,7 @@ def test_what_was_counted_comes_out_over_any_number_of_rollovers(
     assert counters.total[0] == pytest.approx(true - first)
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(st.integers(0, 999_999), st.integers(0, 999_999), st.integers(1, 100))
 def test_no_step_is_larger_than_the_rate_allows(before: int, after: int, seconds: int) -> None:
     counters = Counters([Checks(rollover=1e6, rate_max=50.0)])

@@ -97,7 +97,7 @@ def test_it_is_the_first_where_the_display_decides_it() -> None:
     assert len(missed) <= 0.01 * count, missed
 
 
-@settings(max_examples=examples(40, 40), deadline=None, derandomize=True)
+@settings(max_examples=examples(40, 40), derandomize=True)
 @given(
     st.sampled_from(MEASURED), st.sampled_from(("ABCD", "CDAB", "BADC", "DCBA")), st.floats(0.05, 0.95),
     st.lists(st.floats(-1, 1), min_size=4, max_size=6, unique=True),
@@ -112,7 +112,7 @@ def test_a_float_is_found_without_any_display(code: str, order: str, share: floa
     assert place or order in ("BADC", "DCBA") or found[0].score >= 50
 
 
-@settings(max_examples=examples(20), deadline=None)
+@settings(max_examples=examples(20))
 @given(
     st.lists(st.lists(st.integers(0, 65535), min_size=6, max_size=6), min_size=1, max_size=4),
     st.sampled_from(MEASURED), st.integers(1, 6),

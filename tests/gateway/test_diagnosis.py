@@ -60,7 +60,7 @@ def test_wrong_answers_in_rtu_frames_are_named(over: str, heard: bytes, kind: st
     assert wrong(over, heard) == kind
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(st.sampled_from(("tcp", "rtu", "rtu+tcp")), st.binary(max_size=40), st.sampled_from((1, 3)))
 def test_whatever_comes_back_is_told_with_a_hint(kind: str, heard: bytes, fc: int) -> None:
     found = wrong_answer(kind, 7, Block(fc, 10, 2), heard)

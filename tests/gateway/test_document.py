@@ -55,7 +55,7 @@ def test_a_syntax_error_is_one_fault_with_its_line() -> None:
     assert fault.hint
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(st.text(max_size=300))
 def test_any_text_is_a_document_or_a_fault(text: str) -> None:
     document, faults = parse_document(text, "f.toml")

@@ -39,7 +39,7 @@ def rows(columns: Columns, id: str) -> list[tuple[int, str, float, int]]:
     ]
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @given(st.lists(profiles(), min_size=1, max_size=3), st.integers(0, 2**32))
 def test_together_they_are_what_they_are_alone(kinds, seed):
     chance = random.Random(seed)
@@ -73,7 +73,7 @@ def test_together_they_are_what_they_are_alone(kinds, seed):
     assert together.gather() == []
 
 
-@settings(max_examples=examples(5), deadline=None)
+@settings(max_examples=examples(5))
 @given(profiles())
 def test_more_series_than_a_table_can_number_go_into_several(kind):
     asked = [reading(kind, f"s{number}") for number in range(5)]
@@ -89,7 +89,7 @@ def test_more_series_than_a_table_can_number_go_into_several(kind):
     assert [start for start, _ in tables] == [0, 2 * len(asked[0].series), 4 * len(asked[0].series)]
 
 
-@settings(max_examples=examples(5), deadline=None)
+@settings(max_examples=examples(5))
 @given(profiles())
 def test_sensors_of_one_kind_share_a_plan(kind):
     changed = replace(kind, name="another")

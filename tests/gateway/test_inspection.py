@@ -150,7 +150,7 @@ def test_a_constant_that_is_something_else_is_told_once() -> None:
     assert plant.run(7200) == []
 
 
-@settings(max_examples=examples(8), deadline=None)
+@settings(max_examples=examples(8))
 @given(st.integers(1, 40))
 def test_all_are_inspected_at_the_start_and_then_every_hour_spread_over_it(n: int) -> None:
     plant = Plant(n)

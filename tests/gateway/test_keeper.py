@@ -107,7 +107,7 @@ class Life:
         return [wire.decode(seal.verify(r.payload, KEY.public_key())) for r in self.found.pending(1 << 20, START)]
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @given(st.integers(0, 2**32), st.sampled_from([900, 1_000_000]))
 def test_every_value_is_sealed_under_the_configuration_it_was_measured_by(seed: int, room: int) -> None:
     """Whatever the disk does, and whenever the process is killed; memory with little room keeps the order, too."""

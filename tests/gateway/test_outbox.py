@@ -26,7 +26,7 @@ LATER = (8).to_bytes(8) + bytes(8)
 
 
 @given(st.lists(st.tuples(tables(max_size=80), st.integers(0, 2 * SECOND_NS)), max_size=8))
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 def test_batches_hold_what_was_put_in_its_order_and_keep_the_limits(puts):
     box, now, when = Outbox(), 0, []
     for table, wait in puts:
@@ -326,7 +326,7 @@ def test_a_journal_of_a_higher_generation_gets_what_it_lacks_after_what_is_live(
 
 
 @given(st.integers(0, 2**32), st.integers(0, 400), st.integers(16, 300), st.integers(8, 64))
-@settings(max_examples=examples(60, 2000), deadline=None)
+@settings(max_examples=examples(60, 2000))
 def test_live_data_are_fresh_while_any_backlog_drains(seed, backlog, win, credit):
     """One batch a second after an outage, over a line that answers within half a second."""
     rng, sender, shelf, now = random.Random(seed), Sender(), Shelf(), 0
@@ -362,7 +362,7 @@ def held(keys: Iterable[Key]) -> list[wire.EpochAck]:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 300), st.floats(0.0, 0.6))
-@settings(max_examples=examples(100, 2000), deadline=None)
+@settings(max_examples=examples(100, 2000))
 def test_over_a_line_that_loses_everything_arrives_and_nothing_stays_on_the_way(seed, rows, loss):
     """Random loss of batches and acknowledgements and broken connections, in virtual time."""
     rng, sender, now, arrived = random.Random(seed), Sender(), 0, set()

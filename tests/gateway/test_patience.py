@@ -19,7 +19,7 @@ def patience(*answers: int) -> Patience:
     return found
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(st.lists(st.one_of(took, st.none()), max_size=250))
 def test_a_timeout_is_within_its_limits_and_longer_than_the_newest_answers(events):
     found = Patience()
@@ -45,7 +45,7 @@ def test_one_slow_answer_in_a_hundred_is_not_what_is_expected_of_the_next():
     assert found.timeout_ns == FACTOR * 50 * MS
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(quick=st.integers(0, HIGH_NS // 2), slow=st.integers(1, HIGH_NS - 1))
 def test_a_unit_that_became_slower_is_found_again_and_stays_found(quick, slow):
     found = patience(*[quick] * 100)

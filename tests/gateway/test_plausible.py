@@ -87,7 +87,7 @@ def test_the_rate_of_a_counter_is_none_of_ours() -> None:
     assert judge(plausibility, 1, [1.0])[1] == []
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @given(
     st.lists(st.lists(st.integers(0, 3), min_size=4, max_size=4), min_size=1, max_size=25), st.permutations(range(4))
 )

@@ -24,7 +24,7 @@ def wanted(code: str, shown: float | None) -> Quantity:
     return one if shown is None else one.shows(Shown(shown, 0.05))
 
 
-@settings(max_examples=examples(12), deadline=None)
+@settings(max_examples=examples(12))
 @given(
     st.lists(st.integers(0, 65535), min_size=4, max_size=8),
     st.lists(st.sampled_from(("SO2", "O2", "NOx", "temperature", "gas_flow")), min_size=1, max_size=3, unique=True),

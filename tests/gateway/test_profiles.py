@@ -437,7 +437,7 @@ def test_an_example_that_does_not_hold_is_a_fault(old: str, new: str, path: str)
 ODD = [0, -1, 2**70, 1.5, float("nan"), float("inf"), "", "x" * 100, [], [1], ["a", 1], {}, {"en": 1}, [{}], True]
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150))
 @given(st.sampled_from([*FILES, *[None] * 5]), st.randoms(use_true_random=False), st.sampled_from(ODD))
 def test_no_content_makes_the_reader_fall(file: Path | None, rng: random.Random, odd: object) -> None:
     tree = tomllib.loads(file.read_text("utf-8") if file else EVERYTHING)
@@ -456,7 +456,7 @@ def test_no_content_makes_the_reader_fall(file: Path | None, rng: random.Random,
         plan(profile)
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(st.text(max_size=200))
 def test_no_text_makes_the_reader_fall(text: str) -> None:
     assert parse_profile(text, "x.toml", parameters())[0] is None

@@ -57,7 +57,7 @@ def test_what_is_no_number_and_no_text_is_nothing(words: list[int], span: None) 
     assert found["serial_number"] is None
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(st.sampled_from([*sorted(TYPES), "ascii"]), st.sampled_from(ORDERS), st.data())
 def test_what_is_said_of_an_instrument_comes_back(type: str, order: str, data: st.DataObject) -> None:
     said: float | str

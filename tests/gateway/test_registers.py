@@ -38,7 +38,7 @@ def one(reading: Plan, *given: list[int]) -> tuple[list[float], list[int]]:
 # --- plans ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 @given(instruments.profiles(), st.data())
 def test_blocks_hold_every_word_whole_and_stay_within_what_the_instrument_allows(
     p: Profile, data: st.DataObject
@@ -93,7 +93,7 @@ def test_a_plan_reads_only_what_is_asked_for_and_the_status_about_it() -> None:
 # --- there and back ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 @given(instruments.profiles(), st.integers(1, 6), st.randoms(use_true_random=False))
 def test_what_is_encoded_is_decoded(p: Profile, n: int, random: object) -> None:
     reading = plan(p)
@@ -123,7 +123,7 @@ def test_what_is_encoded_is_decoded(p: Profile, n: int, random: object) -> None:
         assert TYPES[r.type].whole or (lost == FAULT).all()
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @given(instruments.profiles(), st.integers(1, 5), st.randoms(use_true_random=False))
 def test_any_words_decode_and_polls_do_not_touch_one_another(p: Profile, n: int, random: object) -> None:
     reading = plan(p)
@@ -299,7 +299,7 @@ def test_what_is_refused_is_no_value_and_everything_else_goes_on() -> None:
     assert status.tolist() == [[FAULT, FAULT, FAULT]]
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @given(instruments.profiles(), st.data())
 def test_an_instrument_that_lacks_registers_gives_all_the_others(p: Profile, data: st.DataObject) -> None:
     whole = plan(p)
@@ -378,7 +378,7 @@ def test_conditions(changes: dict[str, object], fires: list[int], quiet: list[in
         assert one(reading, [0x4120, 0, word])[1] == [OK]
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @given(st.integers(1, 0xFFFF), st.booleans(), st.data())
 def test_any_condition_can_be_made_true_and_false(mask: int, negated: bool, data: st.DataObject) -> None:
     count = min(2 ** mask.bit_count() - 1, 3)

@@ -27,7 +27,7 @@ def rows(draw: st.DrawFn) -> list[Held]:
 
 
 @given(rows())
-@settings(max_examples=examples(100, 5000), deadline=None)
+@settings(max_examples=examples(100, 5000))
 def test_gap_records_cover_the_rows_and_nothing_else(held):
     found = retention.gaps(held, "corrupt")
     covered = [(gap.ep, seq) for gap in found for seq in range(gap.from_seq, gap.to_seq + 1)]
@@ -42,7 +42,7 @@ def test_gap_records_cover_the_rows_and_nothing_else(held):
 
 
 @given(rows(), rows(), st.integers(-1, 200_000))
-@settings(max_examples=examples(100, 5000), deadline=None)
+@settings(max_examples=examples(100, 5000))
 def test_evidence_goes_before_anything_that_was_not_acknowledged(acked, unacked, wanted):
     room = retention.make_room(wanted, acked, unacked)
     assert list(room.free) == acked[: len(room.free)], "the oldest"

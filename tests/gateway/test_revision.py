@@ -68,7 +68,7 @@ def asked(lines: list[Line]) -> list[Reading]:
     return [reading for sensor in sensors(lines) for reading in readings(sensor)]
 
 
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25))
 @given(LINES, LINES)
 def test_what_is_the_same_stays_and_all_else_ends_or_begins(old: list[Line], new: list[Line]) -> None:
     before, after = asked(old), asked(new)
@@ -101,7 +101,7 @@ def test_what_changes_is_said_in_a_sentence() -> None:
 INTERVALS = st.sampled_from([100, 200, 250, 1000])
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(st.tuples(INTERVALS, st.integers(1, 50), st.booleans()), max_size=3), INTERVALS)
 def test_no_instant_comes_twice_and_what_waits_is_served(those: list[tuple[int, int, bool]], interval_ns: int) -> None:
     before = [
@@ -206,7 +206,7 @@ class Random:
             self.lines[number] = [*line, number]
 
 
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25))
 @given(st.integers(0, 2**32))
 def test_jobs_that_stay_are_told_every_tick_once_while_others_come_and_go(seed: int) -> None:
     """Whatever the units do, and also while one of them is asked."""
@@ -254,7 +254,7 @@ def test_a_tick_whose_turn_is_under_way_is_told_once_by_what_comes_of_it(error: 
             assert (np.diff(ticks) == 100 * MS).all(), (took_ms, living)
 
 
-@settings(max_examples=examples(15), deadline=None)
+@settings(max_examples=examples(15))
 @given(st.integers(0, 2**32))
 def test_where_there_is_time_for_all_nobody_loses_a_value_by_changes(seed: int) -> None:
     """Not those who stay, and not those who go on otherwise."""

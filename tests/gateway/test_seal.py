@@ -14,7 +14,7 @@ PUBLIC = KEY.public_key()
 
 
 @given(st.binary(min_size=1, max_size=2000))
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 def test_what_was_sealed_is_believed(body):
     payload = seal.seal(body, KEY)
     assert seal.verify(payload, PUBLIC) == body
@@ -22,7 +22,7 @@ def test_what_was_sealed_is_believed(body):
 
 
 @given(st.binary(min_size=1, max_size=200), st.data())
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 def test_one_changed_bit_is_noticed(body, data):
     payload = bytearray(seal.seal(body, KEY))
     bit = data.draw(st.integers(0, 8 * len(payload) - 1))

@@ -477,7 +477,7 @@ STEPS = st.one_of(
 
 
 @given(st.lists(STEPS, max_size=20), st.integers(0, 2**32))
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25))
 def test_files_and_memory_answer_alike(steps, seed):
     rng, memory, now_ns, seq, epoch = random.Random(seed), Memory(), NOON_NS, 0, 0
     with tempfile.TemporaryDirectory() as folder:

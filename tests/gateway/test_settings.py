@@ -147,7 +147,7 @@ def test_a_broker_address_that_is_no_url_is_a_fault() -> None:
 ODD = [0, -1, 2**70, 1.5, float("nan"), "", "x" * 100, "tcp://h:x", [], [1], ["a", 1], {}, {"en": 1}, [{}], True]
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(st.sampled_from(REFERENCE), st.randoms(use_true_random=False), st.sampled_from(ODD))
 def test_no_content_makes_the_reader_fall(file: Path, rng: random.Random, odd: object) -> None:
     tree = tomllib.loads(file.read_text("utf-8"))

@@ -425,7 +425,7 @@ def test_a_restored_journal_takes_back_the_marks_of_what_it_lacks(tmp_path):
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 12), st.integers(0, 12), st.booleans()), max_size=6))
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25))
 def test_rows_wait_exactly_where_the_last_journal_lacks_them(acks):
     with tempfile.TemporaryDirectory() as folder, contextlib.closing(opened(Path(folder))) as found:
         found.put(columns(5000))

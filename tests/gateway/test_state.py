@@ -16,7 +16,7 @@ from tests.effort import examples
 NAMES = st.text(min_size=1, max_size=12)
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(
     st.dictionaries(NAMES, st.one_of(st.just(""), st.text(max_size=400)), max_size=300),
     st.dictionaries(NAMES, st.floats(0, 1e9), max_size=300),

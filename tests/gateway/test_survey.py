@@ -41,7 +41,7 @@ def addresses(blocks: tuple[Block, ...] | list[Block]) -> set[tuple[int, int]]:
     return {(block.fc, address) for block in blocks for address in range(block.address, block.end)}
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @given(
     st.dictionaries(st.sampled_from((1, 2, 3, 4)), st.sets(st.integers(0, 140), max_size=60), max_size=4),
     st.sampled_from((1, 7, 60, 125)), st.integers(0, 100),
@@ -55,7 +55,7 @@ def test_every_address_of_a_named_range_is_settled(held: dict[int, set[int]], lo
     assert len(device.asked) == found.asked <= 4 * 2 * 40
 
 
-@settings(max_examples=examples(20), deadline=None)
+@settings(max_examples=examples(20))
 @given(st.dictionaries(st.sampled_from((1, 2, 3, 4)), st.sets(st.integers(0, 65535), max_size=80)), st.integers(1, 300))
 def test_no_more_is_asked_than_allowed_and_nothing_is_found_that_is_not_there(
     held: dict[int, set[int]], most: int

@@ -69,7 +69,7 @@ def test_where_there_is_time_for_all_everybody_gets_every_tick():
     assert all(took == 9 * MS for _, took, _, _ in bus.asked)
 
 
-@settings(max_examples=examples(15), deadline=None)
+@settings(max_examples=examples(15))
 @given(
     st.lists(st.tuples(st.integers(1, 80), st.sampled_from([100, 250, 1000, 3000])), min_size=1, max_size=25),
     st.integers(0, 2**32),
@@ -95,7 +95,7 @@ def test_ticks_are_told_once_each_in_order_without_a_gap(units, seed):
         assert ticks[-1] >= EPOCH_NS + bus.now_ns - 4 * interval_ms * MS - 6 * SECOND_NS
 
 
-@settings(max_examples=examples(10), deadline=None)
+@settings(max_examples=examples(10))
 @given(st.lists(st.tuples(st.integers(5, 60), st.sampled_from([200, 500, 1000, 2000])), min_size=8, max_size=20))
 def test_a_bus_that_is_asked_too_much_of_is_shared_fairly(units):
     bus = Bus([answers(took_ms * MS) for took_ms, _ in units], [interval * MS for _, interval in units]).run(60)
@@ -228,7 +228,7 @@ def test_a_probe_says_so():
     assert isinstance(bus.asked[0][2], Ask)
 
 
-@settings(max_examples=examples(15), deadline=None)
+@settings(max_examples=examples(15))
 @given(st.lists(st.tuples(st.integers(1, 60), st.sampled_from([100, 500, 1000, 3000])), min_size=1, max_size=10))
 def test_what_is_asked_aside_costs_nobody_a_tick_even_if_it_is_never_answered(units):
     manners, intervals = [answers(took_ms * MS) for took_ms, _ in units], [interval * MS for _, interval in units]

@@ -62,14 +62,14 @@ def test_a_log_with_remains_of_what_was_taken_back_and_of_earlier_use_is_whole(f
 
 
 @given(cut=st.floats(0, 1))
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 def test_a_log_that_ends_anywhere_is_whole(files, cut):
     file, log, _ = files
     assert wal.flaw(file[:100], log[: int(len(log) * cut)]) == ""
 
 
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), last=st.booleans())
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 def test_a_flipped_bit_in_what_was_committed_is_found(files, place, bit, last):
     file, log, end = files
     at = end - wal.FRAME + int(place * wal.FRAME_HEADER) if last else int(place * end)

@@ -18,7 +18,7 @@ from tests.gateway.batches import EPOCH, ack, columns, equal, header, tables
 
 
 @given(tables(), st.integers(2, 2**63 - 1), st.dictionaries(st.text(min_size=13, max_size=16), st.integers(0, 9)))
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 def test_a_batch_comes_out_as_it_went_in(table, seq, fields):
     written = header(len(table), seq=seq)
     batch = wire.decode(wire.encode(written, table, fields))
@@ -109,14 +109,14 @@ def test_a_body_that_breaks_a_rule_is_refused(body):
 
 
 @given(st.binary(max_size=300), st.booleans())
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 def test_any_bytes_decode_or_are_refused(noise, compressed):
     with pytest.raises(wire.WireError):
         wire.decode(zlib.compress(noise) if compressed else noise)
 
 
 @given(st.data())
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 def test_damage_never_raises_anything_else(data):
     packed = bytearray(zlib.decompress(wire.encode(header(5), columns(5))))
     for _ in range(data.draw(st.integers(1, 4))):

@@ -28,7 +28,7 @@ def numbers(type: str) -> st.SearchStrategy[float]:
 @pytest.mark.parametrize("type", sorted(TYPES))
 @pytest.mark.parametrize("swapped", [False, True])
 def test_every_number_a_type_holds_comes_back(type: str, swapped: bool) -> None:
-    @settings(max_examples=examples(50), deadline=None)
+    @settings(max_examples=examples(50))
     @given(st.lists(numbers(type), min_size=1, max_size=5))
     def holds(values: list[float]) -> None:
         given = np.array([values])
@@ -91,7 +91,7 @@ def test_there_is_no_negative_zero(type: str, word: int) -> None:
     assert math.copysign(1.0, zero) == 1.0
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(st.integers(0, 15), st.integers(1, 16), st.sampled_from(["int16", "uint16"]), st.booleans(), st.data())
 def test_every_field_of_bits_comes_back_and_touches_no_other(
     shift: int, bits: int, type: str, swapped: bool, data: st.DataObject

@@ -23,7 +23,7 @@ from tests.gateway.test_inputs import SITE
 from tests.simulators.plants import free_port
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(st.integers(1, 0xFFFF), st.lists(st.integers(0, 0xFFFF), min_size=1, max_size=4), st.booleans())
 def test_a_word_says_what_it_should(mask: int, values: list[int], negated: bool) -> None:
     inside = tuple({value & mask for value in values})

@@ -80,7 +80,7 @@ def test_the_roots_of_certificate_transparency(size: int, root: str) -> None:
     assert Tree(map(leaf_hash, CT_LEAVES[:size])).root().hex() == root
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @given(SIZES)
 def test_roots_are_those_of_the_definition(size: int) -> None:
     hashes, frontier = leaves(size), Frontier()
@@ -94,7 +94,7 @@ def test_roots_are_those_of_the_definition(size: int) -> None:
     assert [tree.leaf(index) for index in range(size)] == hashes
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_a_leaf_is_proved_and_nothing_else_is(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 130))
@@ -116,7 +116,7 @@ def test_a_leaf_is_proved_and_nothing_else_is(data: st.DataObject) -> None:
         assert not verify_inclusion(hashes[index], index, size, wrong, root)
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_a_tree_that_grew_is_told_from_one_that_was_rewritten(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 130))

@@ -63,7 +63,7 @@ def made(rules: PointRules, *signals: Signal) -> dict[tuple[str, str, int], Aver
     return {(a.parameter, a.window, (a.from_ns - MIDNIGHT) // MINUTE_NS): a for a in averages(rules, tables, wanted)}
 
 
-@effort(max_examples=examples(12), deadline=None)
+@effort(max_examples=examples(12))
 @given(seed=st.integers(0, 2**32 - 1), minutes=st.integers(1, 700), start=st.integers(0, 2000), gaps=st.floats(0, 0.5))
 def test_levels_of_any_window_are_the_energy_mean_of_its_values(
     seed: int, minutes: int, start: int, gaps: float

@@ -113,7 +113,7 @@ def test_a_value_is_above_below_or_at_the_bound(values: list[float], bound: floa
     assert above.number(values) + below.number(values) + at + nothing == len(values)
 
 
-@effort(max_examples=examples(20), deadline=None)
+@effort(max_examples=examples(20))
 @given(st.permutations(range(288)), st.integers(0, 288))
 def test_the_order_of_the_day_does_not_matter(order: list[int], spells: int) -> None:
     values = np.where(np.arange(288) < spells, 849.9, 850.1)[order]

@@ -103,7 +103,7 @@ def journals(draw: st.DrawFn) -> MemoryJournal:
     return journal
 
 
-@settings(max_examples=examples(12, 300), deadline=None)
+@settings(max_examples=examples(12, 300))
 @given(journal=journals(), data=st.data())
 def test_restarts_at_any_place_and_reads_of_any_size_give_the_same_rows(journal: MemoryJournal, data: Any) -> None:
     with TemporaryDirectory() as folder:
@@ -120,7 +120,7 @@ def test_restarts_at_any_place_and_reads_of_any_size_give_the_same_rows(journal:
         broken.close()
 
 
-@settings(max_examples=examples(8, 200), deadline=None)
+@settings(max_examples=examples(8, 200))
 @given(journal=journals())
 def test_what_is_known_in_the_end_is_what_all_measurements_together_say(journal: MemoryJournal) -> None:
     with TemporaryDirectory() as folder:

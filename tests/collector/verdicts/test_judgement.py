@@ -54,7 +54,7 @@ def test_a_night_is_judged_by_its_evaluated_level(level: float, broken: bool) ->
         assert (found[0].from_ns, found[0].to_ns) == (NIGHT, NIGHT + 8 * HOUR_NS)
 
 
-@effort(max_examples=examples(100), deadline=None)
+@effort(max_examples=examples(100))
 @given(st.integers(300, 900), st.integers(1, 480))
 def test_equal_levels_are_judged_as_themselves(tenths: int, minutes: int) -> None:
     """An energy mean goes through powers and logarithms; what comes back must not tip the rounding."""
@@ -234,7 +234,7 @@ def test_late_is_more_than_an_hour_after_the_window(after_s: int, late: bool) ->
     assert found.late == late
 
 
-@effort(max_examples=examples(100), deadline=None)
+@effort(max_examples=examples(100))
 @given(st.sets(st.integers(0, 60), min_size=1))
 def test_episodes_are_runs_of_consecutive_nights(nights: set[int]) -> None:
     found = [broken(number) for number in sorted(nights)]

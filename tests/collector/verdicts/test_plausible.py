@@ -47,7 +47,7 @@ def hour(rules: PointRules, *signals: Signal) -> dict[str, Average]:
     return {average.parameter: average for average in judged(rules, *signals).averages}
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(st.lists(ANY, min_size=60, max_size=60), st.sampled_from([(NOISE, "LAeq"), (STACK, "NOx"), (WATER, "COD")]))
 def test_no_number_makes_a_wrong_one(values: list[float], about: tuple[PointRules, str]) -> None:
     rules, parameter = about

@@ -25,7 +25,7 @@ def test_student_is_as_printed(share: float, table: dict[int, float]) -> None:
     assert {n: round(student_t(share, n), 3) for n in table} == table
 
 
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 @given(st.integers(1, 300), st.floats(0.51, 0.999), st.floats(0.51, 0.999))
 def test_quantiles_rise_with_the_share_and_the_median_with_the_degrees(degrees: int, one: float, other: float) -> None:
     low, high = sorted((one, other))

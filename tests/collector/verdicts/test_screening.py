@@ -32,7 +32,7 @@ def columns(found: list[tuple[int, float, Status]]) -> tuple[np.ndarray, np.ndar
     return np.array(times, np.int64), np.array(values, np.float64), np.array(statuses, np.uint8)
 
 
-@effort(max_examples=examples(200), deadline=None)
+@effort(max_examples=examples(200))
 @given(rows)
 def test_an_instant_has_one_value_and_a_good_one_where_there_is_one(found: list[tuple[int, float, Status]]) -> None:
     times, values, statuses = columns(found)
@@ -45,7 +45,7 @@ def test_an_instant_has_one_value_and_a_good_one_where_there_is_one(found: list[
         assert row == best[-1]
 
 
-@effort(max_examples=examples(100), deadline=None)
+@effort(max_examples=examples(100))
 @given(rows, st.integers(0, 20))
 def test_settling_in_parts_is_settling_the_whole(found: list[tuple[int, float, Status]], cut: int) -> None:
     times, values, statuses = columns(found)

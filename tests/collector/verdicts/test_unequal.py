@@ -30,7 +30,7 @@ def columns(rows: list[tuple[float, int, int]]) -> tuple[np.ndarray, np.ndarray,
     return value, times * SECOND_NS, group
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(ROWS)
 def test_a_value_counts_as_often_as_it_would_have_been_measured(rows: list[tuple[float, int, int]]) -> None:
     value, interval, group = columns(rows)
@@ -56,7 +56,7 @@ def test_a_value_counts_as_often_as_it_would_have_been_measured(rows: list[tuple
         assert (np.diff(levels[number]) <= 1e-9).all()
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(ROWS, st.sampled_from(["energy", "mean", "median", "maximum", "sum"]), st.integers(1, 10**12))
 def test_equal_intervals_change_no_bit(rows: list[tuple[float, int, int]], method: str, interval_ns: int) -> None:
     value, _, group = columns(rows)

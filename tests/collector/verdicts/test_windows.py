@@ -31,7 +31,7 @@ def wall(time_ns: int, zone: str) -> str:
     return datetime.fromtimestamp(time_ns // SECOND_NS, ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M")
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150))
 @given(
     kind=st.sampled_from(KINDS), zone=st.sampled_from(ZONES), start=instants, hours=st.integers(1, 200), night=nights
 )
@@ -51,7 +51,7 @@ def test_windows_are_ordered_overlap_the_span_and_hold_their_pieces(kind, zone, 
         assert (found.place(found.from_ns[:1] - 1) == -1).all()
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(kind=st.sampled_from([*FIXED_NS, "24h", "month", "year"]), zone=st.sampled_from(ZONES), start=instants)
 def test_these_kinds_tile_all_time(kind, zone, start) -> None:
     found = windows(kind, zone, start, start + 80 * HOUR_NS)
@@ -60,7 +60,7 @@ def test_these_kinds_tile_all_time(kind, zone, start) -> None:
     assert (found.from_ns[1:] == found.to_ns[:-1]).all()
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(zone=st.sampled_from(ZONES), start=instants, night=nights)
 def test_day_and_night_together_tile_all_time(zone, start, night) -> None:
     end = start + 80 * HOUR_NS
@@ -71,7 +71,7 @@ def test_day_and_night_together_tile_all_time(zone, start, night) -> None:
     assert all(a[1] == b[0] for a, b in pairwise(spans))
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(zone=st.sampled_from(ZONES), start=instants, night=nights)
 def test_the_night_of_the_calendar_has_the_same_instants_as_the_night(zone, start, night) -> None:
     end = start + 60 * HOUR_NS
@@ -81,7 +81,7 @@ def test_the_night_of_the_calendar_has_the_same_instants_as_the_night(zone, star
     assert ((by_date.place(times) >= 0) == by_night).all()
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(kind=st.sampled_from(KINDS), zone=st.sampled_from(ZONES), start=instants, cut=st.integers(1, 100))
 def test_a_window_does_not_depend_on_the_span_that_was_asked_for(kind, zone, start, cut) -> None:
     whole = windows(kind, zone, start, start + 101 * HOUR_NS)
@@ -93,7 +93,7 @@ def test_a_window_does_not_depend_on_the_span_that_was_asked_for(kind, zone, sta
     assert sorted(pairs) == list(zip(whole.from_ns, whole.to_ns, strict=True))
 
 
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 @given(kind=st.sampled_from(["1h", "night", "calendar_night"]), start=instants, data=st.data())
 def test_some_windows_keep_their_pieces(kind, start, data) -> None:
     whole = windows(kind, "Asia/Shanghai", start, start + 90 * HOUR_NS)
