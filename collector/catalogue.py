@@ -17,7 +17,7 @@ from collector.verdicts.examples import example_faults
 from collector.verdicts.pack import RulePack
 from collector.verdicts.pack_file import parse_rules
 from gateway import catalogue
-from gateway.document import Fault, FaultyFiles
+from gateway.document import Fault, FaultyFiles, parse_document
 from gateway.parameters import Parameter
 
 
@@ -58,7 +58,10 @@ def _checked(text: str, file: str, parameters: Mapping[str, Parameter]) -> tuple
     if pack is None:
         return None, faults
     faults = example_faults(pack)
-    return (None, faults) if faults else (pack, [])
+    if not faults:
+        return pack, []
+    document, _ = parse_document(text, file)  # once more, for the lines
+    return None, [document.fault(fault.path, fault.message, fault.hint) for fault in faults]
 
 
 @cache

@@ -1,9 +1,9 @@
 """Rule packs as people write them: TOML in, a pack and every fault of it out.
 
 - a clause without a citation or without an example is a fault, and so is an unknown key;
-- the rows of a clause leave no hole: for every choice of the settings they name there is a row
-  (`high = "none"` says that the text sets no limit there), and two rows that hold at once differ in
-  what they ask of other channels;
+- the rows of a clause leave no hole: for every choice of the settings they name and every value of the
+  other channels there is just one row (`high = "none"` says that the text sets no limit there);
+- what contradicts itself is refused (`pack_check`), and limits nest (`pack_nest`);
 - a clause's unit is its parameter's: limits are compared as they stand, and nothing is converted.
 
 The format is told in docs/reference/rule-packs.md. Pure; files are read by `collector.catalogue`.
@@ -71,7 +71,7 @@ def parse_rules(
             allowances=parse_allowances(root),
             rating=read_rating(root, settings),
         )
-        check_whole(root, pack)
+        check_whole(root, pack, parameters)
     return (None, faults) if faults else (pack, [])
 
 
@@ -210,7 +210,7 @@ def _share(table: Table) -> float | Fraction | None:
     """A share as a number, or exactly as a ratio of whole numbers."""
     text = table.values.get("share")
     if not isinstance(text, str):
-        number: float | None = table.number("share", None, low=0.0, high=1.0)
+        number: float | None = table.number("share", None, low=0.0, high=1.0, hint='share = 0.75, or share = "2/3"')
         return number
     table.skip("share")
     if (share := ratio(text)) is None:
