@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,7 +142,7 @@ def parse(text: str) -> tuple[RulePack | None, list[Fault]]:
 
 
 def test_a_clause_may_count_converted_values() -> None:
-    pack, faults = parse(PACK.replace("high = 40,", "high = 4,"))
+    pack, faults = parse(PACK.replace("high = 40,", "high = 4,").replace("high = 50,", "high = 5,"))
     assert pack is not None, faults
     text = pack.clause("so2-hour")
     assert text.count == Count(window="1h", above=100.0)
@@ -163,10 +164,12 @@ def test_a_clause_may_count_converted_values() -> None:
 
 
 def test_what_cannot_be_converted_cannot_be_counted() -> None:
-    """A parameter that is no concentration has no converted value."""
-    text = PACK.replace('parameter = "SO2"', 'parameter = "O2"')
-    pack, faults = parse(text)
+    """A parameter that is no concentration has no converted value; a pack that asks for one is not even read."""
+    text = PACK.replace('parameter = "SO2"', 'parameter = "O2"').replace("high = 40", "high = 4").replace("50,", "5,")
+    assert [fault.path for fault in parse(text)[1]] == ["clause[0].corrected"]
+    pack, faults = parse(text.replace('corrected = "converted"\n', ""))
     assert pack is not None, faults
+    pack = replace(pack, clauses=(replace(pack.clauses[0], corrected="converted"),))
     rules, _ = point_rules(
         "p", "x", "stack", timezone="UTC", packs=[pack], settings={"size": "small"}, parameters=catalogue.parameters()
     )
