@@ -19,6 +19,7 @@ import dataclasses
 import json
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -48,6 +49,7 @@ KILLS: tuple[Kind, ...] = tuple((phase, call, KILL) for call in STEPS for phase 
 REACHED_S = 4.0  # within which a call that is to fail is made, or is not made at all
 AFTER_S = 1.2  # in which the process ends, or gets over it
 READY_S = 20.0  # within which it is at work, or has died of it
+WATCHER_S = 5.0  # within which a strace ends that is asked to
 OVER_S = 15.0  # in which a gateway that stays writes again
 STEP_BYTES = 1000  # by which limits differ: they fall on every place in a page
 
@@ -154,9 +156,7 @@ class Torment:
         if reached:
             _within(AFTER_S, lambda: not self.child.running)
         if watcher:
-            watcher.ending = True
-            watcher.process.terminate()
-            watcher.process.wait()
+            _end(watcher)
         return reached
 
     def injected(self, point: Point) -> bool:
@@ -209,6 +209,17 @@ def strace(log: Path, point: Point) -> list[str]:
     inject = f"inject={point.call}:{what}:when={point.number}"
     attached = [] if point.phase == "runs" else ["-D", "--seccomp-bpf"]
     return [program, *attached, "-f", "-qqq", "-o", str(log), "-e", f"trace={point.call}", "-e", inject]
+
+
+def _end(watcher: Child) -> None:
+    """End a strace. It may wait for ever for a thread that was made as its process was killed."""
+    watcher.ending = True
+    watcher.process.terminate()
+    try:
+        watcher.process.wait(WATCHER_S)
+    except subprocess.TimeoutExpired:
+        watcher.process.kill()
+        watcher.process.wait()
 
 
 def _within(time_s: float, condition: Callable[[], bool]) -> bool:
