@@ -11,20 +11,18 @@ which only bad values were has a record without a value. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from collector.verdicts import limits, noise
-from collector.verdicts.judged import Judged
-from collector.verdicts.limits import Clause
+from collector.verdicts.judged import Judged, by_law
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
 from collector.verdicts.screening import Booleans, named
 from collector.verdicts.tables import Table, Tables
-from collector.verdicts.windows import Windows, local_date
+from collector.verdicts.windows import Windows
 from gateway.measurement import Float64
 
 _LEVELS = tuple(f"L{n}" for n in noise.PERCENTILES)
@@ -45,19 +43,29 @@ def averages(rules: PointRules, tables: Tables, wanted: Mapping[str, Windows]) -
 
     tables: over a span that holds every wanted window as a whole.
     """
-    found: list[Average] = []
-    judged = Judged(tables)
+    judged = Judged(rules, tables)
+    return [
+        average
+        for parameter, table, rows in measured(tables, wanted)
+        for average in records(rules, judged, parameter, tables.unit(parameter), table, rows)
+    ]
+
+
+def measured(
+    tables: Tables, wanted: Mapping[str, Windows], asked: Collection[tuple[str, str]] | None = None
+) -> Iterator[tuple[str, Table, Booleans]]:
+    """Every parameter's table of the wanted kinds, and which of its windows are wanted and have measurements.
+
+    asked: parameters and kinds, None = all.
+    """
     for parameter in tables.parameters:
-        unit = tables.unit(parameter)
-        for kind in sorted(wanted):
-            table = tables.table(parameter, kind)
-            if table is not None and len(wanted[kind]):
-                rows = np.isin(table.windows.from_ns, wanted[kind].from_ns) & (table.by_status.sum(axis=1) > 0)
-                found += _records(rules, judged, parameter, unit, table, rows)
-    return found
+        for kind in sorted(kind for kind in wanted if asked is None or (parameter, kind) in asked):
+            table = tables.table(parameter, kind) if len(wanted[kind]) else None
+            if table is not None:
+                yield parameter, table, table.windows.rows(wanted[kind].from_ns) & (table.measured > 0)
 
 
-def _records(
+def records(
     rules: PointRules, judged: Judged, parameter: str, unit: str, table: Table, rows: Booleans
 ) -> list[Average]:
     """The records of some rows of a table."""
@@ -91,29 +99,16 @@ def _evaluated(rules: PointRules, judged: Judged, parameter: str, table: Table) 
     each is judged by its own (`judgement`).
     """
     result = np.full(len(table.windows), np.nan)
-    for rows, clauses in _by_date(rules, table.windows):
+    for rows, clauses in by_law(rules, table.windows):
         own = [clause for clause in clauses if clause.parameter == parameter]
         if table.converted is not None and any(clause.corrected != "as measured" for clause in own):
             result[rows] = table.converted[rows]
         here = [clause for clause in own if clause.window == table.windows.kind and clause.statistic == "value"]
         for clause in sorted(here, key=lambda c: (c.rounding == "none", not c.evaluates))[::-1]:
             value = judged.column(clause, table)
-            mine = rows[rules.applies(clause, table.windows.from_ns[rows])]
-            result[mine] = np.nan if value is None else limits.rounded(clause, value[mine])
+            mine = rules.applies(clause, table.windows.from_ns[rows])
+            result[rows][mine] = np.nan if value is None else limits.rounded(clause, value[rows][mine])
     return result
-
-
-def _by_date(rules: PointRules, windows: Windows) -> list[tuple[npt.NDArray[np.intp], Sequence[Clause]]]:
-    """Rows of windows that start on one date, and the clauses in force then."""
-    if not len(windows):
-        return []
-    days = rules.windows("24h", int(windows.from_ns[0]), int(windows.from_ns[-1]) + 1)
-    place = np.searchsorted(days.from_ns, windows.from_ns, "right") - 1
-    found: list[tuple[npt.NDArray[np.intp], Sequence[Clause]]] = []
-    for day in np.unique(place):
-        clauses = rules.clauses(local_date(rules.timezone, int(days.from_ns[day])))
-        found.append((np.flatnonzero(place == day), clauses))
-    return found
 
 
 def _inputs(rules: PointRules, table: Table, rows: Booleans) -> Iterator[dict[str, Any]]:

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from collector.verdicts.windows import KINDS
+from collector.verdicts.windows import KINDS, Windows
 from gateway.document import Table
+from gateway.measurement import Float64
 
 if TYPE_CHECKING:  # a pack has counts, and tables are made by packs
     from collector.verdicts.limits import Clause
-    from collector.verdicts.records import Average
     from collector.verdicts.tables import Tables
 
 HINT = 'count = { window = "5m", below = 850 }'
@@ -42,16 +42,14 @@ class Count:
     above: float | None = None
     below: float | None = None
 
-    def number(self, values: npt.ArrayLike) -> int:
-        """How many values there are beyond the bound; NaN is none of them.
+    def beyond(self, values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Which values lie beyond the bound, shape as given; NaN is none of them.
 
-        >>> Count(window="5m", below=850.0).number([849.9, 850.0, float("nan"), 700.0])
-        2
+        >>> Count(window="5m", below=850.0).beyond([849.9, 850.0, float("nan"), 700.0]).tolist()
+        [True, False, False, True]
         """
         array = np.asarray(values, np.float64)
-        beyond = [array > bound for bound in (self.above,) if bound is not None]
-        beyond += [array < bound for bound in (self.below,) if bound is not None]
-        return int(np.any(beyond, axis=0).sum())
+        return np.asarray(array > self.above if self.above is not None else array < (self.below or 0.0))
 
     def told(self) -> str:
         """In words: number of 5m below 850."""
@@ -59,21 +57,19 @@ class Count:
         return f"number of {self.window} {beyond}"
 
 
-def counted(clause: Clause, average: Average, tables: Tables) -> int | None:
-    """How many shorter windows within an average's lie beyond the bound of a clause; None where it counts none.
+def counted(clause: Clause, windows: Windows, tables: Tables) -> Float64 | None:
+    """How many shorter windows in each of some windows lie beyond the bound of a clause; None where it counts none.
 
-    tables: of the point, over a span that holds the average's window.
+    windows: of the clause's kind, as in `tables`, shape (n,).
     """
-    if clause.count is None:
-        return None
-    table = tables.table(clause.parameter, clause.count.window)
-    if table is None:
+    table = tables.table(clause.parameter, clause.count.window) if clause.count else None
+    if clause.count is None or table is None:
         return None
     values = table.value if clause.corrected == "as measured" else table.converted
     if values is None:
         return None
-    inside = (table.windows.from_ns >= average.from_ns) & (table.windows.to_ns <= average.to_ns)
-    return clause.count.number(values[inside & table.valid])
+    beyond = clause.count.beyond(values) & table.valid
+    return windows.whole(table.windows).number(beyond).astype(np.float64)
 
 
 def parse_count(table: Table) -> Count | None:

@@ -162,7 +162,7 @@ def _inside(signal: Signal, average: Average, tables: Tables) -> Signal:
 def _windows(table: Table, average: Average) -> list[list[Any]]:
     """Start, value, evaluated (None where there is no conversion) and validity of the windows within an average's."""
     windows = table.windows
-    rows = (windows.from_ns >= average.from_ns) & (windows.to_ns <= average.to_ns) & (table.by_status.sum(axis=1) > 0)
+    rows = (windows.from_ns >= average.from_ns) & (windows.to_ns <= average.to_ns) & (table.measured > 0)
     converted = table.converted if table.converted is not None else np.full(len(windows), np.nan)
     columns = (
         _times(windows.from_ns[rows]), _numbers(table.value[rows].tolist()), _numbers(converted[rows].tolist()),

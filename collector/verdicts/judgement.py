@@ -3,29 +3,30 @@
 `derive` is the one way from measurements to verdicts, for the line that runs and for files judged
 offline. It takes whole windows and gives records of version 1; `settle` then compares them with what
 the book knows already: what has not changed makes no new version, what breaks its limit no more is
-withdrawn, and nothing is ever taken back in silence. Pure.
+withdrawn, and nothing is ever taken back in silence.
+
+Who judges much at once and wants no records of what complies takes the tables (`point_tables`) and what breaks a
+clause in them (`exceedances`). Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from itertools import groupby
 
 import numpy as np
 
-from collector.verdicts.averages import averages
-from collector.verdicts.counts import counted
+from collector.verdicts.averages import averages, measured, records
 from collector.verdicts.evidence import average_evidence, evidence
-from collector.verdicts.judged import Judged
-from collector.verdicts.limits import Clause, breach
+from collector.verdicts.judged import Breach, Judged, by_law
+from collector.verdicts.limits import Clause
 from collector.verdicts.plausible import plausible
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average, Change, Exceedance
-from collector.verdicts.screening import Signal
-from collector.verdicts.tables import Tables
-from collector.verdicts.windows import HOUR_NS, Windows, local_date
+from collector.verdicts.screening import Booleans, Signal
+from collector.verdicts.tables import Table, Tables
+from collector.verdicts.windows import HOUR_NS, Windows
 
 AverageKey = tuple[str, str, int]  # parameter, window, from_ns: unique at a point
 ExceedanceKey = tuple[str, str, int]  # pack, clause, from_ns: unique at a point
@@ -61,88 +62,84 @@ def derive(
     wanted: windows by kind; kinds that the point does not build are allowed.
     proof: whether exceedances carry their evidence.
     """
+    tables = point_tables(rules, signals, wanted)
+    if tables is None:
+        return Derived([], [])
+    return Derived(averages(rules, tables, wanted), exceedances(rules, tables, wanted, proof=proof))
+
+
+def point_tables(rules: PointRules, signals: Mapping[str, Signal], wanted: Mapping[str, Windows]) -> Tables | None:
+    """The tables that the wanted windows of a point are taken from, made as they are asked for; None = none wanted.
+
+    signals, wanted: as in derive.
+    """
     spans = [(int(w.from_ns.min()), int(w.to_ns.max())) for w in wanted.values() if len(w)]
     if not spans:
-        return Derived([], [])
-    signals = {name: plausible(signal, rules.settings) for name, signal in signals.items()}
-    span = min(a for a, _ in spans), max(b for _, b in spans)
-    tables = Tables(rules, signals, *span)
-    found = averages(rules, tables, wanted)
-    broken: list[Exceedance] = []
+        return None
+    believed = {name: plausible(signal, rules.settings) for name, signal in signals.items()}
+    return Tables(rules, believed, min(a for a, _ in spans), max(b for _, b in spans))
+
+
+def exceedances(
+    rules: PointRules, tables: Tables, wanted: Mapping[str, Windows], *, proof: bool = True
+) -> list[Exceedance]:
+    """Which of the wanted windows of a point break a clause, judged by column; all of version 1.
+
+    tables: as point_tables makes them. proof: whether exceedances carry their evidence.
+    Each pack by what it counts as valid; ordered by that, parameter, kind, start, and clause as packs have them.
+    """
+    found: list[Exceedance] = []
     for view, packs in rules.by_validity():
-        own, its = (tables, found) if view is rules else _counted(view, packs, Tables(view, signals, *span), wanted)
-        broken += _exceedances(view, its, signals, own, packs=packs, proof=proof)
-    return Derived(found, broken)
+        own = tables if view is rules else tables.counted_by(view)
+        judged = Judged(view, own)
+        asked = {
+            (clause.parameter, clause.window) for pack in view.packs if pack.id in packs for clause in pack.clauses
+        }
+        for parameter, table, rows in measured(own, wanted, asked):
+            broken = _broken(view, judged, parameter, table, rows, packs)
+            found += _exceedances(view, own, judged, parameter, table, broken, proof=proof)
+    return found
 
 
-def _counted(
-    view: PointRules, packs: Collection[str], tables: Tables, wanted: Mapping[str, Windows]
-) -> tuple[Tables, list[Average]]:
-    """The averages that some packs judge, valid or not as they count it."""
-    asked = {clause.window for pack in view.packs if pack.id in packs for clause in pack.clauses}
-    return tables, averages(view, tables, {kind: windows for kind, windows in wanted.items() if kind in asked})
+def _broken(
+    rules: PointRules, judged: Judged, parameter: str, table: Table, wanted: Booleans, packs: Collection[str]
+) -> list[tuple[Clause, Breach]]:
+    """What breaks a clause of some packs among the wanted windows of one table, in their order."""
+    about = (parameter, table.windows.kind)
+    return sorted(
+        (
+            (clause, breach)
+            for rows, clauses in by_law(rules, table.windows)
+            for clause in clauses
+            if clause.pack in packs and (clause.parameter, clause.window) == about
+            for breach in judged.breaches(clause, table, rows, wanted)
+        ),
+        key=lambda broken: broken[1].row,  # the order of clauses stays
+    )
 
 
 def _exceedances(
-    rules: PointRules,
-    found: Sequence[Average],
-    signals: Mapping[str, Signal],
-    tables: Tables,
-    *,
-    packs: Collection[str],
-    proof: bool,
-) -> Iterable[Exceedance]:
-    """What breaks a clause of some packs among the averages of one point."""
-    by_key = {(a.parameter, a.window, a.from_ns): a for a in found}
-    law, values = _Law(rules), Judged(tables)
-    for average in found:
-        for clause in (clause for clause in law.clauses(average) if clause.pack in packs):
-            conditions = _conditions(clause, average, by_key)
-            value = values.average(clause, average)
-            broken = breach(clause, value, conditions, counted=counted(clause, average, tables))
-            if broken is not None and rules.applies(clause, np.array([average.from_ns])).all():
-                compared, limit = broken
-                told = evidence(
-                    rules, clause, average, compared=compared, limit=limit, conditions=conditions, signals=signals,
-                    tables=tables,
-                ) if proof else {}  # fmt: skip
-                yield Exceedance(
-                    plant=average.plant, point=average.point, parameter=average.parameter, pack=clause.pack,
-                    clause=clause.id, cite=clause.cite, title=clause.title.en, window=average.window,
-                    from_ns=average.from_ns, to_ns=average.to_ns, value=compared, limit=limit, unit=clause.unit,
-                    standing=clause.standing, verified=clause.verified,
-                    low=clause.bounds(conditions)[0] if clause.two_sided else None, evidence=told,
-                )  # fmt: skip
-
-
-class _Law:
-    """The clauses of a point, found quickly for many averages."""
-
-    def __init__(self, rules: PointRules) -> None:
-        self._rules = rules
-        self._clauses: dict[tuple[date, str, str], list[Clause]] = {}
-        self._asked = {(c.parameter, c.window) for pack in rules.packs for c in pack.clauses}
-
-    def clauses(self, average: Average) -> list[Clause]:
-        """The clauses about this parameter and kind of window on the date the window starts."""
-        if (average.parameter, average.window) not in self._asked:
-            return []
-        day = local_date(self._rules.timezone, average.from_ns)
-        key = (day, average.parameter, average.window)
-        if key not in self._clauses:
-            about = (average.parameter, average.window)
-            self._clauses[key] = [c for c in self._rules.clauses(day) if (c.parameter, c.window) == about]
-        return self._clauses[key]
-
-
-def _conditions(clause: Clause, average: Average, by_key: Mapping[AverageKey, Average]) -> dict[str, float]:
-    """Means of the other channels a limit depends on, over the same window, as far as they are valid."""
-    found = {}
-    for name in clause.conditions:
-        other = by_key.get((name, average.window, average.from_ns))
-        if other is not None and other.valid and other.value is not None:
-            found[name] = other.value
-    return found
+    rules: PointRules, tables: Tables, judged: Judged, parameter: str, table: Table,
+    broken: Sequence[tuple[Clause, Breach]], *, proof: bool,
+) -> Iterator[Exceedance]:  # fmt: skip
+    """The records of what breaks clauses in one table."""
+    windows, told = table.windows, dict[int, Average]()
+    if proof:
+        rows = np.zeros(len(windows), np.bool_)
+        rows[[breach.row for _, breach in broken]] = True
+        shown = records(rules, judged, parameter, tables.unit(parameter), table, rows)
+        told = dict(zip(np.flatnonzero(rows).tolist(), shown, strict=True))
+    for clause, breach in broken:
+        known = evidence(
+            rules, clause, told[breach.row], compared=breach.compared, limit=breach.limit,
+            conditions=breach.conditions, signals=tables.signals, tables=tables,
+        ) if proof else {}  # fmt: skip
+        yield Exceedance(
+            plant=rules.plant, point=rules.point, parameter=parameter, pack=clause.pack, clause=clause.id,
+            cite=clause.cite, title=clause.title.en, window=windows.kind, from_ns=int(windows.from_ns[breach.row]),
+            to_ns=int(windows.to_ns[breach.row]), value=breach.compared, limit=breach.limit, unit=clause.unit,
+            standing=clause.standing, verified=clause.verified, low=breach.low, evidence=known,
+        )  # fmt: skip
 
 
 def settle(

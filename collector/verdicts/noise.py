@@ -40,7 +40,7 @@ def energy_average(levels_db: npt.ArrayLike, seconds: npt.ArrayLike | None = Non
     if not counted.any():
         return float("nan")
     weights = weights[counted]
-    return float(_level(np.sum(weights * _energy(levels[counted])) / np.sum(weights)))
+    return float(level(np.sum(weights * energy(levels[counted])) / np.sum(weights)))
 
 
 def energy_average_by(
@@ -59,9 +59,9 @@ def energy_average_by(
     levels = _array(levels_db)
     counted = ~np.isnan(levels)
     weight = np.broadcast_to(_array(weights), levels.shape)[counted]
-    energy = np.bincount(group[counted], _energy(levels[counted]) * weight, groups)
+    total = np.bincount(group[counted], energy(levels[counted]) * weight, groups)
     time = np.bincount(group[counted], weight, groups)
-    return _level(np.divide(energy, time, out=np.full(groups, np.nan), where=time > 0.0))
+    return level(np.divide(total, time, out=np.full(groups, np.nan), where=time > 0.0))
 
 
 def energy_sum(levels_db: npt.ArrayLike) -> float:
@@ -73,7 +73,7 @@ def energy_sum(levels_db: npt.ArrayLike) -> float:
     """
     levels = _array(levels_db)
     counted = ~np.isnan(levels)
-    return float(_level(np.sum(_energy(levels[counted])))) if counted.any() else float("nan")
+    return float(level(np.sum(energy(levels[counted])))) if counted.any() else float("nan")
 
 
 def sound_exposure_level(leq_db: npt.ArrayLike, seconds: npt.ArrayLike) -> Float64:
@@ -85,7 +85,7 @@ def sound_exposure_level(leq_db: npt.ArrayLike, seconds: npt.ArrayLike) -> Float
     70.0
     """
     length = _array(seconds)
-    return np.asarray(_array(leq_db) + _level(np.where(length > 0.0, length, np.nan)))
+    return np.asarray(_array(leq_db) + level(np.where(length > 0.0, length, np.nan)))
 
 
 def percentile_level(levels_db: npt.ArrayLike, exceeded_percent: float) -> float:
@@ -127,8 +127,8 @@ def ldn(
     >>> round(float(ldn(60.0, 55.0)), 2)
     62.36
     """
-    energy = day_hours * _energy(_array(day_db)) + night_hours * _energy(_array(night_db) + 10.0)
-    return _level(energy / (day_hours + night_hours))
+    total = day_hours * energy(_array(day_db)) + night_hours * energy(_array(night_db) + 10.0)
+    return level(total / (day_hours + night_hours))
 
 
 def lden(day_db: npt.ArrayLike, evening_db: npt.ArrayLike, night_db: npt.ArrayLike) -> Float64:
@@ -139,7 +139,7 @@ def lden(day_db: npt.ArrayLike, evening_db: npt.ArrayLike, night_db: npt.ArrayLi
     65.4
     """
     evening, night = _array(evening_db) + 5.0, _array(night_db) + 10.0
-    return _level((12.0 * _energy(_array(day_db)) + 4.0 * _energy(evening) + 8.0 * _energy(night)) / 24.0)
+    return level((12.0 * energy(_array(day_db)) + 4.0 * energy(evening) + 8.0 * energy(night)) / 24.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +225,19 @@ def _array(value: npt.ArrayLike) -> Float64:
     return np.asarray(value, np.float64)
 
 
-def _energy(level_db: Float64) -> Float64:
+def energy(level_db: Float64) -> Float64:
+    """Energy of levels, as a multiple of that of 0 dB. [1]
+
+    level_db: shape as given. [dB]
+    """
     with np.errstate(over="ignore"):  # a level that no meter shows has the energy of infinity
         return np.asarray(np.power(10.0, 0.1 * level_db))
 
 
-def _level(energy: npt.ArrayLike) -> Float64:
+def level(energy: npt.ArrayLike) -> Float64:
+    """Level of energies; minus infinity where there is none. [dB]
+
+    energy: multiples of that of 0 dB. [1]
+    """
     with np.errstate(divide="ignore"):  # no energy at all is a level of minus infinity
         return np.asarray(10.0 * np.log10(_array(energy)))

@@ -199,14 +199,10 @@ def validated_means(normalised: npt.ArrayLike, parts: Windows, windows: Windows,
     Source: 2010/75/EU Annex VI Part 8 point 1.2; Annex V Part 3 point 10.
     """
     series = validated(normalised, np.nan if interval is None else interval)
-    result = np.full(len(windows), np.nan)
-    for rows, layer in windows.layers():
-        first, last = layer.place(parts.from_ns), layer.place(parts.to_ns - 1)
-        inside = (first == last) & (first >= 0) & ~np.isnan(series)
-        count = np.bincount(first[inside], minlength=len(layer))
-        total = np.bincount(first[inside], series[inside], len(layer))
-        result[rows] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return result
+    there = ~np.isnan(series)
+    inside = windows.whole(parts)
+    count = inside.number(there)
+    return np.where(count > 0, inside.total(np.where(there, series, 0.0)) / np.maximum(count, 1), np.nan)
 
 
 def _array(value: npt.ArrayLike) -> Float64:

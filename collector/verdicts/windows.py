@@ -26,6 +26,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
+from collector.verdicts.segments import Segments
 from gateway.measurement import SECOND_NS, Int64
 
 MINUTE_NS = 60 * SECOND_NS
@@ -45,8 +46,9 @@ Night = Sequence[str]  # begin and end, local clock
 class Windows:
     """Windows of one kind, ordered by start.
 
-    from_ns, to_ns: shape (n,). piece_from, piece_to: the spans that count, shape (m,), m >= n.
+    from_ns, to_ns: shape (n,). piece_from, piece_to: the spans that count, shape (m,), m >= n, both rising.
     piece_window: which window each belongs to, shape (m,). [ns since 1970 UTC]
+    step_ns: length of every window where one follows the other without a gap, 0 = they are not so regular.
     """
 
     kind: str
@@ -55,6 +57,7 @@ class Windows:
     piece_from: Int64
     piece_to: Int64
     piece_window: npt.NDArray[np.intp]
+    step_ns: int = 0
 
     def __len__(self) -> int:
         return len(self.from_ns)
@@ -62,9 +65,10 @@ class Windows:
     @property
     def length_ns(self) -> Int64:
         """How much time of each window counts, shape (n,). [ns]"""
-        length = np.zeros(len(self), np.int64)
-        np.add.at(length, self.piece_window, self.piece_to - self.piece_from)
-        return length
+        length = self.piece_to - self.piece_from
+        if len(length) == len(self):
+            return length
+        return np.bincount(self.piece_window, length, len(self)).astype(np.int64)
 
     def place(self, time_ns: Int64) -> npt.NDArray[np.intp]:
         """The window each instant is in, -1 = none, shape as given. Not for windows that overlap (30d)."""
@@ -73,6 +77,25 @@ class Windows:
         piece = np.searchsorted(self.piece_from, time_ns, "right") - 1
         inside = (piece >= 0) & (time_ns < self.piece_to[piece])
         return np.where(inside, self.piece_window[piece], -1)
+
+    def instants(self, time_ns: Int64) -> Segments:
+        """Which of some rising instants lie in each window. [ns since 1970 UTC]"""
+        if self.step_ns and len(self) > len(time_ns) // 100:  # counting beats searching where windows are many
+            first, last = np.searchsorted(time_ns, (self.from_ns[0], self.to_ns[-1]))
+            place = (time_ns[first:last] - self.from_ns[0]) // self.step_ns
+            edges = first + np.append(0, np.cumsum(np.bincount(place, minlength=len(self))))
+        elif len(self) and (self.piece_from[1:] == self.piece_to[:-1]).all():
+            edges = np.searchsorted(time_ns, np.append(self.piece_from, self.piece_to[-1]))
+        else:
+            start, stop = np.searchsorted(time_ns, self.piece_from), np.searchsorted(time_ns, self.piece_to)
+            return Segments(start, stop, self.piece_window, len(self))
+        return Segments(edges[:-1], edges[1:], self.piece_window, len(self))
+
+    def whole(self, parts: Windows) -> Segments:
+        """Which of some other windows lie in each as a whole, in one of its pieces."""
+        start = np.searchsorted(parts.from_ns, self.piece_from)
+        stop = np.searchsorted(parts.to_ns, self.piece_to, "right")
+        return Segments(start, np.maximum(start, stop), self.piece_window, len(self))
 
     def take(self, rows: npt.NDArray[np.bool_]) -> Windows:
         """Some of the windows, in the same order."""
@@ -83,12 +106,12 @@ class Windows:
             number[self.piece_window[pieces]],
         )  # fmt: skip
 
-    def layers(self) -> Iterator[tuple[npt.NDArray[np.bool_], Windows]]:
-        """The windows dealt into layers that do not overlap; rows and windows of each layer."""
-        count = ROLLING_DAYS + 1 if self.kind == "30d" else 1  # one more, for days of 23 hours
-        for layer in range(min(count, max(len(self), 1))):
-            rows = np.arange(len(self)) % count == layer
-            yield rows, self.take(rows)
+    def rows(self, from_ns: Int64) -> npt.NDArray[np.bool_]:
+        """Which of the windows start at one of some instants, shape (n,). [ns since 1970 UTC]"""
+        found = np.zeros(len(self) + 1, np.bool_)
+        place = np.searchsorted(self.from_ns, from_ns)
+        found[place[np.append(self.from_ns, -1)[place] == from_ns]] = True
+        return found[:-1]
 
 
 def windows(kind: str, timezone: str, from_ns: int, to_ns: int, night: Night | None = NIGHT) -> Windows:
@@ -125,9 +148,10 @@ def _fixed(kind: str, timezone: str, first: date, last: date, from_ns: int, to_n
         starts.append(start)
         ends.append(np.minimum(start + step, next_midnight))
     start, end = np.concatenate(starts), np.concatenate(ends)
-    wanted = (start < to_ns) & (end > from_ns)
+    wanted = slice(int(np.searchsorted(end, from_ns, "right")), int(np.searchsorted(start, to_ns)))
     start, end = start[wanted], end[wanted]
-    return Windows(kind, start, end, start, end, np.arange(len(start)))
+    regular = (end - start == step).all()  # then none is short, and one follows the other
+    return Windows(kind, start, end, start, end, np.arange(len(start)), step if regular and len(start) else 0)
 
 
 Pieces = list[tuple[int, int]]

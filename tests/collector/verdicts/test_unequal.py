@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.verdicts import noise, unequal, water
+from collector.verdicts.direct import Values
 from collector.verdicts.judgement import derive
 from collector.verdicts.points import PointRules
 from collector.verdicts.recent import Recent
 from collector.verdicts.records import Average
 from collector.verdicts.screening import joined, signal
-from collector.verdicts.tables import _percentiles, _value
+from collector.verdicts.windows import windows
 from gateway.measurement import SECOND_NS, Columns, Series
 from tests.collector.verdicts.test_averages import HOUR_NS, MIDNIGHT, NOISE, PARAMETERS, STACK, WATER, law
 from tests.effort import examples
@@ -60,10 +62,16 @@ def test_a_value_counts_as_often_as_it_would_have_been_measured(rows: list[tuple
 @given(ROWS, st.sampled_from(["energy", "mean", "median", "maximum", "sum"]), st.integers(1, 10**12))
 def test_equal_intervals_change_no_bit(rows: list[tuple[float, int, int]], method: str, interval_ns: int) -> None:
     value, _, group = columns(rows)
-    equal = np.full(len(value), interval_ns)
-    counted, timed = _value(method, value, group, 4, None), _value(method, value, group, 4, equal)
-    assert counted.tobytes() == timed.tobytes()
-    assert _percentiles(value, group, 4, None).tobytes() == _percentiles(value, group, 4, equal).tobytes()
+    first = np.searchsorted(group, group)
+    times = group * HOUR_NS + (np.arange(len(value)) - first) * SECOND_NS
+    alone = signal("x", "", time_ns=times, value=value, status=np.zeros(len(value), np.uint8), interval_ns=interval_ns)
+    beside = replace(alone, intervals_ns=(interval_ns, interval_ns + 1), sensors=("a", "b"))
+    hours = windows("1h", "UTC", 0, 3 * HOUR_NS)
+    counted, timed = (Values(one, method).over(hours) for one in (alone, beside))
+    assert counted.value.tobytes() == timed.value.tobytes()
+    assert (counted.covered_ns == timed.covered_ns).all()
+    if counted.percentiles is not None and timed.percentiles is not None:
+        assert counted.percentiles.tobytes() == timed.percentiles.tobytes()
 
 
 def test_nothing_has_no_median() -> None:

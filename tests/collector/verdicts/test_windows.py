@@ -103,15 +103,6 @@ def test_some_windows_keep_their_pieces(kind, start, data) -> None:
     assert (some.length_ns == whole.length_ns[rows]).all()
 
 
-def test_rolling_windows_are_dealt_into_layers_that_do_not_overlap() -> None:
-    rolling = windows("30d", "Europe/Berlin", ns("2026-03-01"), ns("2026-05-01"))
-    seen = np.zeros(len(rolling), int)
-    for rows, layer in rolling.layers():
-        seen += rows
-        assert (layer.from_ns[1:] >= layer.to_ns[:-1]).all()
-    assert (seen == 1).all()
-
-
 @pytest.mark.parametrize(
     ("kind", "zone", "start", "expected"),
     [
