@@ -1,4 +1,4 @@
-"""Writes the reference pages that are made from the product itself: commands, parameters, profiles.
+"""Writes the reference pages that are made from the product itself: commands, parameters, profiles, rule packs.
 
     python docs/build.py            writes them
     python docs/build.py --check    exit 1 and the names of those that are not up to date
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,12 +126,36 @@ def _head(*names: str) -> str:
     return f"{_row(*names)}\n|{'---|' * len(names)}\n"
 
 
+def rules() -> dict[str, str]:
+    """A page for every rule pack of the product, and their index."""
+    from collector.catalogue import rule_packs
+    from collector.verdicts.pack_page import index, page
+    from gateway.catalogue import parameters as catalogue
+
+    packs = rule_packs()
+    found = {f"{RULES}/index.md": index(packs.values())}
+    return found | {f"{RULES}/{pack.id}.md": page(pack, catalogue()) for pack in packs.values()}
+
+
 PAGES: dict[str, Callable[[], str]] = {"commands.md": commands, "parameters.md": parameters, "profiles.md": profiles}
+RULES = "rules"  # the folder of the rule packs' pages, which holds nothing else
+
+
+def pages() -> dict[str, str]:
+    """Every page as it is to be, by its path below docs/reference."""
+    return {name: MADE + text for name, text in ({name: page() for name, page in PAGES.items()} | rules()).items()}
 
 
 def stale() -> list[str]:
-    """The pages that differ from what the product says now."""
-    return [name for name, page in PAGES.items() if _read(REFERENCE / name) != MADE + page()]
+    """The pages that differ from what the product says now, and those of packs that are no more."""
+    made = pages()
+    return [name for name, text in made.items() if _read(REFERENCE / name) != text] + gone(made)
+
+
+def gone(made: Iterable[str]) -> list[str]:
+    """Pages of rule packs that are there, and are not made any more."""
+    there = {f"{RULES}/{path.name}" for path in (REFERENCE / RULES).glob("*.md")}
+    return sorted(there - set(made))
 
 
 def _read(path: Path) -> str:
@@ -146,9 +170,13 @@ def main() -> int:
         for name in old:
             sys.stderr.write(f"docs/reference/{name} is not up to date: run `make docs`\n")
         return 1 if old else 0
-    for name, page in PAGES.items():
-        (REFERENCE / name).write_text(MADE + page())
+    made = pages()
+    (REFERENCE / RULES).mkdir(exist_ok=True)
+    for name, text in made.items():
+        (REFERENCE / name).write_text(text)
         sys.stdout.write(f"docs/reference/{name}\n")
+    for name in gone(made):
+        (REFERENCE / name).unlink()
     return 0
 
 

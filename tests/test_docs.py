@@ -6,6 +6,7 @@ import importlib.util
 import re
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pytest
 
@@ -126,11 +127,23 @@ def test_every_documented_setting_of_the_site_file_exists() -> None:
                 assert f'"{key}"' in code, f"{key} is documented and nobody reads it"
 
 
-@pytest.mark.timeout(300)  # asks every command for its help, one process each
-def test_generated_pages_are_up_to_date() -> None:
+def build() -> Any:
     spec = importlib.util.spec_from_file_location("docs_build", ROOT / "docs" / "build.py")
     assert spec is not None
     assert spec.loader is not None
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
-    assert build.stale() == [], "run `make docs`"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.timeout(300)  # asks every command for its help, one process each
+def test_generated_pages_are_up_to_date() -> None:
+    assert build().stale() == [], "run `make docs`"
+
+
+def test_a_page_of_a_rule_pack_that_is_no_more_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = build()
+    monkeypatch.setattr(made, "REFERENCE", tmp_path)
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "old.md").write_text("x")
+    assert made.gone(made.rules()) == ["rules/old.md"]
