@@ -93,7 +93,7 @@ def take_inventory(
             settings, _ = read_settings(point.kind, rules, point.settings)
             clauses = [clause for pack in rules for clause in resolve(pack, settings, on)[0]]
             key = (site.plant.id, point.id)
-            night = night_hours(rules, settings)
+            night = night_hours(rules, point.settings, on)
             places[key] = Place(site, point, tuple(by_point.get(key, ())), tuple(clauses), night)
     return Inventory(tuple(sites), places, parameters, packs)
 

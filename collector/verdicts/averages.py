@@ -21,7 +21,7 @@ from collector.verdicts.judged import Judged, by_law
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
 from collector.verdicts.screening import Booleans, named
-from collector.verdicts.tables import Table, Tables
+from collector.verdicts.tables import DILUTED, Table, Tables
 from collector.verdicts.windows import Windows
 from gateway.measurement import Float64
 
@@ -33,8 +33,8 @@ _TAKEN = {
     "reference_oxygen": ("oxygen_percent",),
 }
 _SETTING = {
-    "standard_state": ("barometric_pa", "barometric_pa"),
-    "reference_oxygen": ("reference_percent", "reference_oxygen"),
+    "standard_state": (("barometric_pa", "barometric_pa"),),
+    "reference_oxygen": (("reference_percent", "reference_oxygen"), ("air_percent", "air_oxygen")),
 }
 
 
@@ -129,17 +129,19 @@ def _inputs(rules: PointRules, table: Table, rows: Booleans) -> Iterator[dict[st
 def _corrected(rules: PointRules, table: Table, rows: Booleans) -> Iterator[dict[str, Any]]:
     """The corrections of each row in order, with what they took (means over the window, settings) and their results."""
     taken = {name: table.conditions[name][rows].tolist() for step in table.steps for name in _TAKEN[step]}
-    fixed = {
-        step: {_SETTING[step][0]: getattr(rules.stack, _SETTING[step][1])} for step in table.steps if step in _SETTING
-    }
+    fixed = {step: {key: getattr(rules.stack, name) for key, name in _SETTING.get(step, ())} for step in table.steps}
+    diluted = table.conditions[DILUTED][rows].tolist()
     assert table.standard_dry is not None, "a corrected table has results"
     assert table.converted is not None, "a corrected table has results"
     results = zip(table.standard_dry[rows].tolist(), table.converted[rows].tolist(), strict=True)
     for row, (standard_dry, converted) in enumerate(results):
         steps = [
-            {"step": step, **{name: _or_none(taken[name][row]) for name in _TAKEN[step]}, **fixed.get(step, {})}
+            {"step": step, **{name: _or_none(taken[name][row]) for name in _TAKEN[step]}, **fixed[step]}
             for step in table.steps
         ]
+        if diluted[row] > 0.0:  # why some of the window, or all of it, has no converted value
+            assert rules.stack is not None, "a corrected table is a stack's"
+            steps[-1] |= {"oxygen_max": rules.stack.oxygen_max, "diluted_percent": round(100.0 * diluted[row], 6)}
         yield {"corrections": steps, "standard_dry": _or_none(standard_dry), "converted": _or_none(converted)}
 
 

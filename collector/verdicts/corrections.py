@@ -3,8 +3,14 @@
 HJ 212-2017 appendix D gives the order: the concentration as measured is brought to 273 K and
 101325 Pa (18), to dry gas (19), and to the oxygen content the limit names (28). Mass is dry standard
 concentration times dry standard flow, never the oxygen-converted value (32). 273, not 273.15: the
-standard counts so throughout. Arrays in, arrays out (a number comes back as an array of no
-dimension); NaN stands for "no value" and is what an undefined conversion gives. Pure.
+standard counts so throughout.
+
+Near the oxygen of air the conversion tells of the oxygen monitor and not of the gas: at 20 % an error of 0.2 %
+changes the result by a fifth, at 20.5 % the factor to 6 % is 30. Above a setting, `oxygen_max`, there is no
+converted value, and how often that was so stands with the average. No text here has a number for it.
+
+Arrays in, arrays out (a number comes back as an array of no dimension); NaN stands for "no value" and is what an
+undefined conversion gives. Pure.
 """
 
 from __future__ import annotations
@@ -24,12 +30,23 @@ from gateway.units import MOLAR_VOLUME
 STANDARD_PA = 101_325.0
 STANDARD_K = 273.0
 AIR_OXYGEN_PERCENT = 21.0
+OXYGEN_MAX_PERCENT = 20.0  # our own choice, unverified; kilns whose limits are about 18 % lie below it
 
 _METHOD = "HJ 212-2017 appendix D"
 SETTINGS = (
     Setting(
         name="reference_oxygen", kind="number", low=0.0, high=20.9, cite=_METHOD,
         title=Label("Reference oxygen of the limits [%]; none = no conversion", "基准氧含量 [%]"),
+    ),
+    Setting(
+        name="air_oxygen", kind="choice", choices=(21.0, 20.9), default=AIR_OXYGEN_PERCENT,
+        cite="21: HJ 212-2017 appendix D (28), 2010/75/EU Annex VI part 7, 13. and 17. BImSchV; 20.9: 40 CFR 60, 75",
+        title=Label("Oxygen of air in the conversion [%]", "折算用空气含氧量 [%]"),
+    ),
+    Setting(
+        name="oxygen_max", kind="number", low=0.0, high=AIR_OXYGEN_PERCENT, default=OXYGEN_MAX_PERCENT,
+        cite="own choice, unverified: no text here says from which oxygen content on nothing is converted",
+        title=Label("Oxygen content above which nothing is converted [%]", "不再折算的含氧量上限 [%]"),
     ),
     Setting(
         name="basis", kind="choice", choices=("dry", "wet"), default="dry", cite=_METHOD,
@@ -62,6 +79,7 @@ class StackSettings:
     basis, oxygen_basis: "wet" or "dry" gas in concentrations, in O2. state: "actual" or "standard" volume.
     area_m2: cross-section, None = no flow. barometric_pa: air pressure.
     oxygen_exception: oxygen is converted only above the reference (a setting of the packs that say so).
+    air_oxygen: what air has in the conversion, 21 or 20.9. [%] oxygen_max: nothing is converted above it, dry. [%]
     """
 
     reference_oxygen: float | None = None
@@ -71,6 +89,8 @@ class StackSettings:
     area_m2: float | None = None
     barometric_pa: float = STANDARD_PA
     oxygen_exception: bool = False
+    air_oxygen: float = AIR_OXYGEN_PERCENT
+    oxygen_max: float = OXYGEN_MAX_PERCENT
 
 
 def stack_settings(settings: Mapping[str, Any]) -> StackSettings:
@@ -84,6 +104,8 @@ def stack_settings(settings: Mapping[str, Any]) -> StackSettings:
         area_m2=settings.get("area_m2"),
         barometric_pa=settings.get("barometric_pa") or STANDARD_PA,
         oxygen_exception=bool(settings.get("oxygen_exception")),
+        air_oxygen=settings.get("air_oxygen") or AIR_OXYGEN_PERCENT,
+        oxygen_max=OXYGEN_MAX_PERCENT if settings.get("oxygen_max") is None else settings["oxygen_max"],
     )
 
 
@@ -129,28 +151,34 @@ def ppm_to_mg_m3(ppm: npt.ArrayLike, molar_mass_g: npt.ArrayLike) -> Float64:
 
 
 def reference_oxygen(
-    concentration: npt.ArrayLike, oxygen_percent: npt.ArrayLike, reference_percent: npt.ArrayLike | None
+    concentration: npt.ArrayLike,
+    oxygen_percent: npt.ArrayLike,
+    reference_percent: npt.ArrayLike | None,
+    air_percent: float = AIR_OXYGEN_PERCENT,
 ) -> Float64:
-    """Concentration converted to the oxygen content the limit names; NaN at 21 % O2 and above, and below 0. [mg/m3]
+    """Concentration converted to the oxygen content the limit names; NaN from the O2 of air on, and below 0. [mg/m3]
 
     concentration: dry, standard state. [mg/m3] oxygen_percent: dry, in the same gas. [%]
-    reference_percent: None = the limit names none, and nothing is converted. [%]
-    Source: HJ 212-2017 appendix D (28).
-    >>> round(float(reference_oxygen(45.0, 8.0, 6.0)), 2)
-    51.92
+    reference_percent: None = the limit names none, and nothing is converted. [%] air_percent: 21 or 20.9. [%]
+    Source: HJ 212-2017 appendix D (28), with 21; 40 CFR 60 appendix A Method 19, with 20.9.
+    >>> round(float(reference_oxygen(45.0, 8.0, 6.0)), 2), round(float(reference_oxygen(45.0, 8.0, 6.0, 20.9)), 2)
+    (51.92, 51.98)
     """
     value = _array(concentration)
     if reference_percent is None:
         return value.copy()
     oxygen = _array(oxygen_percent)
-    air = AIR_OXYGEN_PERCENT - np.where(oxygen >= 0.0, oxygen, np.nan)
-    reference = AIR_OXYGEN_PERCENT - _array(reference_percent)
+    air = air_percent - np.where(oxygen >= 0.0, oxygen, np.nan)
+    reference = air_percent - _array(reference_percent)
     # In air there is no flue gas to convert: the text has no value there, and so have we.
     return np.asarray(value * np.where(reference > 0.0, reference, np.nan) / np.where(air > 0.0, air, np.nan))
 
 
 def reference_oxygen_above(
-    concentration: npt.ArrayLike, oxygen_percent: npt.ArrayLike, reference_percent: npt.ArrayLike | None
+    concentration: npt.ArrayLike,
+    oxygen_percent: npt.ArrayLike,
+    reference_percent: npt.ArrayLike | None,
+    air_percent: float = AIR_OXYGEN_PERCENT,
 ) -> Float64:
     """As reference_oxygen, but where there is no more oxygen than the reference the value stays. [mg/m3]
 
@@ -159,7 +187,7 @@ def reference_oxygen_above(
     >>> float(reference_oxygen_above(150.0, 4.0, 6.0)), float(reference_oxygen_above(150.0, 9.0, 6.0))
     (150.0, 187.5)
     """
-    converted = reference_oxygen(concentration, oxygen_percent, reference_percent)
+    converted = reference_oxygen(concentration, oxygen_percent, reference_percent, air_percent)
     if reference_percent is None:
         return converted
     stays = _array(oxygen_percent) <= _array(reference_percent)
@@ -211,12 +239,15 @@ class Converted:
     """A concentration on its way: dry at standard state (for mass), and at reference oxygen (for the limit). [mg/m3]
 
     oxygen_dry: the oxygen content used. [%] steps: names of the corrections done, in order, for the evidence.
+    diluted: 1 where nothing was converted because the gas has more oxygen than `oxygen_max`, else 0; NaN where its
+    oxygen is not known.
     """
 
     standard_dry: Float64
     converted: Float64
     oxygen_dry: Float64
     steps: tuple[str, ...]
+    diluted: Float64
 
 
 def convert(
@@ -231,7 +262,8 @@ def convert(
     """All corrections a stack's settings call for, in the order of the standard. [mg/m3]
 
     concentration and the four gas conditions: shapes as numpy broadcasts them, NaN = not known. What a
-    correction needs and is not known makes its result NaN; what is not needed may be NaN.
+    correction needs and is not known makes its result NaN; what is not needed may be NaN. In gas that has more oxygen
+    than the stack's `oxygen_max` there is no converted value, only the dry one.
     Source: HJ 212-2017 appendix D (18), (19), (28).
     """
     value, oxygen, steps = _array(concentration), _array(oxygen_percent), list[str]()
@@ -244,10 +276,12 @@ def convert(
     if stack.oxygen_basis == "wet":
         oxygen = dry_basis(oxygen, moisture_percent)
     conversion = reference_oxygen_above if stack.oxygen_exception else reference_oxygen
-    converted = conversion(value, oxygen, stack.reference_oxygen)
-    if stack.reference_oxygen is not None:
-        steps.append("reference_oxygen")
-    return Converted(value, converted, oxygen, tuple(steps))
+    if stack.reference_oxygen is None:
+        return Converted(value, value.copy(), oxygen, tuple(steps), np.zeros(oxygen.shape))
+    steps.append("reference_oxygen")
+    diluted = np.where(np.isnan(oxygen), np.nan, oxygen > stack.oxygen_max)
+    converted = conversion(value, np.where(diluted == 0.0, oxygen, np.nan), stack.reference_oxygen, stack.air_oxygen)
+    return Converted(value, converted, oxygen, tuple(steps), diluted)
 
 
 def _array(value: npt.ArrayLike) -> Float64:

@@ -76,7 +76,7 @@ def point_tables(rules: PointRules, signals: Mapping[str, Signal], wanted: Mappi
     spans = [(int(w.from_ns.min()), int(w.to_ns.max())) for w in wanted.values() if len(w)]
     if not spans:
         return None
-    believed = {name: plausible(signal, rules.settings) for name, signal in signals.items()}
+    believed = {name: plausible(signal, rules.settings, rules.strictest(name)) for name, signal in signals.items()}
     return Tables(rules, believed, min(a for a, _ in spans), max(b for _, b in spans))
 
 

@@ -6,8 +6,9 @@
   what breaks that one is certain.
 - An average that is not valid is not judged; a single peak is (it was measured, however short the minute), and so
   is a count of windows (those that were valid are certain, however few).
-- Where several packs have a say about the same thing (night hours, the validity that is shown), the first one named
-  wins; each is judged by its own validity (`points.by_validity`).
+- Where several packs have a say about the validity that is shown, the first one named wins; each is judged by its own
+  (`points.by_validity`). Packs in force at the same time whose nights differ cannot judge one point by them; hours of
+  night are those of the packs in force on the date.
 
 Pure. Packs are read by `collector.catalogue`; code holds no limit value.
 """
@@ -15,6 +16,7 @@ Pure. Packs are read by `collector.catalogue`; code holds no limit value.
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -194,10 +196,11 @@ def _upper(text: ClauseText, settings: Mapping[str, Any], on: date) -> float | N
     return max((limit.high for limit in _limits(text, settings, on) if limit.high is not None), default=None)
 
 
-def mixed(packs: Sequence[RulePack]) -> str:
+def mixed(packs: Sequence[RulePack], settings: Mapping[str, Any]) -> str:
     """What keeps packs from judging one point together, "" = nothing: an average shows one evaluated value.
 
-    A validated value has something subtracted, which nothing else may be shown or counted by (`shares`).
+    A validated value has something subtracted, which nothing else may be shown or counted by (`shares`). And a night
+    has the same hours for all that judge by it while they are in force. settings: as in night_hours.
     """
     for pack in (pack for pack in packs if pack.validation):
         own = {(c.parameter, c.window) for c in pack.clauses if c.corrected == "validated"}
@@ -206,6 +209,10 @@ def mixed(packs: Sequence[RulePack]) -> str:
             if other is not pack and both:
                 about = " ".join(min(both))
                 return f"{pack.id} judges {about} by validated values, {other.id} judges it too"
+    judging = [(pack, hours) for pack in packs if _by_night(pack) and (hours := _own_night(pack, settings))]
+    for (pack, hours), (other, others) in itertools.combinations(judging, 2):
+        if hours != others and pack.holds_with(other):
+            return f"the night of {pack.id} is {' to '.join(hours)}, that of {other.id} {' to '.join(others)}"
     return ""
 
 
@@ -253,15 +260,70 @@ def _allowed(setting: Setting) -> str:
     return " or ".join(map(repr, setting.choices)) if setting.choices else f"a value of kind {setting.kind}"
 
 
-def night_hours(packs: Sequence[RulePack], settings: Mapping[str, Any]) -> tuple[str, str]:
-    """Begin and end of night, local clock; 22:00 to 06:00 where no pack has a say.
+def night_hours(packs: Sequence[RulePack], settings: Mapping[str, Any], on: date | None = None) -> tuple[str, str]:
+    """Begin and end of night on a date, local clock; 22:00 to 06:00 where no pack in force has a say.
+
+    The first pack in force that judges by the night has it, else the first that speaks of one.
+    settings: as the site file has them, in which what is not said is missing; wrong ones are passed over.
+    on: None = as if all packs were in force.
+    """
+    own = [(_own_night(pack, settings), _by_night(pack)) for pack in packs if on is None or pack.holds_on(on)]
+    for hours in (*(hours for hours, judges in own if judges), *(hours for hours, _ in own)):
+        if hours is not None:
+            return hours
+    return _said(KIND_SETTINGS["noise"][0], settings) or NIGHT
+
+
+def nights(packs: Sequence[RulePack], settings: Mapping[str, Any]) -> tuple[tuple[date, tuple[str, str]], ...]:
+    """From which date on which hours are night at a point, by the packs in force then; the first from ever on.
+
+    settings: as in night_hours.
+    """
+    days = {day for pack in packs if pack.night for force in pack.in_force for day in (force.from_date, force.to_date)}
+    found: list[tuple[date, tuple[str, str]]] = []
+    for day in [date.min, *sorted(day for day in days if day is not None)]:
+        hours = night_hours(packs, settings, day)
+        if not found or found[-1][1] != hours:
+            found.append((day, hours))
+    return tuple(found)
+
+
+def _own_night(pack: RulePack, settings: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The hours of night by which a pack judges a point, None where it does not speak of them."""
+    if pack.night is None:
+        return None
+    setting = pack.settings.get(pack.night.setting)
+    return (setting and _said(setting, settings)) or (pack.night.begin, pack.night.end)
+
+
+def _said(setting: Setting, settings: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a setting's own type
+    """What a point says itself of a setting, None where it is silent or wrong (which is told elsewhere)."""
+    value = settings.get(setting.name)
+    try:
+        return None if value is None else setting.read(value)
+    except ValueError:
+        return None
+
+
+def _by_night(pack: RulePack) -> bool:
+    """Whether a pack has clauses that hang on the hours of night."""
+    return any(clause.period or clause.window in ("day", "night", "calendar_night") for clause in pack.clauses)
+
+
+def strictest(packs: Sequence[RulePack], settings: Mapping[str, Any], parameter: str) -> float | None:
+    """The least upper limit above 0 that packs ever set for a mean of a parameter at a point, None = none. [unit]
 
     settings: as read_settings gives them.
     """
-    for pack in packs:
-        if pack.night:
-            return settings.get(pack.night.setting) or (pack.night.begin, pack.night.end)
-    return settings.get("night") or NIGHT
+    rows = (
+        row.upper(settings)
+        for pack in packs
+        for clause in pack.clauses
+        if clause.parameter == parameter and clause.statistic == "value"
+        for row in clause.rows
+        if row.agrees(settings)
+    )
+    return min((limit for limit in rows if limit is not None and limit > 0.0), default=None)
 
 
 def validities(packs: Sequence[RulePack], settings: Mapping[str, Any]) -> dict[str, Validity]:
@@ -345,7 +407,7 @@ def site_faults(site: Site, packs: Mapping[str, RulePack], on: date) -> list[Fau
         for pack in named:
             if not pack.holds_on(on):
                 table.fault("rules", f"{pack.id!r} is not in force on {on}", "see `emitwatch rules show`")
-        if problem := mixed(named):
+        if problem := mixed(named, point.settings):
             table.fault("rules", problem, MIXED_HINT)
         faults += _point_settings(site, point, named, table.place("settings"))
     return faults

@@ -308,6 +308,11 @@ class RulePack:
         """Whether the pack is in force on a day."""
         return any(f.from_date <= day and (f.to_date is None or day < f.to_date) for f in self.in_force)
 
+    def holds_with(self, other: RulePack) -> bool:
+        """Whether there is a day on which both packs are in force."""
+        starts = (force.from_date for pack in (self, other) for force in pack.in_force)
+        return any(self.holds_on(day) and other.holds_on(day) for day in starts)
+
     def clause(self, id: str) -> ClauseText:
         """The clause of an id; KeyError where there is none."""
         for clause in self.clauses:

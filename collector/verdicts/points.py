@@ -17,7 +17,16 @@ from typing import Any
 import numpy as np
 
 from collector.verdicts.corrections import StackSettings, stack_settings
-from collector.verdicts.limits import MIXED_HINT, Clause, mixed, night_hours, read_settings, resolve, validities
+from collector.verdicts.limits import (
+    MIXED_HINT,
+    Clause,
+    mixed,
+    nights,
+    read_settings,
+    resolve,
+    strictest,
+    validities,
+)
 from collector.verdicts.pack import RulePack
 from collector.verdicts.screening import Booleans
 from collector.verdicts.validity import Validity
@@ -33,13 +42,15 @@ BUILT: Mapping[str, tuple[str, ...]] = {
     "water": ("1m", "1h", "24h", "day"),
 }
 CONCENTRATIONS = ("mg/m3", "ug/m3", "ng/m3")  # what a stack's corrections are for
+HANGING = ("day", "night", "calendar_night")  # on the hours of night
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointRules:
     """How the measurements of one point become averages and verdicts.
 
-    night: begin and end of night, local clock; None = no such thing at this kind of point.
+    nights: from which date on which hours are night, local clock, the first from ever on; empty = there are no nights
+    at this kind of point. A night has the hours of the date it starts on, as it is judged by what is in force then.
     settings: typed and complete. built: kinds of windows, shortest first. validity: for every kind of window, as the
     first pack says that does; it is what is shown, and each pack judges by its own (`by_validity`).
     sources: sensor id -> what evidence says of it (`evidence.sensor_source`).
@@ -49,7 +60,7 @@ class PointRules:
     point: str
     kind: str
     timezone: str
-    night: Night | None
+    nights: Sequence[tuple[date, Night]]
     settings: Mapping[str, Any]
     packs: tuple[RulePack, ...]
     parameters: Parameters
@@ -71,7 +82,19 @@ class PointRules:
 
     def windows(self, kind: str, from_ns: int, to_ns: int) -> Windows:
         """All windows of a kind at this point that overlap a span."""
-        return windows(kind, self.timezone, from_ns, to_ns, self.night)
+        if kind not in HANGING or len(self.nights) < 2:
+            return windows(kind, self.timezone, from_ns, to_ns, self.nights[0][1] if self.nights else None)
+        ends = [day for day, _ in self.nights[1:]] + [date.max]
+        found = []
+        for (first, night), end in zip(self.nights, ends, strict=True):
+            every = windows(kind, self.timezone, from_ns, to_ns, night)
+            days = [local_date(self.timezone, start) for start in every.from_ns.tolist()]
+            found.append(every.take(np.array([first <= day < end for day in days], np.bool_)))
+        return _joined(found)
+
+    def strictest(self, parameter: str) -> float | None:
+        """The least upper limit that packs ever set for a mean of a parameter here, None = none. [unit]"""
+        return strictest(self.packs, self.settings, parameter)
 
     def applies(self, clause: Clause, from_ns: Int64) -> Booleans:
         """Which of the windows of a clause's kind, by their starts, lie in the part of the day it is about."""
@@ -88,12 +111,12 @@ class PointRules:
     def by_validity(self) -> list[tuple[PointRules, tuple[str, ...]]]:
         """This point as its packs count what must be there of a window, and the ids of the packs that count so.
 
-        First the point itself. A kind of window that a pack does not speak of counts as the first other pack says.
+        First the point itself. A kind of window that a pack does not speak of counts as the first other pack says that
+        is ever in force together with it.
         """
         found: list[tuple[PointRules, tuple[str, ...]]] = []
         for pack in self.packs:
-            others = [other for other in self.packs if other is not pack]
-            own = validities([pack, *others], self.settings)
+            own = _validity(pack, self.packs, self.settings)
             alike = [number for number, (view, _) in enumerate(found) if _counts(view.validity) == _counts(own)]
             if alike:
                 view, ids = found[alike[0]]
@@ -106,6 +129,25 @@ class PointRules:
         """Whether the stack's corrections are for this parameter."""
         known = self.parameters.get(parameter)
         return self.stack is not None and (known.unit if known else unit) in CONCENTRATIONS
+
+
+def _joined(found: Sequence[Windows]) -> Windows:
+    """Windows of one kind that follow each other, as one."""
+    before = np.cumsum([0, *(len(part) for part in found)])
+    return Windows(
+        kind=found[0].kind,
+        from_ns=np.concatenate([part.from_ns for part in found]),
+        to_ns=np.concatenate([part.to_ns for part in found]),
+        piece_from=np.concatenate([part.piece_from for part in found]),
+        piece_to=np.concatenate([part.piece_to for part in found]),
+        piece_window=np.concatenate([n + part.piece_window for n, part in zip(before, found, strict=False)]),
+    )
+
+
+def _validity(pack: RulePack, packs: Sequence[RulePack], settings: Mapping[str, Any]) -> Mapping[str, Validity]:
+    """What a pack counts of each kind of window, with what others say that are ever in force together with it."""
+    others = [other for other in packs if other is not pack and pack.holds_with(other)]
+    return validities([pack, *others], settings)
 
 
 def _counts(validity: Mapping[str, Validity]) -> dict[str, tuple[str, int | None, float | Fraction | None]]:
@@ -131,14 +173,15 @@ def point_rules(
     settings: as written in the site file or on the command line. document, path: where they stand, for the faults.
     """
     typed, faults = read_settings(kind, packs, settings, document=document, path=path)
-    if problem := mixed(packs):
+    if problem := mixed(packs, settings):
         faults.append((document or Document("", {}, {})).fault(path.replace("settings", "rules"), problem, MIXED_HINT))
     clauses = [clause for pack in packs for clause in pack.clauses]
     asked = {clause.window for clause in clauses} | {clause.count.window for clause in clauses if clause.count}
     rules = PointRules(
         plant=plant, point=point, kind=kind, timezone=timezone, settings=typed, packs=tuple(packs),
-        parameters=parameters, validity=validities(packs, typed), sources=sources or {},
-        night=night_hours(packs, typed) if kind == "noise" else None,
+        parameters=parameters, sources=sources or {},
+        validity=_validity(packs[0], packs, typed) if packs else validities([], typed),
+        nights=nights(packs, settings) if kind == "noise" else (),
         built=tuple(name for name in KINDS if name in asked or name in BUILT.get(kind, BUILT["stack"])),
         stack=stack_settings(typed) if kind == "stack" else None,
     )  # fmt: skip

@@ -41,6 +41,7 @@ DIGITS = 9  # decimals kept; no instrument has as many, and no result is as exac
 # The gas conditions that corrections take, and the factor to their unit there (pressure: kPa to Pa).
 CONDITIONS = {"oxygen_percent": ("O2", 1.0), "temperature_c": ("temperature", 1.0),
               "static_pa": ("pressure", 1e3), "moisture_percent": ("moisture", 1.0)}  # fmt: skip
+DILUTED = "diluted"  # among the conditions: the share of the time in which the gas had more oxygen than `oxygen_max`
 _RANK = {kind: rank for rank, kind in enumerate(KINDS)}
 _LENGTH_NS = {**FIXED_NS, "24h": 24 * HOUR_NS, "day": 24 * HOUR_NS}  # of parts that rules count
 
@@ -211,8 +212,8 @@ class Tables:
             return base
         known = {name: self._condition(name, base) for name in CONDITIONS}
         result = corrections.convert(base.value, stack, **known)
-        known["oxygen_percent"] = result.oxygen_dry
         shape = base.value.shape
+        known |= {"oxygen_percent": result.oxygen_dry, DILUTED: np.broadcast_to(result.diluted, shape)}
         return replace(
             base, steps=result.steps, conditions=known, converted=np.broadcast_to(result.converted, shape),
             standard_dry=np.broadcast_to(result.standard_dry, shape),
@@ -308,8 +309,11 @@ def _composed(table: Table, parts: Table, inside: Segments, validity: Validity) 
         mean = _means(inside, rows)
         changes["steps"] = parts.steps
         changes["converted"] = np.where(ok, mean(parts.converted), np.nan)
-        changes["standard_dry"] = mean(parts.standard_dry)
-        changes["conditions"] = {name: mean(column) for name, column in parts.conditions.items()}
+        # Of gas too dilute to be converted there is a dry value all the same, and a share of the time.
+        changes["standard_dry"] = _means(inside, valid & np.isfinite(parts.standard_dry))(parts.standard_dry)
+        changes["conditions"] = {name: mean(parts.conditions[name]) for name in CONDITIONS}
+        diluted = parts.conditions[DILUTED]
+        changes["conditions"][DILUTED] = _means(inside, valid & np.isfinite(diluted))(diluted)
     return replace(table, **changes)
 
 

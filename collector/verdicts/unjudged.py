@@ -80,7 +80,7 @@ def _unconverted(rules: PointRules, averages: Sequence[Average]) -> Iterator[str
                     f"{name} in range" if key in beyond else name for name, key in here.items() if key not in known
                 ]
                 lacking.setdefault((clause.key, average.parameter), Counter()).update(
-                    missing or ["values of all conditions at one time, or oxygen below that of air"]
+                    missing or ["values of all conditions at one time, or oxygen up to oxygen_max"]
                 )
     for (key, parameter), number in windows.items():
         told = ", ".join(f"{name} ({count})" for name, count in lacking[key, parameter].items())

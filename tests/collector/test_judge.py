@@ -417,7 +417,7 @@ def test_stack_windows_without_their_gas_conditions_are_noted(
     assert "windows: 1; lacking O2 in range (1)" in air
     mixed = {"NOx": ["30", "30"], **gas, "O2": ["8", "18"], "moisture": ["10", "20"]}  # dry, 18 % are 22.5 %
     (air,) = noted(capfd, *STACK, stack_file(tmp_path, mixed))
-    assert "windows: 1; lacking values of all conditions at one time, or oxygen below that of air (1)" in air
+    assert "windows: 1; lacking values of all conditions at one time, or oxygen up to oxygen_max (1)" in air
 
 
 @pytest.mark.parametrize("number", ["inf", "-Infinity", "1e400", "-5"])

@@ -136,7 +136,12 @@ def test_corrections_stand_in_the_record_with_what_they_took() -> None:
     assert hour.inputs["corrections"] == [
         {"step": "standard_state", "temperature_c": 100.0, "static_pa": -500.0, "barometric_pa": 101325.0},
         {"step": "dry_basis", "moisture_percent": 10.0},
-        {"step": "reference_oxygen", "oxygen_percent": pytest.approx(8 / 0.9), "reference_percent": 6.0},
+        {
+            "step": "reference_oxygen",
+            "oxygen_percent": pytest.approx(8 / 0.9),
+            "reference_percent": 6.0,
+            "air_percent": 21.0,
+        },
     ]
     assert found["NOx", "1m", 0].evaluated == pytest.approx(converted)
     assert found["O2", "1h", 0].evaluated is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -13,13 +14,16 @@ from collector.verdicts.limits import (
     Clause,
     breach,
     breaking,
+    mixed,
     night_hours,
+    nights,
     read_settings,
     resolve,
     rounded,
+    strictest,
     validities,
 )  # fmt: skip
-from collector.verdicts.pack import RulePack
+from collector.verdicts.pack import Force, Night, RulePack
 from collector.verdicts.records import Average, Standing
 from collector.verdicts.windows import KINDS
 from tests.collector.verdicts.test_pack_file import GOOD, parse
@@ -181,7 +185,7 @@ def test_settings_of_a_point_are_typed_and_complete() -> None:
     assert faults == []
     assert found == {
         "reference_oxygen": 6.0, "basis": "wet", "oxygen_basis": None, "state": "standard", "area_m2": 9.6,
-        "barometric_pa": 101_325.0, "zero_noise": 0.0,
+        "barometric_pa": 101_325.0, "air_oxygen": 21.0, "oxygen_max": 20.0, "zero_noise": None,
     }  # fmt: skip
     found, faults = read_settings("noise", [NOISE], {"area_class": "2", "night": "23:00-07:00"})
     assert faults == []
@@ -244,3 +248,57 @@ def test_settings_read_once_may_be_read_again(kind: str, pack: RulePack, given: 
     assert resolve(pack, found, TODAY) == resolve(pack, given, TODAY)
     if kind == "noise":
         assert night_hours([pack], found) == ("22:00", "06:00")
+
+
+# --- nights ---------------------------------------------------------------------------------------------
+
+
+def night_pack(id: str, begin: date, end: date | None, hours: tuple[str, str], *, judges: bool = True) -> RulePack:
+    """A pack like GB 12348 with a night of its own that a setting of the point moves."""
+    asked = replace(NOISE.settings["night"], default=hours)
+    night = Night(begin=hours[0], end=hours[1], setting="night", cite="x")
+    clauses = NOISE.clauses if judges else ()
+    return replace(
+        NOISE, id=id, in_force=(Force(from_date=begin, to_date=end, cite="x"),), clauses=clauses,
+        settings={**NOISE.settings, "night": asked}, night=night,
+    )  # fmt: skip
+
+
+EARLY, LATE = ("22:00", "06:00"), ("23:00", "07:00")
+YEAR = date(2027, 1, 1)
+
+
+def test_a_night_is_that_of_the_pack_in_force() -> None:
+    old, new = night_pack("old", date(2008, 1, 1), YEAR, EARLY), night_pack("new", YEAR, None, LATE)
+    for packs in ([old, new], [new, old]):
+        assert night_hours(packs, {}, date(2026, 12, 31)) == EARLY
+        assert night_hours(packs, {}, YEAR) == LATE
+        assert nights(packs, {}) == ((date.min, EARLY), (YEAR, LATE))
+        assert mixed(packs, {}) == ""
+    assert night_hours([new], {}, date(2026, 1, 1)) == EARLY  # no pack has a say then
+    assert nights([new], {}) == ((date.min, EARLY), (YEAR, LATE))
+    assert nights([old], {}) == nights([], {}) == ((date.min, EARLY),)
+    said = {"night": "21:00-05:00"}
+    assert nights([old, new], said) == ((date.min, ("21:00", "05:00")),)
+    assert nights([old, new], {"night": "never"}) == nights([old, new], {})
+    assert nights([], said) == ((date.min, ("21:00", "05:00")),)
+
+
+def test_packs_whose_nights_differ_judge_at_two_points() -> None:
+    one, other = night_pack("one", date(2008, 1, 1), None, EARLY), night_pack("other", YEAR, None, LATE)
+    assert mixed([one, other], {}) == "the night of one is 22:00 to 06:00, that of other 23:00 to 07:00"
+    assert mixed([one, other], {"night": ["21:00", "05:00"]}) == ""  # as the local government sets them
+    assert mixed([one, replace(other, night=None)], {}) == ""
+    silent = night_pack("silent", date(2008, 1, 1), None, LATE, judges=False)
+    assert mixed([silent, one], {}) == ""
+    assert night_hours([silent, one], {}) == EARLY  # as BS 4142, which sets no limits, beside GB 12348
+    assert night_hours([silent], {}) == LATE
+    hourly = replace(NOISE, clauses=(replace(NOISE.clauses[0], window="1h", period=""),))
+    assert mixed([hourly, night_pack("other", date(2008, 1, 1), None, LATE)], {}) == ""
+
+
+def test_the_strictest_limit_of_a_mean_is_found() -> None:
+    found, _ = read_settings("water", [WATER], {"class": "2"})
+    assert strictest([WATER], found, "NH3-N") == 25.0
+    assert strictest([WATER], found, "TN") is None
+    assert strictest([], found, "COD") is None

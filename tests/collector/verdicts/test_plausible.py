@@ -54,7 +54,7 @@ def test_no_number_makes_a_wrong_one(values: list[float], about: tuple[PointRule
     gas = [good(series(name, values)) for name in ("O2", "moisture", "temperature", "pressure", "flow")]
     found = judged(rules, good(series(parameter, values)), *gas)
     for average in found.averages:
-        low, high = bounds(average.parameter, average.unit)
+        low, high = bounds(average.parameter, average.unit, None, rules.strictest(average.parameter))
         inside = [value for value in values if low <= value <= high]
         assert average.count == len(inside) == average.inputs["counts"].get("ok", 0)
         for value in (average.value, average.evaluated, average.maximum):
@@ -74,7 +74,7 @@ def test_no_number_makes_a_wrong_one(values: list[float], about: tuple[PointRule
         (STACK, "O2", 21.0),
         (STACK, "O2", 25.0),
         (STACK, "moisture", 100.5),
-        (WATER, "COD", -0.5),
+        (WATER, "COD", -1.5),
         (NOISE, "LAeq", 1e308),
         (NOISE, "LAeq", float("inf")),
         (NOISE, "LAeq", float("-inf")),
@@ -119,12 +119,56 @@ def test_no_concentration_is_converted_with_impossible_oxygen(oxygen: float, con
     assert (found.value, found.evaluated is not None) == (30.0, converted)
 
 
+def test_an_average_says_why_it_has_no_converted_value() -> None:
+    rules = law("stack", {"reference_oxygen": 6.0}, "ultra-low-2015")
+
+    def step(*oxygen: float) -> tuple[Average, dict[str, Any]]:
+        levels = np.repeat(oxygen, 60 // len(oxygen))
+        found = hour(rules, series("NOx", np.full(60, 30.0)), series("O2", levels))["NOx"]
+        return found, found.inputs["corrections"][-1]
+
+    found, told = step(20.5)
+    assert (found.value, found.valid, found.evaluated) == (30.0, True, None)
+    assert (told["oxygen_max"], told["diluted_percent"], told["air_percent"]) == (20.0, 100.0, 21.0)
+    assert found.inputs["standard_dry"] == 30.0
+    found, told = step(20.5, 8.0, 8.0, 8.0)
+    assert found.evaluated == pytest.approx(30.0 * 15.0 / 13.0)
+    assert (told["oxygen_max"], told["diluted_percent"]) == (20.0, 25.0)
+    assert told["oxygen_percent"] == 8.0  # of the minutes that were converted
+    found, told = step(8.0)
+    assert "diluted_percent" not in told
+    half = step(20.5, 8.0)[0]
+    assert (half.evaluated, half.inputs["standard_dry"]) == (None, 30.0)  # too few minutes for an hour
+
+
 def test_a_zero_may_wander_as_far_as_the_point_says() -> None:
     rules, values = law("stack", {**GAS, "zero_noise": 0.5}, "ultra-low-2015"), np.tile([-0.5, 0.7], 30)
     assert hour(rules, series("NOx", values))["NOx"].value == pytest.approx(0.1)
     found = hour(rules, series("NOx", values - 0.01))["NOx"]
     assert found.inputs["counts"] == {"ok": 30, "out_of_range": 30}
     assert bounds("Hg", "ug/m3", 0.5) == (-500.0, LARGEST)
+
+
+def test_a_zero_wanders_by_a_little_of_the_limit_where_the_point_says_nothing() -> None:
+    assert STACK.strictest("NOx") == 50.0
+    found = hour(STACK, series("NOx", np.tile([-1.25, 1.45], 30)))["NOx"]
+    assert (found.value, found.count, found.valid) == (pytest.approx(0.1), 60, True)
+    found = hour(STACK, series("NOx", np.tile([-1.26, 1.45], 30)))["NOx"]
+    assert found.inputs["counts"] == {"ok": 30, "out_of_range": 30}
+    exact = law("stack", {**GAS, "zero_noise": 0.0}, "ultra-low-2015")
+    assert hour(exact, series("NOx", np.tile([-0.01, 1.45], 30)))["NOx"].count == 30
+    assert STACK.strictest("CO") is None  # nothing limits it: nothing below zero counts
+    assert hour(STACK, good(series("CO", np.full(60, -0.01))))["CO"].count == 0
+
+
+@settings(max_examples=examples(30))
+@given(st.floats(0.0, 1000.0), st.one_of(st.none(), st.floats(0.0, 1000.0)))
+def test_what_is_kept_below_zero_is_stated_or_little(limit: float, stated: float | None) -> None:
+    low, high = bounds("SO2", "mg/m3", stated, limit)
+    assert low == -(limit * 0.025 if stated is None else stated)
+    assert low <= 0.0 < high
+    assert bounds("SO2", "mg/m3", stated, -limit)[0] <= 0.0
+    assert bounds("Hg", "ug/m3", stated, limit)[0] == -(limit * 0.025 if stated is None else stated / 0.001)
 
 
 def test_evidence_says_what_was_left_out_and_why() -> None:

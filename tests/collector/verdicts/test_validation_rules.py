@@ -364,12 +364,12 @@ settings = { reference_oxygen = 6.0, elv_so2 = 200.0 }
 def test_validated_values_are_not_judged_by_another_pack() -> None:
     coal = PACKS["ultra-low-2015"]
     large = PACKS["ied-2010-75-annex-v"]
-    assert "CO 1h" not in mixed([large, coal])
-    assert mixed([large, coal]) == (
+    assert "CO 1h" not in mixed([large, coal], {})
+    assert mixed([large, coal], {}) == (
         "ied-2010-75-annex-v judges NOx 1h by validated values, ultra-low-2015 judges it too"
     )
-    assert mixed([coal, WASTE, PACKS["en-14181-2014"]]) == ""
-    assert mixed([WASTE, PACKS["bimschv-17-2013"]]) != ""
+    assert mixed([coal, WASTE, PACKS["en-14181-2014"]], {}) == ""
+    assert mixed([WASTE, PACKS["bimschv-17-2013"]], {}) != ""
     _, faults = point_rules(
         "p", "x", "stack", timezone=ZONE, packs=[large, coal], settings={"reference_oxygen": 6.0}, parameters=PARAMETERS
     )
