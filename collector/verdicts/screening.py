@@ -26,9 +26,11 @@ from gateway.measurement import SECOND_NS, Float64, Int64, Status, UInt8
 
 Booleans = npt.NDArray[np.bool_]
 
+# Why a value goes into no average: its status, or, beyond what instruments and gateways say, what it was measured in.
+REASONS = (*(status.name.lower() for status in Status), "wind", "rain")
+WIND, RAIN = REASONS.index("wind"), REASONS.index("rain")
 USABLE = (Status.OK,)
-_USABLE = np.array([status in USABLE for status in Status])
-_NAMES = tuple(status.name.lower() for status in Status)
+_USABLE = np.array([code in USABLE for code in range(len(REASONS))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,7 @@ class Signal:
     """Measurements of one parameter at one point, ordered by time, one value an instant.
 
     sensors: ids of the instruments. intervals_ns: what a value of each stands for, > 0. [ns]
-    sensor_index: which instrument gave value i, shape (n,). time_ns, value, status: shape (n,).
+    sensor_index: which instrument gave value i, shape (n,). time_ns, value, status (places in REASONS): shape (n,).
     """
 
     parameter: str
@@ -125,18 +127,18 @@ def disputed(time_ns: Int64, value: Float64, status: UInt8) -> int:
 
 
 def by_status(status: UInt8, group: npt.NDArray[np.intp], groups: int) -> Int64:
-    """How many values of each status each group has, shape (groups, number of statuses)."""
-    cells = group * len(Status) + status
-    return np.bincount(cells, minlength=groups * len(Status)).reshape(groups, len(Status)).astype(np.int64)
+    """How many values of each status each group has, shape (groups, number of REASONS)."""
+    cells = group * len(REASONS) + status
+    return np.bincount(cells, minlength=groups * len(REASONS)).reshape(groups, len(REASONS)).astype(np.int64)
 
 
 def named(counts: Sequence[int]) -> dict[str, int]:
-    """Counts of one group by the name of the status, without those that are zero.
+    """Counts of one group by the name of the status or reason, without those that are zero.
 
-    >>> named([5, 0, 0, 1, 0, 0, 0, 0, 0, 0])
-    {'ok': 5, 'fault': 1}
+    >>> named([5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 0])
+    {'ok': 5, 'fault': 1, 'wind': 2}
     """
-    return {name: count for name, count in zip(_NAMES, counts, strict=True) if count}
+    return {name: count for name, count in zip(REASONS, counts, strict=True) if count}
 
 
 def status_named(text: str) -> Status | None:
