@@ -8,7 +8,7 @@ inside the product carries the one code of the list. Pure: text in, parameters a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.document import Fault, Table, parse_document
@@ -16,6 +16,7 @@ from gateway.settings import KINDS, Label, label
 from gateway.units import UNITS
 
 AVERAGES = ("energy", "mean", "median", "flow_weighted", "maximum", "sum")
+DERIVED = ("mass", "mass_flow", "dry_gas_flow", "dry_gas_volume", "volume", "composite")
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
 _NOISE = re.compile(r"[\s_.-]+")
 
@@ -30,6 +31,8 @@ class Parameter:
     average: how values become an average: energy, mean, median, flow_weighted, maximum or sum.
     molar_mass: of a gas, for readings in ppm; None = not a gas. [g/mol]
     range, typical: what any instrument can show and what most plants do, for guesses alone; None = not told. [unit]
+    derived: how emitwatch makes it of others, one of DERIVED; "" = it is measured. of: code of what it is made of,
+    "" = no single one.
     """
 
     code: str
@@ -43,6 +46,8 @@ class Parameter:
     molar_mass: float | None
     range: tuple[float, float] | None = None
     typical: tuple[float, float] | None = None
+    derived: str = ""
+    of: str = ""
 
 
 class Parameters(Mapping[str, Parameter]):
@@ -82,16 +87,42 @@ def parse_parameters(text: str, file: str) -> tuple[Parameters, list[Fault]]:
     document, faults = parse_document(text, file)
     found: dict[str, Parameter] = {}
     owners: dict[str, str] = {}
+
+    def take(parameter: Parameter, table: Table) -> None:
+        for name in dict.fromkeys(_names(parameter)):
+            if name in owners:
+                table.fault("code", f"the name {name!r} belongs to {owners[name]} already", "names are unique")
+            owners[name] = parameter.code
+        found[parameter.code] = parameter
+
     with Table.root(document, faults) as root:
         for table in root.tables("parameter"):
             with table:
-                parameter = _parameter(table)
-                for name in dict.fromkeys(_names(parameter)):
-                    if name in owners:
-                        table.fault("code", f"the name {name!r} belongs to {owners[name]} already", "names are unique")
-                    owners[name] = parameter.code
-                found[parameter.code] = parameter
+                take(_parameter(table), table)
+        for table in root.tables("derived"):
+            with table:
+                for parameter in _made(table, list(found.values())):
+                    take(parameter, table)
     return Parameters(found), faults
+
+
+def _made(table: Table, known: Sequence[Parameter]) -> list[Parameter]:
+    """What a row of `[[derived]]` makes of the parameters it speaks of."""
+    code = table.text("code", hint='code = "{code}_mass"') or ""
+    name, unit = label(table, "name", code), table.choice("unit", UNITS) or ""
+    hj212, average = table.text("hj212", ""), table.choice("average", AVERAGES, "mean")
+    source = table.text("source", hint="where it is defined") or ""
+    derived, media = table.choice("derived", DERIVED) or "", table.choice("media", KINDS)
+    like = table.choice("of", UNITS), table.choice("of_average", AVERAGES)
+    return [
+        Parameter(
+            code=code.replace("{code}", p.code), unit=unit, average=average, source=source, derived=derived, of=p.code,
+            name=Label(name.en.replace("{en}", p.name.en), name.zh.replace("{zh}", p.name.zh)),
+            hj212=hj212.replace("{hj212}", p.hj212) if p.hj212 else "", media=(media or "",), aliases=(),
+            molar_mass=None,
+        )
+        for p in known if (p.unit, p.average) == like and media in p.media and not p.derived
+    ]  # fmt: skip
 
 
 def _parameter(table: Table) -> Parameter:
@@ -112,6 +143,7 @@ def _parameter(table: Table) -> Parameter:
         molar_mass=table.number("molar_mass", None, low=1.0, high=1000.0, hint="g/mol"),
         range=_ends(table, "range"),
         typical=_ends(table, "typical"),
+        derived=table.choice("derived", DERIVED, ""),
     )
 
 
