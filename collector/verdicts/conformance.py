@@ -34,9 +34,11 @@ from collector.verdicts import (
     validity,
     water,
 )  # fmt: skip
+from collector.verdicts.background import background_corrected
 from collector.verdicts.conformance_us import us_calculations
 from collector.verdicts.limits import Clause, breaking, read_settings, resolve, rounded, validities
 from collector.verdicts.pack import RulePack
+from collector.verdicts.windows import NIGHT
 from gateway.document import Fault, Table, parse_document
 
 Settings = Mapping[str, Any]
@@ -182,9 +184,6 @@ def calculations(packs: Mapping[str, RulePack], grades: Sequence[audit.GradeRule
         "energy_sum": Calculation(noise.energy_sum, "level_db"),
         "sound_exposure_level": Calculation(noise.sound_exposure_level, "lae_db"),
         "percentile_level": Calculation(noise.percentile_level, "level_db"),
-        "ldn": Calculation(noise.ldn, "ldn_db"),
-        "lden": Calculation(noise.lden, "lden_db"),
-        "day_night_of_hours": Calculation(noise.day_night_of_hours),
         "night_average": Calculation(noise.night_average, "ln_db"),
         "noise_period": Calculation(noise.noise_period, "period"),
         "standard_state": Calculation(corrections.standard_state, "concentration"),
@@ -207,13 +206,18 @@ def calculations(packs: Mapping[str, RulePack], grades: Sequence[audit.GradeRule
         found["gb12348_boundary"] = Calculation(partial(_boundary, pack))
         found["gb12348_peak"] = Calculation(partial(_peak, pack))
         if pack.background:
-            found["gb12348_background"] = Calculation(partial(noise.background_corrected, rule=pack.background))
+            found["gb12348_background"] = Calculation(partial(background_corrected, rule=pack.background))
     if (pack := packs.get("en-14181-2014")) and pack.quality:
         found["qal3_drift"] = Calculation(partial(quality.qal3_drift, rule=pack.quality.cusum))
         found["qal3_precision"] = Calculation(partial(quality.qal3_precision, rule=pack.quality.cusum))
     for name, (id, function) in RATED.items():
         if (pack := packs.get(id)) and pack.rating:
             found[name] = Calculation(partial(function, pack))
+    for name, id in (("ldn", "gb3096-2008"), ("lden", "2002-49-ec")):
+        if (pack := packs.get(id)) and pack.rating:
+            found[name] = Calculation(partial(_composite, pack), f"{name}_db")
+    if (pack := packs.get("gb3096-2008")) and pack.rating:
+        found["day_night_of_hours"] = Calculation(partial(_day_night, pack))
     if pack := packs.get("ultra-low-2015"):
         settings, _ = read_settings(pack.kind, [pack], {})
         rows = validities([pack], settings)
@@ -227,6 +231,18 @@ def calculations(packs: Mapping[str, RulePack], grades: Sequence[audit.GradeRule
     if grades:
         found["cleaner_production_grade"] = Calculation(partial(audit.cleaner_production_grade, grades))
     return found
+
+
+def _composite(pack: RulePack, **levels_db: float) -> float:
+    """Level of a day from the levels of its periods, `day_db` and so on."""
+    return float(rating.composite(pack, {name.removesuffix("_db"): level for name, level in levels_db.items()}))
+
+
+def _day_night(pack: RulePack, *, hourly_db: Sequence[float], night: Sequence[str] = NIGHT) -> dict[str, float]:
+    """Day, night and day-night level of the 24 hours of one calendar day. Source: GB 3096-2008; HJ 212-2017 NightData."""
+    begin, end = night
+    found = rating.day_evening_night(pack, hourly_db, {"night": (begin, end), "day": (end, begin)})
+    return {"ld_db": found["day_db"], "ln_db": found["night_db"], "ldn_db": found["composite_db"]}
 
 
 def _boundary(pack: RulePack, *, area_class: int, period: str, leq_db: float, indoor: bool = False) -> dict[str, Any]:

@@ -1,26 +1,23 @@
-"""Levels in decibels: averages by energy, percentiles, day-night indicators, background correction.
+"""Levels in decibels: averages by energy, percentiles, exposure, the period of a clock time.
 
 Sound levels are logarithms, so their mean is the level of the mean energy, not the mean of the
 levels. NaN is a value that is not there: it takes no part, and where nothing is left the result is
-NaN. Arrays in, arrays out; `energy_average_by` works on many windows at once. Pure; limits and the
-table of background corrections are data of a rule pack.
+NaN. Arrays in, arrays out; `energy_average_by` works on many windows at once. Pure. What a standard
+adds or takes off (`rating`, `background`) is data of a rule pack.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from collector.verdicts.pack import Background, clock_s
-from collector.verdicts.rounding import round_half_even
+from collector.verdicts.pack import clock_s
 from collector.verdicts.windows import NIGHT
 from gateway.measurement import Float64
 
 PERCENTILES = (5, 10, 50, 90, 95)
-DAY_HOURS, NIGHT_HOURS = 16, 8
 
 
 def energy_average(levels_db: npt.ArrayLike, seconds: npt.ArrayLike | None = None) -> float:
@@ -115,58 +112,6 @@ def percentile_levels(levels_db: npt.ArrayLike, exceeded_percent: Sequence[int] 
     return {f"L{percent}": float(level) for percent, level in zip(exceeded_percent, found, strict=True)}
 
 
-def ldn(
-    day_db: npt.ArrayLike,
-    night_db: npt.ArrayLike,
-    day_hours: float = DAY_HOURS,
-    night_hours: float = NIGHT_HOURS,
-) -> Float64:
-    """Day-night level: the night counts 10 dB more. [dB]
-
-    Source: GB 3096-2008, Ldn.
-    >>> round(float(ldn(60.0, 55.0)), 2)
-    62.36
-    """
-    total = day_hours * energy(_array(day_db)) + night_hours * energy(_array(night_db) + 10.0)
-    return level(total / (day_hours + night_hours))
-
-
-def lden(day_db: npt.ArrayLike, evening_db: npt.ArrayLike, night_db: npt.ArrayLike) -> Float64:
-    """Day-evening-night level of 12, 4 and 8 hours: evening counts 5 dB more, night 10 dB. [dB]
-
-    Source: Directive 2002/49/EC, Annex I, 1.
-    >>> round(float(lden(65.0, 62.0, 55.0)), 2)
-    65.4
-    """
-    evening, night = _array(evening_db) + 5.0, _array(night_db) + 10.0
-    return level((12.0 * energy(_array(day_db)) + 4.0 * energy(evening) + 8.0 * energy(night)) / 24.0)
-
-
-@dataclass(frozen=True, slots=True)
-class DayNight:
-    """Levels of one calendar day. [dB]"""
-
-    ld_db: float
-    ln_db: float
-    ldn_db: float
-
-
-def day_night_of_hours(hourly_db: npt.ArrayLike, night: Sequence[str] = NIGHT) -> DayNight:
-    """Day, night and day-night level of the 24 hours of one calendar day. [dB]
-
-    hourly_db: level of each hour from 0 o'clock, shape (24,), NaN = invalid. [dB]
-    night: begin and end of night on full hours, local clock.
-    Source: GB 3096-2008; HJ 212-2017 NightData (hours 0-6 and 22-24 of one date).
-    """
-    levels = _array(hourly_db)
-    if levels.shape != (24,):
-        raise ValueError(f"a day has 24 hourly levels, not {levels.size}")
-    at_night = np.array([noise_period(f"{hour:02d}:00", night) == "night" for hour in range(24)])
-    day_db, night_db = energy_average(levels[~at_night]), energy_average(levels[at_night])
-    hours = int(at_night.sum())
-    return DayNight(day_db, night_db, float(ldn(day_db, night_db, 24 - hours, hours)))
-
-
 def night_average(hourly_db: npt.ArrayLike) -> float:
     """Night level of hourly levels, by energy. [dB]
 
@@ -189,36 +134,6 @@ def noise_period(time: str, night: Sequence[str] = NIGHT) -> str:
     begin, end = (clock_s(text) for text in night)
     inside = begin <= at < end if begin <= end else at >= begin or at < end
     return "night" if inside else "day"
-
-
-@dataclass(frozen=True, slots=True)
-class BackgroundCorrected:
-    """correctable: whether the difference allows a correction; the others are None where it does not. [dB]"""
-
-    correctable: bool
-    correction_db: int | None
-    evaluated_db: float | None
-
-
-def background_corrected(
-    measured_db: float, background_db: float, rule: Background, *, round_first: bool = False
-) -> BackgroundCorrected:
-    """A measured level without its background, rounded to a whole decibel.
-
-    measured_db, background_db: levels over equal times. [dB] rule: the table of the pack.
-    round_first: make the difference whole before it is tested (practice under HJ 706) and not only
-    between the two ends of the table (GB 12348 5.7).
-    Source: GB 12348-2008 5.7 and table 4; HJ 706-2014 5.4 (rounding).
-    """
-    # Levels come with few decimals; 58.1 - 55.1 is 3 to an inspector, if not to a double.
-    difference = round(measured_db - background_db, 6)
-    whole = int(round_half_even(difference))
-    tested = whole if round_first else difference
-    if tested < rule.least:
-        return BackgroundCorrected(correctable=False, correction_db=None, evaluated_db=None)
-    correction = 0 if tested > rule.most else next(step for upto, step in rule.steps if whole <= upto)
-    evaluated = round_half_even(round(measured_db + correction, 6))
-    return BackgroundCorrected(correctable=True, correction_db=correction, evaluated_db=float(evaluated))
 
 
 def _array(value: npt.ArrayLike) -> Float64:

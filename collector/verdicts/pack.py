@@ -23,11 +23,12 @@ from collector.verdicts.records import Standing
 from collector.verdicts.substitution import Substitution
 from collector.verdicts.us_rules import UsRules
 from collector.verdicts.validation_rules import Share, Validation
+from collector.verdicts.weather import Weather
 from gateway.settings import Label
 
 PERIODS = ("", "day", "night")
 STATISTICS = ("value", "maximum", "count")
-CORRECTED = ("as measured", "converted", "validated")
+CORRECTED = ("as measured", "converted", "validated", "background")
 ROUNDINGS = ("none", "half_even", "half_up")
 SETTING_KINDS = ("choice", "boolean", "number", "hours")
 
@@ -190,8 +191,9 @@ class Adjustment:
 class ClauseText:
     """A clause as the pack has it, for every setting and date; `limits.resolve` makes a Clause of it.
 
-    corrected: "as measured", "converted" (standard state, dry, reference oxygen), or "validated" (converted, and
-    less the confidence interval of the pack's `[validation]`).
+    corrected: "as measured", "converted" (standard state, dry, reference oxygen), "validated" (converted, and
+    less the confidence interval of the pack's `[validation]`), or "background" (less the background by the pack's
+    `[background]`, where the point gives one).
     period: "day" or "night" where only windows that start in it are judged, "" = all.
     count: what statistic "count" counts, None for the others.
     """
@@ -251,6 +253,7 @@ class Background:
     least: below this difference nothing can be corrected. most: above it nothing needs to be. [dB]
     steps: (largest whole difference, correction) in rising order. [dB]
     round_setting: setting (boolean) that makes the difference whole before it is tested; "" = never.
+    day, night: settings (numbers) that hold the background level of the period at the point; "" = none.
     """
 
     least: float
@@ -258,6 +261,8 @@ class Background:
     steps: tuple[tuple[int, int], ...]
     round_setting: str
     cite: str
+    day: str = ""
+    night: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +308,7 @@ class RulePack:
     substitution: Substitution | None = None
     allowances: tuple[Allowance, ...] = ()
     rating: RatingText | None = None
+    weather: Weather | None = None
 
     def holds_on(self, day: date) -> bool:
         """Whether the pack is in force on a day."""

@@ -28,6 +28,7 @@ from collector.verdicts.substitution import parse_substitution
 from collector.verdicts.us_rules_file import parse_us
 from collector.verdicts.validation_rules import parse_shares, parse_validation
 from collector.verdicts.validity import ratio
+from collector.verdicts.weather import parse_weather
 from gateway.document import REQUIRED, Fault, Table, parse_document
 from gateway.parameters import Parameter
 from gateway.settings import KINDS, label
@@ -64,12 +65,13 @@ def parse_rules(
             background=_background(root, settings),
             us=parse_us(root),
             examples=_examples(root),
-            validation=parse_validation(root, _numbers(settings), lambda row: _when(row, settings)),
+            validation=parse_validation(root, _of_kind(settings, "number"), lambda row: _when(row, settings)),
             shares=parse_shares(root),
             quality=parse_quality(root),
             substitution=parse_substitution(root),
             allowances=parse_allowances(root),
             rating=read_rating(root, settings),
+            weather=parse_weather(root, _of_kind(settings, "boolean")),
         )
         check_whole(root, pack, parameters)
     return (None, faults) if faults else (pack, [])
@@ -112,8 +114,8 @@ def _settings(root: Table) -> dict[str, p.Setting]:
     return found
 
 
-def _numbers(settings: Mapping[str, p.Setting]) -> list[str]:
-    return [name for name, setting in settings.items() if setting.kind == "number"]
+def _of_kind(settings: Mapping[str, p.Setting], kind: str) -> list[str]:
+    return [name for name, setting in settings.items() if setting.kind == kind]
 
 
 def _setting(name: str, table: Table) -> p.Setting:
@@ -178,6 +180,8 @@ def _background(root: Table, settings: Mapping[str, p.Setting]) -> p.Background 
             most=most,
             steps=tuple(steps),
             round_setting=table.choice("round_setting", settings, ""),
+            day=table.choice("day", _of_kind(settings, "number"), ""),
+            night=table.choice("night", _of_kind(settings, "number"), ""),
             cite=table.text("cite", hint=CITE_HINT) or "",
         )
 
@@ -290,7 +294,7 @@ def _rows(table: Table, settings: Mapping[str, p.Setting]) -> tuple[p.LimitRow, 
             rows.append(
                 p.LimitRow(
                     when=_when(row, settings), given=_given(row), from_date=begin, to_date=end,
-                    high=_bound(row, "high"), low=_bound(row, "low"), of=row.choice("of", _numbers(settings), ""),
+                    high=_bound(row, "high"), low=_bound(row, "low"), of=row.choice("of", _of_kind(settings, "number"), ""),
                     times=row.number("times", 1.0, low=0.0) or 0.0,
                 )
             )  # fmt: skip

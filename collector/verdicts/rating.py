@@ -227,10 +227,29 @@ def day_evening_night(
     if not (inside.sum(axis=0) == 1).all():
         raise ValueError(f"the periods of {pack.id} are not each hour of the day once: {spans}")
     parts = [energy_average(levels[mine]) for mine in inside]
-    found = {f"{period.name}_db": part for period, part in zip(periods, parts, strict=True)}
-    added = [part + period.add for period, part in zip(periods, parts, strict=True)]
-    whole = float("nan") if np.isnan(added).any() else energy_average(added, inside.sum(axis=1))
-    return {**found, "composite_db": whole}
+    found = {period.name: part for period, part in zip(periods, parts, strict=True)}
+    hours_of = {period.name: float(count) for period, count in zip(periods, inside.sum(axis=1), strict=True)}
+    whole = float(composite(pack, found, hours_of))
+    return {**{f"{name}_db": part for name, part in found.items()}, "composite_db": whole}
+
+
+def composite(
+    pack: RulePack, levels_db: Mapping[str, npt.ArrayLike], hours: Mapping[str, float] | None = None
+) -> Float64:
+    """Level of a whole day of which some periods count more, from the levels of its periods. [dB]
+
+    pack: with `[[rating.period]]`. levels_db: a level for each of its periods, shapes as numpy broadcasts them; where
+    one is NaN, so is the result. hours: how long each lasts, None = as the pack says. [h]
+    Source: Directive 2002/49/EC Annex I 1 (Lden); GB 3096-2008 (Ldn).
+    """
+    periods = _rating(pack).periods
+    if not periods or {p.name for p in periods} != set(levels_db):
+        raise ValueError(f"{pack.id} has the periods {[p.name for p in periods]}, not {list(levels_db)}")
+    lasts = {p.name: span_h(p.begin, p.end) if hours is None else hours[p.name] for p in periods}
+    added = np.stack(np.broadcast_arrays(*(_array(levels_db[p.name]) + p.add for p in periods)))
+    weights = np.reshape([lasts[p.name] for p in periods], (-1, *[1] * (added.ndim - 1)))
+    with np.errstate(over="ignore", divide="ignore"):  # levels that no meter shows, and silence
+        return np.asarray(10.0 * np.log10(np.sum(weights * np.power(10.0, 0.1 * added), axis=0) / np.sum(weights)))
 
 
 # The calculations that a pack's `[[rating.example]]` may name; each takes the pack first.

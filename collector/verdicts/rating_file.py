@@ -7,7 +7,7 @@ docs/reference/rule-packs.md. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collector.verdicts import rating_text as r
@@ -31,13 +31,14 @@ def read_rating(root: Table, settings: Mapping[str, Setting]) -> r.RatingText | 
         return None
     with root.table("rating") as table:
         found = r.RatingText(
-            periods=_periods(table),
+            periods=_periods(table, [name for name, setting in settings.items() if setting.kind == "hours"]),
             supplements=_supplements(table),
             sensitive=_sensitive(table, settings),
             deduction=_deduction(table),
             residual=_residual(table),
             indications=_indications(table),
             examples=_examples(table),
+            composite=table.text("composite", ""),
         )
         if not found.examples:
             table.fault("example", "missing", "add [[rating.example]] with calculation, given, expect and source")
@@ -65,7 +66,7 @@ def _hours(table: Table, key: str, value: object) -> tuple[str, str]:
     return begin, end
 
 
-def _periods(root: Table) -> tuple[r.Period, ...]:
+def _periods(root: Table, settings: Sequence[str]) -> tuple[r.Period, ...]:
     found = []
     for table in root.tables("period"):
         with table:
@@ -77,6 +78,7 @@ def _periods(root: Table) -> tuple[r.Period, ...]:
                     end=end,
                     add=table.number("add", 0.0) or 0.0,
                     reference=table.choice("reference", KINDS, ""),
+                    setting=table.choice("setting", settings, ""),
                     **_cite(table),
                 )
             )

@@ -20,6 +20,7 @@ class Period:
     begin, end: local clock, full hours for levels of hours.
     add: what its level counts more in the level of the whole day. [dB]
     reference: kind of window that is rated, "" = the period as a whole.
+    setting: setting of the pack that holds its hours at a point, "" = they are fixed.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Period:
     reference: str
     cite: str
     verified: bool
+    setting: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,10 @@ class RatingExample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatingText:
-    """The `[rating]` of a pack. indications: the largest first."""
+    """The `[rating]` of a pack. indications: the largest first.
+
+    composite: code of the parameter that the level of the whole day is, all periods together; "" = none.
+    """
 
     periods: tuple[Period, ...]
     supplements: tuple[Supplement, ...]
@@ -108,6 +113,7 @@ class RatingText:
     residual: Residual | None
     indications: tuple[Indication, ...]
     examples: tuple[RatingExample, ...]
+    composite: str = ""
 
     def period(self, name: str) -> Period:
         """The period of a name; ValueError where the pack has none."""

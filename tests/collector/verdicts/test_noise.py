@@ -7,19 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.catalogue import rule_packs
 from collector.verdicts import noise
-from collector.verdicts.pack import Background
 from tests.effort import examples
 
 LEVELS = st.lists(st.floats(0.0, 140.0), min_size=1, max_size=40)
 NAN = float("nan")
-
-
-def background() -> Background:
-    rule = rule_packs()["gb12348-2008"].background
-    assert rule is not None
-    return rule
 
 
 @settings(max_examples=examples(100))
@@ -87,20 +79,6 @@ def test_several_percentiles_are_named() -> None:
     assert noise.percentile_levels(levels) == {"L5": 95.0, "L10": 90.0, "L50": 50.0, "L90": 10.0, "L95": 5.0}
 
 
-def test_day_and_night_of_shifted_hours() -> None:
-    levels = [50.0] * 24
-    levels[22] = 80.0
-    found = noise.day_night_of_hours(levels, ("23:00", "07:00"))
-    assert found.ln_db == pytest.approx(50.0)
-    assert found.ld_db == pytest.approx(noise.energy_average([80.0] + [50.0] * 15))
-    with pytest.raises(ValueError, match="24 hourly levels"):
-        noise.day_night_of_hours(levels[:-1])
-
-
-def test_day_evening_night_of_one_level_is_6_4_above_it() -> None:
-    assert float(noise.lden(50.0, 50.0, 50.0)) == pytest.approx(56.4, abs=0.02)
-
-
 @pytest.mark.parametrize(
     ("time", "period"),
     [
@@ -116,44 +94,3 @@ def test_periods_change_with_their_first_second(time: str, period: str) -> None:
 def test_what_is_no_clock_time_is_refused(time: str) -> None:
     with pytest.raises(ValueError, match="clock time"):
         noise.noise_period(time)
-
-
-@pytest.mark.parametrize(
-    ("measured", "background_db", "correction", "evaluated"),
-    [
-        (56.4, 52.0, -2, 54.0),
-        (61.2, 58.1, -3, 58.0),
-        (58.1, 55.1, -3, 55.0),  # 3.0 to an inspector
-        (62.3, 52.3, -1, 61.0),  # 10.0
-        (62.5, 52.3, 0, 62.0),  # above 10: no correction, half to even
-        (60.1, 55.6, -2, 58.0),  # 4.5 becomes 4
-        (60.1, 54.6, -1, 59.0),  # 5.5 becomes 6
-        (70.0, 40.0, 0, 70.0),
-    ],
-)
-def test_a_background_is_taken_out_by_the_table(
-    measured: float, background_db: float, correction: int, evaluated: float
-) -> None:
-    found = noise.background_corrected(measured, background_db, background())
-    assert (found.correctable, found.correction_db, found.evaluated_db) == (True, correction, evaluated)
-
-
-@pytest.mark.parametrize("difference", [2.9, 2.1, 0.0, -5.0])
-def test_too_small_a_difference_cannot_be_corrected(difference: float) -> None:
-    found = noise.background_corrected(60.0 + difference, 60.0, background())
-    assert (found.correctable, found.correction_db, found.evaluated_db) == (False, None, None)
-
-
-def test_rounding_first_moves_the_ends_of_the_table() -> None:
-    first = [noise.background_corrected(60.0 + d, 60.0, background(), round_first=True) for d in (2.4, 2.6, 10.4, 10.6)]
-    assert [found.correction_db for found in first] == [None, -3, -1, 0]
-
-
-@settings(max_examples=examples(100))
-@given(st.integers(300, 1200), st.integers(30, 150))
-def test_a_correction_never_raises_a_level(measured: int, difference: int) -> None:
-    level = measured / 10.0
-    found = noise.background_corrected(level, (measured - difference) / 10.0, background())
-    assert found.correctable
-    assert found.evaluated_db is not None
-    assert level - 3.5 <= found.evaluated_db <= level + 0.5

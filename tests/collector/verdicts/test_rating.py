@@ -198,11 +198,12 @@ def test_characters_add_to_the_specific_sound() -> None:
 @given(WHOLE)
 def test_the_level_of_a_day_agrees_with_its_formula(levels: list[float]) -> None:
     found = rating.day_evening_night(END, levels)
-    assert found["composite_db"] == pytest.approx(
-        float(noise.lden(found["day_db"], found["evening_db"], found["night_db"]))
-    )
-    chinese, known = rating.day_evening_night(GB, levels), noise.day_night_of_hours(levels)
-    assert chinese == pytest.approx({"day_db": known.ld_db, "night_db": known.ln_db, "composite_db": known.ldn_db})
+    energies = 12 * 10 ** (found["day_db"] / 10) + 4 * 10 ** ((found["evening_db"] + 5) / 10)
+    energies += 8 * 10 ** ((found["night_db"] + 10) / 10)
+    assert found["composite_db"] == pytest.approx(10 * math.log10(energies / 24))
+    chinese = rating.day_evening_night(GB, levels)
+    energies = 16 * 10 ** (chinese["day_db"] / 10) + 8 * 10 ** ((chinese["night_db"] + 10) / 10)
+    assert chinese["composite_db"] == pytest.approx(10 * math.log10(energies / 24))
 
 
 def test_a_period_without_a_level_leaves_the_day_without_one() -> None:
@@ -223,6 +224,22 @@ def test_an_evening_may_be_shorter() -> None:
         rating.day_evening_night(END, [50.0] * 24, {"evening": ("19:00", "21:00")})
     with pytest.raises(ValueError, match="each hour of the day once"):
         rating.day_evening_night(rated(END, periods=()), [50.0] * 24)
+
+
+def test_the_level_of_a_day_is_made_of_many_days_at_once() -> None:
+    parts = {"day": [50.0, 60.0, NAN], "evening": 50.0, "night": [50.0, 55.0, 50.0]}
+    found = rating.composite(END, parts)
+    assert found.tolist()[0] == pytest.approx(56.4, abs=0.02)
+    assert found.tolist()[1] == pytest.approx(float(rating.composite(END, {"day": 60.0, "evening": 50.0, "night": 55.0})))
+    assert math.isnan(found[2])
+    whole_night = rating.composite(GB, {"day": 60.0, "night": 50.0}, {"day": 0.0, "night": 24.0})
+    assert float(whole_night) == pytest.approx(60.0)
+
+
+def test_silence_has_no_level() -> None:
+    parts = {"day": -INF, "evening": -INF, "night": -INF}
+    assert float(rating.composite(END, parts)) == -INF
+    assert float(rating.composite(END, {**parts, "day": 60.0})) == pytest.approx(60.0 - 10 * math.log10(2))
 
 
 # --- whatever comes in -------------------------------------------------------------------------------
@@ -255,6 +272,7 @@ def test_no_number_makes_a_rating_fall(one: float, two: float, three: float, man
         (lambda: rating.day_rating(TA, [40.0] * 15, settings=AREA), "16 hourly levels are needed, not 15"),
         (lambda: rating.day_rating(TA, [40.0] * 16, settings={}), "None is none of GI"),
         (lambda: rating.day_rating(TA, [40.0] * 16, settings={"area": "XX"}), "'XX' is none of GI"),
+        (lambda: rating.composite(TA, {}), "has the periods"),
         (lambda: rating.day_evening_night(END, [40.0] * 23), "24 hourly levels are needed"),
     ],
 )
