@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from collector.verdicts import limits, noise
+from collector.verdicts import background, limits, noise
+from collector.verdicts.derived import weather_rule
 from collector.verdicts.judged import Judged, by_law
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
@@ -72,7 +73,7 @@ def records(
     columns = (table.windows.from_ns, table.windows.to_ns, table.value, table.coverage, table.valid, table.count,
                _evaluated(rules, judged, parameter, table), table.maximum)  # fmt: skip
     lists = [column[rows].tolist() for column in columns]
-    told = zip(*lists, _levels(table, rows), _inputs(rules, table, rows), strict=True)
+    told = zip(*lists, _levels(table, rows), _inputs(rules, parameter, table, rows), strict=True)
     return [
         Average(
             plant=rules.plant, point=rules.point, parameter=parameter, window=table.windows.kind, from_ns=from_ns,
@@ -111,23 +112,46 @@ def _evaluated(rules: PointRules, judged: Judged, parameter: str, table: Table) 
     return result
 
 
-def _inputs(rules: PointRules, table: Table, rows: Booleans) -> Iterator[dict[str, Any]]:
+def _inputs(rules: PointRules, parameter: str, table: Table, rows: Booleans) -> Iterator[dict[str, Any]]:
     """How the value of each row came about."""
+    around = _around(rules, parameter, table, rows)
+    more = zip(_corrected(rules, table, rows), _derived(table, rows), around, strict=True)
     counts = map(named, table.by_status[rows].tolist())
     parts = table.parts[rows].tolist()
-    corrected = _corrected(rules, table, rows) if table.steps else ({} for _ in parts)
     brief = table.windows.kind == "1m"  # there are many, and their rule is that of the longer windows
     validity = rules.validity[table.windows.kind]
     share = None if validity.share is None else float(validity.share)  # a fraction is no number in JSON
     rule = {"of": validity.part, "minimum": validity.minimum, "share": share, "cite": validity.cite,
             "verified": validity.verified}  # fmt: skip
-    for count, part, corrections in zip(counts, parts, corrected, strict=True):
+    weather = weather_rule(rules)
+    for count, part, (corrections, derived, levels) in zip(counts, parts, more, strict=True):
         known = {} if brief else {"method": table.method, "parts": {**rule, "valid": part}}
-        yield {"counts": count, **known, **corrections}
+        if weather is not None and not brief and not {"wind", "rain"}.isdisjoint(count):
+            known["weather"] = weather.told()
+        yield {"counts": count, **known, **corrections, **derived, **levels}
+
+
+def _derived(table: Table, rows: Booleans) -> Iterator[dict[str, Any]]:
+    """How each row of a derived table came about."""
+    if table.origin is None:
+        yield from ({} for _ in range(int(rows.sum())))
+        return
+    yield from ({"derived": told} for told in table.origin.told(rows))
+
+
+def _around(rules: PointRules, parameter: str, table: Table, rows: Booleans) -> Iterator[dict[str, Any]]:
+    """The background of each row of levels, in windows longer than a minute."""
+    if rules.kind != "noise" or table.windows.kind == "1m":
+        yield from ({} for _ in range(int(rows.sum())))
+        return
+    yield from background.told(rules, parameter, table.windows, table.value, rows)
 
 
 def _corrected(rules: PointRules, table: Table, rows: Booleans) -> Iterator[dict[str, Any]]:
     """The corrections of each row in order, with what they took (means over the window, settings) and their results."""
+    if not table.steps:
+        yield from ({} for _ in range(int(rows.sum())))
+        return
     taken = {name: table.conditions[name][rows].tolist() for step in table.steps for name in _TAKEN[step]}
     fixed = {step: {key: getattr(rules.stack, name) for key, name in _SETTING.get(step, ())} for step in table.steps}
     diluted = table.conditions[DILUTED][rows].tolist()

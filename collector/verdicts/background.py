@@ -4,17 +4,18 @@ Rules of this file:
 
 - the table is data of a rule pack (`[background]`), and the background level is a setting of the point, by day and at
   night: it is measured with the source at rest, for as long as the source;
-- a difference below the table's first step cannot be corrected: there is no value then, and nothing is judged by one. The
-  level as measured stays beside it (`Average.value`);
+- a difference below the table's first step cannot be corrected: there is no value then, and nothing is judged by one.
+  The level as measured stays beside it (`Average.value`);
 - where a point gives no background, or a window is neither of the day nor of the night, the level stays as measured;
-- peaks are not corrected (GB 12348-2008 6.2 judges them directly): a clause says which it wants, `corrected = "background"`.
+- peaks are not corrected (GB 12348-2008 6.2 judges them directly): a clause that is about corrected levels says so,
+  `corrected = "background"`.
 
 Arrays in, arrays out; NaN = no value. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +23,22 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.verdicts.pack import Background
+from collector.verdicts.points import PointRules
 from collector.verdicts.rounding import round_half_even
 from collector.verdicts.screening import Booleans
+from collector.verdicts.windows import FIXED_NS, Windows
 from gateway.measurement import Float64
+
+CORRECTED = "background"  # of a clause
+PERIOD = {"day": "day", "night": "night", "calendar_night": "night"}  # that a kind of window lies in
 
 
 @dataclass(frozen=True, slots=True)
 class BackgroundCorrected:
-    """A level less its background. correctable: whether the difference allows it; the others are None where not. [dB]"""
+    """A level less its background. [dB]
+
+    correctable: whether the difference allows it; the others are None where it does not.
+    """
 
     correctable: bool
     correction_db: int | None
@@ -75,30 +84,69 @@ def corrected(measured_db: npt.ArrayLike, correction_db: npt.ArrayLike) -> Float
         return round_half_even(np.round(np.asarray(measured_db, np.float64) + np.asarray(correction_db, np.float64), 6))
 
 
-def level_there(
-    rule: Background, settings: Mapping[str, Any], by_day: npt.ArrayLike, at_night: npt.ArrayLike
-) -> Float64:
-    """The background level of windows at a point, NaN where it gives none. [dB]
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """What the background of a point does to the levels of windows; shapes (n,). [dB]
 
-    settings: of the point. by_day, at_night: which windows lie in the day and in the night.
+    background_db: NaN = the point gives none. correction_db: NaN = none, or the background is too near.
+    compared_db: less the background, as measured where the point gives none, NaN where it is too near.
     """
 
-    def given(name: str) -> float:
-        value = settings.get(name) if name else None
-        return np.nan if value is None else float(value)
-
-    night: Booleans = np.asarray(at_night)
-    return np.where(night, given(rule.night), np.where(np.asarray(by_day), given(rule.day), np.nan))
+    background_db: Float64
+    correction_db: Float64
+    compared_db: Float64
 
 
-def without_background(
-    measured_db: npt.ArrayLike, background_db: npt.ArrayLike, rule: Background, settings: Mapping[str, Any]
-) -> Float64:
-    """Levels as they are held against a limit: less the background where there is one, else as measured. [dB]
+def of_point(rules: PointRules, rule: Background, windows: Windows, measured_db: Float64) -> Corrections:
+    """The levels of windows at a point without its background. [dB]
 
-    NaN where the background is too near. settings: of the point, with the one that rounds first.
+    rule: of a pack of the point. measured_db: shape (n,), NaN = no value.
     """
-    measured, background = np.asarray(measured_db, np.float64), np.asarray(background_db, np.float64)
-    first = bool(rule.round_setting and settings.get(rule.round_setting))
-    found = corrected(measured, correction(measured, background, rule, round_first=first))
-    return np.where(np.isnan(background), measured, found)
+    there = np.full(len(windows), np.nan)
+    for period, name in (("day", rule.day), ("night", rule.night)):
+        level = rules.settings.get(name) if name else None
+        there[_within(rules, windows, period)] = np.nan if level is None else float(level)
+    first = bool(rule.round_setting and rules.settings.get(rule.round_setting))
+    changed = correction(measured_db, there, rule, round_first=first)
+    return Corrections(there, changed, np.where(np.isnan(there), measured_db, corrected(measured_db, changed)))
+
+
+def compared(rules: PointRules, pack: str, windows: Windows, measured_db: Float64) -> Float64:
+    """Levels as the clauses of a pack of the point are held against them, NaN = none, shape (n,). [dB]"""
+    rule = next((one.background for one in rules.packs if one.id == pack), None)
+    return measured_db if rule is None else of_point(rules, rule, windows, measured_db).compared_db
+
+
+def told(
+    rules: PointRules, parameter: str, windows: Windows, measured_db: Float64, rows: Booleans
+) -> Iterator[dict[str, Any]]:
+    """What averages say of the background in some rows, as plain JSON; nothing where it does not matter.
+
+    Of the first pack of the point whose clauses take it from this parameter.
+    """
+    packs = (p for p in rules.packs if any((c.parameter, c.corrected) == (parameter, CORRECTED) for c in p.clauses))
+    rule = next((pack.background for pack in packs if pack.background), None)
+    if rule is None or not any(rules.settings.get(name) is not None for name in (rule.day, rule.night)):
+        yield from ({} for _ in range(int(rows.sum())))
+        return
+    found = of_point(rules, rule, windows, measured_db)
+    columns = (column[rows].tolist() for column in (found.background_db, found.correction_db, found.compared_db))
+    for background, change, compared in zip(*columns, strict=True):
+        known = {"background_db": background, "cite": rule.cite}
+        if background != background:
+            yield {}
+        elif change == change:
+            yield {"background": {**known, "correction_db": change, "corrected_db": compared}}
+        else:
+            yield {"background": {**known, "lacking": f"a level at least {rule.least:g} dB above it"}}
+
+
+def _within(rules: PointRules, windows: Windows, period: str) -> Booleans:
+    """Which windows lie in the days, or in the nights."""
+    if windows.kind in PERIOD:
+        return np.full(len(windows), PERIOD[windows.kind] == period)
+    if windows.kind not in FIXED_NS or not len(windows):
+        return np.zeros(len(windows), np.bool_)
+    spans = rules.windows(period, int(windows.from_ns[0]), int(windows.to_ns[-1]))
+    first = spans.place(windows.from_ns)
+    return np.asarray((first >= 0) & (first == spans.place(windows.to_ns - 1)))

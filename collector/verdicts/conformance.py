@@ -239,7 +239,7 @@ def _composite(pack: RulePack, **levels_db: float) -> float:
 
 
 def _day_night(pack: RulePack, *, hourly_db: Sequence[float], night: Sequence[str] = NIGHT) -> dict[str, float]:
-    """Day, night and day-night level of the 24 hours of one calendar day. Source: GB 3096-2008; HJ 212-2017 NightData."""
+    """Day, night and day-night level of the 24 hours of a date. Source: GB 3096-2008; HJ 212-2017 NightData."""
     begin, end = night
     found = rating.day_evening_night(pack, hourly_db, {"night": (begin, end), "day": (end, begin)})
     return {"ld_db": found["day_db"], "ln_db": found["night_db"], "ldn_db": found["composite_db"]}

@@ -65,6 +65,14 @@ SETTINGS = (
         title=Label("Cross-section of the stack [m2]", "烟道截面积 [m2]"),
     ),
     Setting(
+        name="flow_state", kind="choice", choices=("actual", "standard_dry"), cite=_METHOD,
+        title=Label("Gas in which gas_flow is measured, where it is the stack's flow", "流量计测量状态"),
+    ),
+    Setting(
+        name="nox_from", kind="choice", choices=("NOx", "NO+NO2"), default="NOx", cite=_METHOD,
+        title=Label("What NOx is: measured as such, or NO as NO2 and NO2 together", "氮氧化物来源"),
+    ),
+    Setting(
         name="barometric_pa", kind="number", low=50_000.0, high=110_000.0, default=STANDARD_PA, cite=_METHOD,
         title=Label("Air pressure at the stack [Pa]", "大气压 [Pa]"),
     ),
@@ -78,6 +86,7 @@ class StackSettings:
     reference_oxygen: oxygen content of the limits, None = no conversion. [%]
     basis, oxygen_basis: "wet" or "dry" gas in concentrations, in O2. state: "actual" or "standard" volume.
     area_m2: cross-section, None = no flow. barometric_pa: air pressure.
+    flow_state: "actual" or "standard_dry", the gas in which gas_flow is measured; "" = it is not the flow of the stack.
     oxygen_exception: oxygen is converted only above the reference (a setting of the packs that say so).
     air_oxygen: what air has in the conversion, 21 or 20.9. [%] oxygen_max: nothing is converted above it, dry. [%]
     """
@@ -91,6 +100,7 @@ class StackSettings:
     oxygen_exception: bool = False
     air_oxygen: float = AIR_OXYGEN_PERCENT
     oxygen_max: float = OXYGEN_MAX_PERCENT
+    flow_state: str = ""
 
 
 def stack_settings(settings: Mapping[str, Any]) -> StackSettings:
@@ -106,6 +116,7 @@ def stack_settings(settings: Mapping[str, Any]) -> StackSettings:
         oxygen_exception=bool(settings.get("oxygen_exception")),
         air_oxygen=settings.get("air_oxygen") or AIR_OXYGEN_PERCENT,
         oxygen_max=OXYGEN_MAX_PERCENT if settings.get("oxygen_max") is None else settings["oxygen_max"],
+        flow_state=settings.get("flow_state") or "",
     )
 
 

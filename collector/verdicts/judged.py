@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from collector.verdicts import background
 from collector.verdicts.counts import counted
 from collector.verdicts.limits import Clause, Limit, rounded
 from collector.verdicts.points import PointRules
@@ -53,6 +54,8 @@ class Judged:
         """
         if clause.corrected == "as measured":
             return table.value
+        if clause.corrected == background.CORRECTED:
+            return background.compared(self._rules, clause.pack, table.windows, table.value)
         if clause.corrected != "validated" or table.converted is None:
             return table.converted
         key = (clause.parameter, table.windows.kind, clause.short, clause.interval)

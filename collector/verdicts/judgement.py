@@ -18,6 +18,7 @@ from itertools import groupby
 import numpy as np
 
 from collector.verdicts.averages import averages, measured, records
+from collector.verdicts.derived import DerivedTables, prepared
 from collector.verdicts.evidence import average_evidence, evidence
 from collector.verdicts.judged import Breach, Judged, by_law
 from collector.verdicts.limits import Clause
@@ -77,7 +78,7 @@ def point_tables(rules: PointRules, signals: Mapping[str, Signal], wanted: Mappi
     if not spans:
         return None
     believed = {name: plausible(signal, rules.settings, rules.strictest(name)) for name, signal in signals.items()}
-    return Tables(rules, believed, min(a for a, _ in spans), max(b for _, b in spans))
+    return DerivedTables(rules, prepared(rules, believed), min(a for a, _ in spans), max(b for _, b in spans))
 
 
 def exceedances(

@@ -91,8 +91,8 @@ class Layer:
         return Derived(settled.averages, [self._explained(one) for one in settled.exceedances])
 
     def _told(self, average: Average) -> Average:
-        # What is converted hangs on the other channels of its point too: oxygen, temperature, moisture.
-        whole = "corrections" in average.inputs
+        # What is converted or derived hangs on the other channels of its point too: oxygen, temperature, velocity.
+        whole = not {"corrections", "derived", "weather"}.isdisjoint(average.inputs)
         positions = self._positions(average, "" if whole else average.parameter)
         return replace(average, inputs={**average.inputs, "marks": positions}) if positions else average
 

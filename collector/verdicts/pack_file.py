@@ -281,7 +281,7 @@ def _clause(table: Table, settings: Mapping[str, p.Setting]) -> p.ClauseText:
 
 
 def _rows(table: Table, settings: Mapping[str, p.Setting]) -> tuple[p.LimitRow, ...]:
-    rows = []
+    rows, numbers = [], _of_kind(settings, "number")
     if "limit" not in table:
         table.fault("limit", "missing", ROW_HINT)
     for row in table.tables("limit"):
@@ -294,7 +294,7 @@ def _rows(table: Table, settings: Mapping[str, p.Setting]) -> tuple[p.LimitRow, 
             rows.append(
                 p.LimitRow(
                     when=_when(row, settings), given=_given(row), from_date=begin, to_date=end,
-                    high=_bound(row, "high"), low=_bound(row, "low"), of=row.choice("of", _of_kind(settings, "number"), ""),
+                    high=_bound(row, "high"), low=_bound(row, "low"), of=row.choice("of", numbers, ""),
                     times=row.number("times", 1.0, low=0.0) or 0.0,
                 )
             )  # fmt: skip

@@ -29,12 +29,13 @@ import numpy as np
 
 from collector.verdicts import corrections
 from collector.verdicts.direct import Direct, Values
+from collector.verdicts.origin import Origin
 from collector.verdicts.points import PointRules
-from collector.verdicts.screening import Booleans, Signal
+from collector.verdicts.screening import REASONS, Booleans, Signal
 from collector.verdicts.segments import Segments
 from collector.verdicts.validity import Validity
 from collector.verdicts.windows import FIXED_NS, HOUR_NS, KINDS, MINUTE_NS, Windows
-from gateway.measurement import Float64, Int64, Status, UInt8
+from gateway.measurement import Float64, Int64, UInt8
 
 FLOW = "flow"
 DIGITS = 9  # decimals kept; no instrument has as many, and no result is as exact
@@ -56,6 +57,7 @@ class Table:
     method: how the values were averaged. weight: of each window in longer ones, shape (n,), None = all alike.
     percentiles: shape (n, len(noise.PERCENTILES)), None where it is no level.
     converted: the concentration as the limit means it; standard_dry and conditions: on the way there, shape (n,).
+    origin: how a derived table came about (`derived`), None = it was measured.
     """
 
     windows: Windows
@@ -75,11 +77,12 @@ class Table:
     steps: tuple[str, ...] = ()
     standard_dry: Float64 | None = None
     conditions: Mapping[str, Float64] = field(default_factory=dict)
+    origin: Origin | None = None
 
     @property
     def by_status(self) -> Int64:
-        """How many values of each status there are, shape (n, number of statuses)."""
-        return self.segments.by_code(self.status, len(Status))
+        """How many values of each status or reason there are, shape (n, number of REASONS)."""
+        return self.segments.by_code(self.status, len(REASONS))
 
 
 class Tables:
@@ -305,13 +308,18 @@ def _composed(table: Table, parts: Table, inside: Segments, validity: Validity) 
         changes["valid"] = changes.get("valid", table.valid) & ~np.isnan(changes["value"])
     if parts.converted is not None and parts.standard_dry is not None:
         rows = valid & np.isfinite(parts.converted)
-        ok = enough(rows)[1] if counts_windows else table.valid
         mean = _means(inside, rows)
+
+        def counted(rows: Booleans, column: Float64) -> Float64:
+            return np.where(enough(rows)[1] if counts_windows else table.valid, column, np.nan)
+
         changes["steps"] = parts.steps
-        changes["converted"] = np.where(ok, mean(parts.converted), np.nan)
-        # Of gas too dilute to be converted there is a dry value all the same, and a share of the time.
-        changes["standard_dry"] = _means(inside, valid & np.isfinite(parts.standard_dry))(parts.standard_dry)
+        changes["converted"] = counted(rows, mean(parts.converted))
+        # What is let out does not hang on the oxygen that limits are about.
+        dry = valid & np.isfinite(parts.standard_dry)
+        changes["standard_dry"] = counted(dry, _means(inside, dry)(parts.standard_dry))
         changes["conditions"] = {name: mean(parts.conditions[name]) for name in CONDITIONS}
+        # Of gas too dilute to be converted there is a share of the time.
         diluted = parts.conditions[DILUTED]
         changes["conditions"][DILUTED] = _means(inside, valid & np.isfinite(diluted))(diluted)
     return replace(table, **changes)

@@ -2,7 +2,8 @@
 
 Rules of this file:
 
-- a parameter that no clause in force judges is told, unless a limit, a correction or a flow weight takes it;
+- a parameter that no clause in force judges is told, unless a limit, a correction, a flow weight, a derived series or
+  the exclusion of weather takes it;
 - a window whose value has to be converted, and whose conversion has no result, is told with the gas
   conditions it lacks. A condition is there when its own average over the window is valid.
 
@@ -16,10 +17,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from collector.verdicts.background import CORRECTED
+from collector.verdicts.derived import weather_rule
 from collector.verdicts.limits import Clause
+from collector.verdicts.oxides import FROM_BOTH, NO, NO2
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
 from collector.verdicts.tables import FLOW
+from collector.verdicts.weather import CHANNELS
 
 Key = tuple[str, str, int]  # parameter, window, from_ns
 
@@ -32,6 +37,9 @@ def unjudged(rules: PointRules, parameters: Sequence[str], averages: Sequence[Av
     # Every day that has measurements has a whole-day average, and clauses hold by the day.
     clauses = {c.key: c for a in averages if a.window == "24h" for c in rules.on(a.from_ns)}
     taken = {clause.parameter for clause in clauses.values()} | _taken(rules, list(clauses.values()), parameters)
+    taken |= {name for a in averages if a.window == "24h" for name in a.inputs.get("derived", {}).get("of", ())}
+    taken |= set(CHANNELS) if weather_rule(rules) else set()
+    taken |= {NO, NO2} if rules.settings.get("nox_from") == FROM_BOTH else set()
     packs = ", ".join(pack.id for pack in rules.packs)
     idle = [
         f"{parameter}: averaged, but judged by no clause of {packs} in force at this point"
@@ -79,6 +87,8 @@ def _unconverted(rules: PointRules, averages: Sequence[Average]) -> Iterator[str
                 missing = [
                     f"{name} in range" if key in beyond else name for name, key in here.items() if key not in known
                 ]
+                if clause.corrected == CORRECTED:
+                    missing = [average.inputs["background"]["lacking"]]
                 lacking.setdefault((clause.key, average.parameter), Counter()).update(
                     missing or ["values of all conditions at one time, or oxygen up to oxygen_max"]
                 )

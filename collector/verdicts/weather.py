@@ -4,8 +4,8 @@ Rules of this file:
 
 - a standard says how hard the wind may blow and that no rain or snow may fall while sound is measured; its numbers are
   data of a rule pack (`[weather]`). The first pack of a point that has some speaks for the whole point;
-- what the weather was is measured at the same point: `wind_speed`, `rain` (a detector) and `rain_intensity`. Without such
-  a channel, in minutes that it has nothing of, and where the pack's setting is off, nothing is left out;
+- what the weather was is measured at the same point: `wind_speed`, `rain` (a detector) and `rain_intensity`. Without
+  such a channel, in minutes that it has nothing of, and where the pack's setting is off, nothing is left out;
 - a minute is left out as a whole: where its mean wind is too strong, or any rain was seen in it. A level goes with the
   minutes it stands for, so one that stands for longer goes where any of them is left out;
 - what is left out keeps its value and is counted as `wind` or `rain`, never as a fault of the instrument; averages,

@@ -307,7 +307,7 @@ def test_headers_are_compared_without_blanks_and_may_hold_commas() -> None:
 
 
 def test_a_wide_file_of_known_parameters_needs_no_columns(judge: Judge, tmp_path: Path) -> None:
-    file = write(tmp_path, "time,LAeq,LAFmax,wind\n2026-01-01T00:00:00Z,50,60,3\n2026-01-01T00:01:00Z,50,61,3\n")
+    file = write(tmp_path, "time,LAeq,LAFmax,sky\n2026-01-01T00:00:00Z,50,60,3\n2026-01-01T00:01:00Z,50,61,3\n")
     found = judge(*nights("--csv", str(file)))
     assert {a["parameter"] for a in found["averages"]} == {"LAeq", "LAFmax"}
 
@@ -382,10 +382,10 @@ def test_local_times_that_do_not_exist_are_noted(tmp_path: Path, capfd: pytest.C
 
 
 def test_what_nobody_judges_is_noted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    file = write(tmp_path, "time,LAeq,LCpeak,wind\n2026-01-01T00:00:00Z,50,90,3\n")
+    file = write(tmp_path, "time,LAeq,LCpeak,sky\n2026-01-01T00:00:00Z,50,90,3\n")
     (unread,) = noted(capfd, *nights("--csv", str(file)))
-    assert "'LCpeak', 'wind'" in unread
-    (idle,) = noted(capfd, *nights("--csv", str(file), "--columns", "LAeq=LAeq,gust=wind"))
+    assert "'LCpeak', 'sky'" in unread
+    (idle,) = noted(capfd, *nights("--csv", str(file), "--columns", "LAeq=LAeq,gust=sky"))
     assert idle == "gust: averaged, but judged by no clause of gb12348-2008 in force at this point"
 
 

@@ -230,7 +230,8 @@ def test_the_level_of_a_day_is_made_of_many_days_at_once() -> None:
     parts = {"day": [50.0, 60.0, NAN], "evening": 50.0, "night": [50.0, 55.0, 50.0]}
     found = rating.composite(END, parts)
     assert found.tolist()[0] == pytest.approx(56.4, abs=0.02)
-    assert found.tolist()[1] == pytest.approx(float(rating.composite(END, {"day": 60.0, "evening": 50.0, "night": 55.0})))
+    second = rating.composite(END, {"day": 60.0, "evening": 50.0, "night": 55.0})
+    assert found.tolist()[1] == pytest.approx(float(second))
     assert math.isnan(found[2])
     whole_night = rating.composite(GB, {"day": 60.0, "night": 50.0}, {"day": 0.0, "night": 24.0})
     assert float(whole_night) == pytest.approx(60.0)

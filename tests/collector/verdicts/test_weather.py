@@ -81,11 +81,12 @@ def test_nothing_is_left_out_where_nobody_knows_the_weather() -> None:
     assert reasons(series("LAeq", [60.0]), later) == ["ok"]
 
 
+STEPS = st.sampled_from([7, 60, 90])
 VALUES = st.floats(-10.0, 50.0) | st.just(float("nan"))
 
 
 @effort(max_examples=examples(100))
-@given(st.lists(VALUES, min_size=1, max_size=40), st.lists(VALUES, min_size=1, max_size=40), st.sampled_from([7, 60, 90]))
+@given(st.lists(VALUES, min_size=1, max_size=40), st.lists(VALUES, min_size=1, max_size=40), STEPS)
 def test_only_levels_of_bad_minutes_go(winds: list[float], rains: list[float], step_s: int) -> None:
     levels = series("LAeq", np.full(60, 60.0), step_s=step_s)
     wind, rain = series("wind_speed", winds), series("rain", rains)

@@ -1,0 +1,121 @@
+"""Levels of whole days of which some hours count more: Ldn, Lden.
+
+Rules of this file:
+
+- periods, their hours and what they count more are a rule pack's (`[[rating.period]]`), the hours as the point sets
+  them; which of the two quantities it is, the pack says (`composite`);
+- a period's level is the energy mean of its valid hours within the window; the composite weighs the periods' levels
+  by the hours that they have in a day, whatever of them is there: a night with a gap is no shorter night;
+- a window is valid where every period has as large a share of its hours as the rule in force asks of the window. No
+  text read here speaks of it: the choice is ours;
+- an hour that no period holds as a whole, or several do (periods that do not begin on the full hour), leaves its window
+  without a value.
+
+Pure. NaN = no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from collector.verdicts import rating
+from collector.verdicts.loads import HOUR, Source, snapped
+from collector.verdicts.origin import Origin
+from collector.verdicts.pack import RulePack, span_h
+from collector.verdicts.screening import Booleans
+from collector.verdicts.tables import Table
+from collector.verdicts.validity import Validity
+from collector.verdicts.windows import FIXED_NS, HOUR_NS, Windows, windows
+from gateway.measurement import Float64
+
+LEVEL = "LAeq"
+KINDS = ("24h", "month", "30d", "year")
+Hours = Mapping[str, tuple[str, str]]
+
+
+def composite_hours(pack: RulePack, settings: Mapping[str, Any]) -> Hours:
+    """Begin and end of each period of a pack at a point, local clock.
+
+    Of two periods, one of which the point moves, the other is what that leaves of the day.
+    """
+    assert pack.rating is not None, "a pack with a composite has a rating"
+    periods = pack.rating.periods
+    found = {p.name: tuple(settings.get(p.setting) or (p.begin, p.end)) for p in periods}
+    moved = [p for p in periods if p.setting]
+    if len(periods) == 2 and len(moved) == 1:
+        begin, end = found[moved[0].name]
+        other = next(p for p in periods if p is not moved[0])
+        found[other.name] = (end, begin)
+    return {name: (str(begin), str(end)) for name, (begin, end) in found.items()}
+
+
+def day_level_table(
+    pack: RulePack, settings: Mapping[str, Any], timezone: str, source: Source, like: Table, validity: Validity
+) -> Table:
+    """The composite of windows of whole days.
+
+    pack: with periods and a composite. settings: of the point. like: the levels of the same windows, of a kind in
+    KINDS. validity: of that kind.
+    """
+    hours = composite_hours(pack, settings)
+    table = source.table(LEVEL, HOUR)
+    spans = source.windows(HOUR)
+    level = np.full(len(spans), np.nan) if table is None else np.where(table.valid, table.value, np.nan)
+    inside, there, length = like.windows.whole(spans), ~np.isnan(level), spans.length_ns
+    member = {name: _in_period(spans, timezone, *hours[name]) for name in hours}
+    lasting = {name: span_h(*hours[name]) for name in hours}
+    once = np.sum(list(member.values()), axis=0) == 1
+    levels, enough = {}, np.ones(len(like.windows), np.bool_)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # levels that no meter shows, and silence
+        energy = np.where(there, np.power(10.0, 0.1 * level) * length, 0.0)
+        for name, rows in member.items():
+            time = inside.total(np.where(rows & there, length, 0))
+            mean = 10.0 * np.log10(inside.total(np.where(rows, energy, 0.0)) / time)
+            levels[name] = np.where(time > 0, mean, np.nan)
+            enough &= _enough(validity, like.windows, time, inside.total(np.where(rows, length, 0)))
+    value = rating.composite(pack, levels, lasting)
+    value = snapped(np.where(inside.number(~once) > 0, np.nan, value))
+    covered = inside.total(np.where(there, length, 0)) / like.windows.length_ns
+    return replace(
+        like, method="composite", value=value, valid=enough & ~np.isnan(value), coverage=np.minimum(covered, 1.0),
+        parts=inside.number(there).astype(np.float64), maximum=np.full(len(value), np.nan), percentiles=None,
+        origin=Origin(
+            how="composite", of=(LEVEL,), **_law(pack, hours),
+            taken={name: snapped(column) for name, column in levels.items()},
+            lacking={name: np.isnan(column).astype(np.float64) for name, column in levels.items()}
+            | {"full hours": inside.number(~once).astype(np.float64)},
+        ),
+    )  # fmt: skip
+
+
+def _in_period(hours: Windows, timezone: str, begin: str, end: str) -> Booleans:
+    """Which hours lie in a period of the day as a whole."""
+    if not len(hours):
+        return np.zeros(0, np.bool_)
+    # The windows of a night are those of any span of the clock.
+    spans = windows("night", timezone, int(hours.from_ns[0]), int(hours.to_ns[-1]), (begin, end))
+    first = spans.place(hours.from_ns)
+    return np.asarray((first >= 0) & (first == spans.place(hours.to_ns - 1)))
+
+
+def _enough(validity: Validity, windows: Windows, there_ns: Float64, expected_ns: Float64) -> Booleans:
+    """Whether a period has as large a share of its time as the whole window needs."""
+    if validity.minimum is None:
+        return validity.enough(there_ns, expected_ns)
+    least = validity.minimum * FIXED_NS.get(validity.part, HOUR_NS) / windows.length_ns
+    return np.asarray((expected_ns > 0) & (there_ns >= np.minimum(least, 1.0) * expected_ns))
+
+
+def _law(pack: RulePack, hours: Hours) -> dict[str, Any]:
+    """What the pack says, as an Origin tells it."""
+    assert pack.rating is not None, "a pack with a composite has a rating"
+    periods = pack.rating.periods
+    told = {p.name: {"hours": list(hours[p.name]), "add": p.add} for p in periods}
+    return {
+        "cite": "; ".join(p.cite for p in periods), "verified": all(p.verified for p in periods),
+        "fixed": {"pack": pack.id, "periods": told},
+    }  # fmt: skip
