@@ -192,7 +192,10 @@ def _scope(clause: p.ClauseText, pack: p.RulePack, parameters: Mapping[str, Para
     if clause.corrected != "as measured":
         known = (parameters or {}).get(clause.parameter)
         unit = known.unit if known else clause.unit
-        if pack.kind in ("noise", "water"):
+        if clause.corrected == "background" and pack.kind == "noise":
+            if pack.background is None:
+                yield "corrected", "the pack has no [background]", 'its table, or corrected = "as measured"'
+        elif pack.kind in ("noise", "water"):
             yield "corrected", f"nothing is {clause.corrected} at a {pack.kind} point", 'corrected = "as measured"'
         elif unit and unit not in CONCENTRATIONS:
             yield "corrected", f"{clause.parameter} in {unit} is no concentration", 'corrected = "as measured"'

@@ -24,6 +24,7 @@ from collector.verdicts.rating_text import (
 from collector.verdicts.substitution import Substitution
 from collector.verdicts.us_words import us_words
 from collector.verdicts.validation_rules import IntervalText, Validation
+from collector.verdicts.weather import Weather
 
 Rows = list[tuple[str, ...]]
 Words = tuple[str, tuple[str, ...], Rows]  # title, headings, rows
@@ -54,6 +55,8 @@ def _tables(pack: RulePack, language: str) -> Iterator[Words]:
         yield "quality assurance", ("part", "numbers", "verified", "cite"), _quality(pack.quality)
     if pack.background:
         yield "background", ("difference", "correction", "cite"), _background(pack.background)
+    if pack.weather:
+        yield "weather", ("left out", "setting", "verified", "cite"), _weather(pack.weather)
     rows = [
         (one.id, ", ".join(one.states), f"{one.hours:g} a {one.per}", yes(one.verified), one.cite)
         for one in pack.allowances
@@ -118,6 +121,14 @@ def _quality(quality: QualityRules) -> Rows:
         text = ", ".join(f"{key} = {value:g}" for key, value in numbers.items())
         rows.append((name, text, yes(part.verified), part.cite))
     return rows
+
+
+def _weather(weather: Weather) -> Rows:
+    bounds = (("wind from {:g} m/s", weather.wind_from), ("rain above {:g} mm/h", weather.rain_above))
+    return [
+        (text.format(bound), weather.setting, yes(weather.verified), weather.cite) for text, bound in bounds
+        if bound is not None
+    ]  # fmt: skip
 
 
 def _background(background: Background) -> Rows:

@@ -242,6 +242,7 @@ def refused(text: str, path: str, message: str) -> None:
         ('window = "1m"', 'window = "24h"', "clause[0].period", "a 24h does not lie within a night"),
         ('window = "1m"', 'window = "day"', "clause[0].period", "a day does not lie within a night"),
         ('statistic = "maximum"', 'corrected = "converted"', "clause[0].corrected", "nothing is converted at a noise"),
+        ('statistic = "maximum"', 'corrected = "background"', "", ""),
         ('hours = ["22:00", "06:00"]', 'hours = ["22:00", "22:00"]', "night.hours", "a whole day"),
         ('hours = ["22:00", "06:00"]', 'hours = ["23:00", "07:00"]', "night.hours", "another night: 22:00 to 06:00"),
         ('setting = "hours"', 'setting = "round"', "night.setting", "of kind boolean, not hours"),
@@ -309,3 +310,9 @@ def test_an_example_that_the_pack_contradicts_has_its_line(tmp_path: Path) -> No
     assert path.read_text().splitlines()[(fault.line or 0) - 1] == "[[example]]"
     path.write_text(STACK)
     assert check_pack(str(path))[1] == []
+
+
+def test_a_background_is_taken_out_by_a_table_of_the_pack() -> None:
+    text = NOISE.replace('statistic = "maximum"', 'corrected = "background"')
+    table = text[text.index("[background]") : text.index("[[clause]]")]
+    refused(text.replace(table, ""), "clause[0].corrected", "the pack has no [background]")
