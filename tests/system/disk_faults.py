@@ -111,8 +111,9 @@ class Torment:
             said.append(self.befall(point))
             times[point] += said[0]
         found = [point for point in times if times[point]]
-        for point in found * (rounds - 1):
-            times[point] += self.befall(point)
+        for point in found * (2 * rounds):  # now and then a point is not reached
+            if times[point] < rounds:
+                times[point] += self.befall(point)
         self.outcome.points, self.outcome.least = len(found), min((times[point] for point in found), default=0)
         self.kill()
         self.plant.revive(self.name)
