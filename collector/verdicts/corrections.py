@@ -33,6 +33,8 @@ AIR_OXYGEN_PERCENT = 21.0
 OXYGEN_MAX_PERCENT = 20.0  # our own choice, unverified; kilns whose limits are about 18 % lie below it
 
 _METHOD = "HJ 212-2017 appendix D"
+# What is too large for a number comes out as none, and is not warned of.
+_QUIET = np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 SETTINGS = (
     Setting(
         name="reference_oxygen", kind="number", low=0.0, high=20.9, cite=_METHOD,
@@ -120,6 +122,7 @@ def stack_settings(settings: Mapping[str, Any]) -> StackSettings:
     )
 
 
+@_QUIET
 def standard_state(
     concentration: npt.ArrayLike,
     temperature_c: npt.ArrayLike,
@@ -134,9 +137,10 @@ def standard_state(
     >>> round(float(standard_state(40.0, 120.0, 100800.0, -500.0)), 4)
     58.1709
     """
-    return _array(concentration) / _volume_ratio(temperature_c, barometric_pa, static_pa)
+    return _known(_array(concentration) / _volume_ratio(temperature_c, barometric_pa, static_pa))
 
 
+@_QUIET
 def dry_basis(concentration: npt.ArrayLike, moisture_percent: npt.ArrayLike) -> Float64:
     """Concentration in the dry part of a wet gas; NaN for steam alone. [as given]
 
@@ -147,9 +151,10 @@ def dry_basis(concentration: npt.ArrayLike, moisture_percent: npt.ArrayLike) -> 
     """
     moisture = _array(moisture_percent)
     dry = np.where((moisture >= 0.0) & (moisture < 100.0), 1.0 - moisture / 100.0, np.nan)
-    return np.asarray(_array(concentration) / dry)
+    return _known(_array(concentration) / dry)
 
 
+@_QUIET
 def ppm_to_mg_m3(ppm: npt.ArrayLike, molar_mass_g: npt.ArrayLike) -> Float64:
     """Mass concentration at standard state of a gas given by volume. [mg/m3]
 
@@ -158,9 +163,10 @@ def ppm_to_mg_m3(ppm: npt.ArrayLike, molar_mass_g: npt.ArrayLike) -> Float64:
     >>> round(float(ppm_to_mg_m3(100.0, 46.0)), 4)
     205.3571
     """
-    return np.asarray(_array(ppm) * _array(molar_mass_g) / MOLAR_VOLUME)
+    return _known(_array(ppm) * _array(molar_mass_g) / MOLAR_VOLUME)
 
 
+@_QUIET
 def reference_oxygen(
     concentration: npt.ArrayLike,
     oxygen_percent: npt.ArrayLike,
@@ -182,9 +188,10 @@ def reference_oxygen(
     air = air_percent - np.where(oxygen >= 0.0, oxygen, np.nan)
     reference = air_percent - _array(reference_percent)
     # In air there is no flue gas to convert: the text has no value there, and so have we.
-    return np.asarray(value * np.where(reference > 0.0, reference, np.nan) / np.where(air > 0.0, air, np.nan))
+    return _known(value * np.where(reference > 0.0, reference, np.nan) / np.where(air > 0.0, air, np.nan))
 
 
+@_QUIET
 def reference_oxygen_above(
     concentration: npt.ArrayLike,
     oxygen_percent: npt.ArrayLike,
@@ -213,6 +220,7 @@ class Flow:
     standard_dry_m3_h: Float64
 
 
+@_QUIET
 def stack_flow(
     velocity_m_s: npt.ArrayLike,
     area_m2: npt.ArrayLike,
@@ -231,9 +239,10 @@ def stack_flow(
     actual = 3600.0 * _array(velocity_m_s) * _array(area_m2)
     dry = 1.0 - _array(moisture_fraction)
     standard = actual * _volume_ratio(temperature_c, barometric_pa, static_pa) * np.where(dry > 0.0, dry, np.nan)
-    return Flow(np.asarray(actual), np.asarray(standard))
+    return Flow(_known(actual), _known(standard))
 
 
+@_QUIET
 def mass_rate(concentration_mg_m3: npt.ArrayLike, flow_m3_h: npt.ArrayLike) -> Float64:
     """Mass let out an hour. [kg/h]
 
@@ -242,7 +251,7 @@ def mass_rate(concentration_mg_m3: npt.ArrayLike, flow_m3_h: npt.ArrayLike) -> F
     >>> round(float(mass_rate(30.0, 280426.96)), 4)
     8.4128
     """
-    return np.asarray(_array(concentration_mg_m3) * _array(flow_m3_h) * 1e-6)
+    return _known(_array(concentration_mg_m3) * _array(flow_m3_h) * 1e-6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +270,7 @@ class Converted:
     diluted: Float64
 
 
+@_QUIET
 def convert(
     concentration: npt.ArrayLike,
     stack: StackSettings,
@@ -293,6 +303,11 @@ def convert(
     diluted = np.where(np.isnan(oxygen), np.nan, oxygen > stack.oxygen_max)
     converted = conversion(value, np.where(diluted == 0.0, oxygen, np.nan), stack.reference_oxygen, stack.air_oxygen)
     return Converted(value, converted, oxygen, tuple(steps), diluted)
+
+
+def _known(value: Float64) -> Float64:
+    """A result, NaN where it is no finite number."""
+    return np.where(np.isfinite(value), value, np.nan)
 
 
 def _array(value: npt.ArrayLike) -> Float64:

@@ -224,3 +224,11 @@ def test_no_number_is_an_exception(values: list[float]) -> None:
         moisture_percent=moisture,
     )  # fmt: skip
     assert found.converted.shape == (1,)
+    flow = corrections.stack_flow(concentration, oxygen, temperature, 101_325.0, static, moisture)
+    alone = [
+        corrections.reference_oxygen_above(concentration, oxygen, static),
+        corrections.mass_rate(concentration, oxygen),
+        corrections.ppm_to_mg_m3(concentration, oxygen),
+    ]
+    for result in (found.converted, found.standard_dry, flow.actual_m3_h, flow.standard_dry_m3_h, *alone):
+        assert not np.isinf(result).any()

@@ -302,3 +302,48 @@ def test_the_strictest_limit_of_a_mean_is_found() -> None:
     assert strictest([WATER], found, "NH3-N") == 25.0
     assert strictest([WATER], found, "TN") is None
     assert strictest([], found, "COD") is None
+
+
+# --- properties -----------------------------------------------------------------------------------------
+
+LEVELS = st.floats(-50.0, 150.0)
+CASES = [("night-level", {"area_class": 2}), ("so2-hour", {"reference_oxygen": 6.0}), ("ph-day", {"class": "1A"})]
+
+
+@settings(max_examples=examples(100))
+@given(st.sampled_from(CASES), LEVELS, LEVELS)
+def test_above_a_limit_more_is_no_better(case: tuple[str, dict[str, object]], one: float, other: float) -> None:
+    found = clause(*case)
+    low, high = found.bounds()
+    assert high is not None
+    less, more = sorted((one, other))
+    if less >= high:
+        assert bool(breaking(found, less)) <= bool(breaking(found, more))
+    if low is not None and more <= low:
+        assert bool(breaking(found, more)) <= bool(breaking(found, less))
+    if rounded(found, less) >= (low if low is not None else -math.inf) and rounded(found, less) <= high:
+        assert not breaking(found, less)
+
+
+@settings(max_examples=examples(100))
+@given(st.sampled_from(CASES), st.lists(st.one_of(LEVELS, st.just(math.nan)), max_size=20))
+def test_many_values_are_judged_as_each_alone(case: tuple[str, dict[str, object]], values: list[float]) -> None:
+    found = clause(*case)
+    together = breaking(found, values)
+    assert together.tolist() == [bool(breaking(found, value)) for value in values]
+    for value, broken in zip(values, together.tolist(), strict=True):
+        evaluated = float(rounded(found, value))
+        single = breach(found, average(found, value, evaluated=evaluated))
+        assert (single is not None) == broken
+        if single is not None:
+            assert single[0] == evaluated
+            assert single[1] in found.bounds()
+
+
+@settings(max_examples=examples(100))
+@given(st.floats(0.0, 100.0), st.floats(-10.0, 40.0))
+def test_what_breaks_a_limit_unknown_conditions_hold_breaks_it_known(value: float, temperature: float) -> None:
+    found = clause("nh3n-day", {"class": "1A"})
+    known = {"water_temperature": temperature}
+    assert bool(breaking(found, value)) <= bool(breaking(found, value, known))
+    assert found.limit(known) == (5.0 if temperature > 12.0 else 8.0)

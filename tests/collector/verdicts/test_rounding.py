@@ -63,3 +63,34 @@ def test_what_is_no_number_stays_none() -> None:
         assert np.isnan(function(float("nan"), 2))
         assert float(function(float("inf"), 2)) == float("inf")
         assert function(np.empty((0, 3)), 1).shape == (0, 3)
+
+
+@settings(max_examples=examples(200))
+@given(st.lists(NUMBERS, min_size=2, max_size=20), PLACES)
+def test_a_larger_value_is_never_rounded_to_a_smaller_one(values: list[float], places: int) -> None:
+    for function in (round_half_even, round_half_up):
+        assert (np.diff(function(sorted(values), places)) >= 0.0).all()
+
+
+@settings(max_examples=examples(200))
+@given(NUMBERS, st.integers(-6, 6))
+def test_both_signs_are_rounded_alike_and_once_is_enough(value: float, places: int) -> None:
+    for function in (round_half_even, round_half_up):
+        found = float(function(value, places))
+        assert float(function(-value, places)) == -found
+        assert float(function(found, places)) == found
+
+
+@settings(max_examples=examples(100))
+@given(st.integers(-(10**6), 10**6), st.integers(0, 6))
+def test_what_has_the_places_already_stays(whole: int, places: int) -> None:
+    value = float(Decimal(whole).scaleb(-places))
+    assert float(round_half_even(value, places)) == float(round_half_up(value, places)) == value
+
+
+@settings(max_examples=examples(100))
+@given(st.lists(st.floats(), min_size=1, max_size=20), st.integers(-15, 15))
+def test_no_number_is_an_exception(values: list[float], places: int) -> None:
+    for function in (round_half_even, round_half_up):
+        found = function(values, places)
+        assert np.isnan(found).tolist() == np.isnan(values).tolist()
