@@ -28,6 +28,7 @@ WINDOWS = {
 CORRECTED = {
     "as measured": "as measured",
     "converted": "converted to standard state (273 K, 101325 Pa), dry gas and the reference oxygen of the point",
+    "background": "less the background level (below)",
     "validated": "converted to standard state, dry gas and reference oxygen, less the confidence interval (below)",
 }
 ROUNDED = {"half_even": "a half to the even digit", "half_up": "a half away from zero"}

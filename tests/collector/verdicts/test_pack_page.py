@@ -7,10 +7,13 @@ import re
 import pytest
 
 from collector.catalogue import rule_packs
+from collector.verdicts import pack as p
 from collector.verdicts.pack import RulePack
 from collector.verdicts.pack_file import parse_rules
-from collector.verdicts.pack_page import UNVERIFIED, index, page
+from collector.verdicts.pack_page import CORRECTED, ROUNDED, STANDINGS, UNVERIFIED, WINDOWS, index, page
 from collector.verdicts.pack_words import pack_words
+from collector.verdicts.records import Standing
+from collector.verdicts.windows import KINDS
 from gateway import catalogue
 from tests.collector.verdicts.test_pack_check import NOISE, STACK
 
@@ -97,12 +100,19 @@ def test_what_a_clause_judges_is_a_sentence() -> None:
     assert "| night | 22:00 to 06:00 (toy 2) |" in text
 
 
+def test_every_choice_of_a_clause_has_its_words() -> None:
+    assert set(CORRECTED) == set(p.CORRECTED)
+    assert set(WINDOWS) == set(KINDS)
+    assert set(ROUNDED) == set(p.ROUNDINGS) - {"none"}
+    assert set(STANDINGS) == set(Standing)
+
+
 def test_a_parameter_nobody_knows_has_no_name() -> None:
-    pack, _ = parse_rules(STACK.replace('parameter = "NH3"', 'parameter = "XY"'), "toy.toml")
-    assert pack is not None
-    own = section(page(pack, PARAMETERS), "nh3-hour")
+    toy, _ = parse_rules(STACK.replace('parameter = "NH3"', 'parameter = "XY"'), "toy.toml")
+    assert toy is not None
+    own = section(page(toy, PARAMETERS), "nh3-hour")
     assert "| parameter | `XY` |" in own
     assert "the mean of each hour" in own
-    pack, _ = parse_rules(STACK.replace('parameter = "furnace_temperature"', 'parameter = "XY"'), "toy.toml")
-    assert pack is not None
-    assert "the number of 5m below 850, in each day" in page(pack, PARAMETERS)
+    toy, _ = parse_rules(STACK.replace('parameter = "furnace_temperature"', 'parameter = "XY"'), "toy.toml")
+    assert toy is not None
+    assert "the number of 5m below 850, in each day" in page(toy, PARAMETERS)
