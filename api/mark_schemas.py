@@ -76,7 +76,24 @@ class Mark(Shape):
 
     id: int
     kind: Literal[
-        "maintenance", "calibration", "invalid", "correction", "note", "revocation", "swap", "sound_check", "sheet"
+        "maintenance",
+        "calibration",
+        "invalid",
+        "correction",
+        "note",
+        "revocation",
+        "swap",
+        "sound_check",
+        "sheet",
+        "operating",
+        "start_up",
+        "shut_down",
+        "stopped",
+        "drying",
+        "cool_down",
+        "breakdown",
+        "accident",
+        "otnoc",
     ]
     plant: str
     point: str

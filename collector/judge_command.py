@@ -28,6 +28,7 @@ from collector.verdicts.pack import RulePack
 from collector.verdicts.points import PointRules, point_rules
 from collector.verdicts.records import Average, Exceedance
 from collector.verdicts.screening import Signal
+from collector.verdicts.states import STATES, State
 from collector.verdicts.unjudged import unjudged
 from collector.verdicts.windows import FIXED_NS
 from gateway import catalogue
@@ -50,6 +51,10 @@ Timezone = Annotated[str, typer.Option("--timezone", help="Local time of the poi
 Stamp = Annotated[str, typer.Option("--stamp", help="What a time marks of its interval: start, middle or end.")]
 Start = Annotated[str, typer.Option("--start", help="Time of the first row, where there is no time column.")]
 Interval = Annotated[float | None, typer.Option("--interval", help="What a value stands for. [s]", metavar="S")]
+States = Annotated[
+    list[str] | None,
+    typer.Option("--state", help="When the plant was in which state, as a mark says it.", metavar="STATE=FROM/TO"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -63,6 +68,7 @@ def judge(
     stamp: Stamp = "start",
     start: Start = "",
     interval: Interval = None,
+    state: States = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge measurements in a CSV file by a rule pack, offline. Exit 0 whether or not a limit is exceeded."""
@@ -95,7 +101,7 @@ def judge(
     if faults:
         raise FaultyFiles(faults)
     _require_short(signals, str(csv))
-    derived = judged(law, signals)
+    derived = judged(law, signals, [_state(text, zone) for text in state or ()])
     for note in [*notes, *unjudged(law, [signal.parameter for signal in signals], derived.averages)]:
         sys.stderr.write(f"note: {csv}: {note}\n")
     if as_json:
@@ -104,12 +110,15 @@ def judge(
         _show(pack, law, derived)
 
 
-def judged(law: PointRules, signals: Sequence[Signal]) -> Derived:
-    """What the signals of one point come to, in every kind of window that is built for it."""
+def judged(law: PointRules, signals: Sequence[Signal], said: Sequence[State] = ()) -> Derived:
+    """What the signals of one point come to, in every kind of window that is built for it.
+
+    said: of the plant's state, the later over the earlier.
+    """
     from_ns = min(int(signal.time_ns[0]) for signal in signals)
     to_ns = max(int(signal.time_ns[-1]) + signal.coarsest_ns for signal in signals)
     wanted = {kind: law.windows(kind, from_ns, to_ns) for kind in law.built}
-    return derive(law, {signal.parameter: signal for signal in signals}, wanted, proof=False)
+    return derive(law, {signal.parameter: signal for signal in signals}, wanted, proof=False, said=said)
 
 
 def report(pack: RulePack, law: PointRules, derived: Derived) -> dict[str, Any]:
@@ -211,6 +220,19 @@ def _start(text: str, interval: float | None, zone: str) -> int | None:
         return csv_file.instant(text, zone)
     except ValueError as error:
         raise typer.BadParameter(f"--start {text!r} is not a time, as 2026-11-21T08:00:00Z") from error
+
+
+def _state(text: str, zone: str) -> State:
+    """`start_up=2026-11-20T06:00/2026-11-20T09:00`: a state, its first instant and the one after the last."""
+    state, _, span = text.partition("=")
+    begin, _, end = span.partition("/")
+    _require(state in STATES, f"--state {text!r}: {state!r} is none of {', '.join(STATES)}")
+    try:
+        found = State(state=state, from_ns=csv_file.instant(begin, zone), to_ns=csv_file.instant(end, zone))
+    except ValueError as error:
+        raise typer.BadParameter(f"--state {text!r} is not of the form STATE=FROM/TO: {error}") from error
+    _require(found.from_ns < found.to_ns, f"--state {text!r} ends before it begins")
+    return found
 
 
 def _parameter(pack: RulePack) -> str:

@@ -10,6 +10,8 @@ for ever. Rules of this file:
   that span (`Old`), so that what was there when it was said cannot be exchanged afterwards;
 - it names the plant's mark before it by hash, so that one left out shows without the whole tree;
 - a mark is taken back by another one that names it (`revocation`); nothing is ever removed;
+- a state of the plant is said of a point as a whole: measurements keep their status, and what a text does not
+  judge in that state is not judged;
 - records of commissioning (an instrument swapped, a sound level meter checked, a sheet made) are marks that change
   nothing that is judged: the time of the work is a mark of its own, of kind maintenance or calibration;
 - where marks overlap, the later in the journal has the last word.
@@ -56,7 +58,8 @@ class MarkError(ValueError):
 
 
 class Kind(StrEnum):
-    """What a mark says. The first four change what is judged; a revocation takes one back; the others change nothing.
+    """What a mark says. The first four change what is judged; a revocation takes one back; the next four say nothing
+    of that; the others say in which state the plant was, and what is not judged in it is not judged.
 
     swap: another instrument is in its place. sound_check: a sound level meter was held against a calibrator.
     sheet: an acceptance sheet was made.
@@ -71,6 +74,19 @@ class Kind(StrEnum):
     SWAP = "swap"
     SOUND_CHECK = "sound_check"
     SHEET = "sheet"
+    OPERATING = "operating"
+    START_UP = "start_up"
+    SHUT_DOWN = "shut_down"
+    STOPPED = "stopped"
+    DRYING = "drying"
+    COOL_DOWN = "cool_down"
+    BREAKDOWN = "breakdown"
+    ACCIDENT = "accident"
+    OTNOC = "otnoc"
+
+
+# States of the plant, as `collector.verdicts.states` names them.
+PLANT_STATES = tuple(Kind)[list(Kind).index(Kind.OPERATING) :]
 
 
 class Old(msgspec.Struct, frozen=True):
@@ -243,6 +259,8 @@ def require_sound(mark: Mark) -> None:
         raise MarkError(f"only a correction gives new values, not a {mark.kind}")
     if (mark.kind is Kind.REVOCATION) != (mark.revokes is not None):
         raise MarkError("a revocation names the mark that it takes back, and nothing else does")
+    if mark.kind in PLANT_STATES and (mark.parameter or mark.sensor):
+        raise MarkError(f"{mark.kind}: a state is of the plant at the whole point, not of a parameter or a sensor")
     _require_record(mark)
 
 

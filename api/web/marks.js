@@ -4,7 +4,9 @@ import { h, symbol } from "./dom.js";
 import { moment, plainNumber, span, t } from "./i18n.js";
 
 const seconds = (time) => Date.parse(time) / 1000;
-const SILENT = new Set(["note", "swap", "sound_check", "sheet"]);
+// What leaves measurements as they are; a state of the plant says what is judged, not what it was.
+const STATES = ["operating", "start_up", "shut_down", "stopped", "drying", "cool_down", "breakdown", "accident", "otnoc"];
+const SILENT = new Set(["note", "swap", "sound_check", "sheet", ...STATES]);
 
 /** Marks of a point that speak of one of its parameters. */
 export function speakingOf(marks, point, parameter) {

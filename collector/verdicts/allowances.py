@@ -3,7 +3,7 @@
 An incinerator that starts up, shuts down or breaks down within so many hours of a year is not judged by
 its automatic data meanwhile; what goes over the hours is. Rules of this file:
 
-- a state is a span that the operator marked; spans that overlap count once, and are spent in order of time;
+- a state is a span that the operator marked (`states`); spans that overlap count once, and are spent in order of time;
 - each calendar year or quarter, by the local clock, has the hours anew;
 - an allowance that is spent in the middle of a span excuses the part before;
 - time that nobody marked is not excused: what is missing counts against the operator.
@@ -19,14 +19,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from collector.verdicts import states
+from collector.verdicts.states import State
 from collector.verdicts.windows import HOUR_NS, local_date, windows
 from gateway.document import Table
 from gateway.measurement import Int64
 from gateway.settings import Label, label
 
 PERIODS = ("quarter", "year")
-# Source: the marks of incinerators (MEE Announcement 2019 No. 50), from secondary pages.
-STATES = ("drying", "start-up", "shutdown", "cool-down", "stopped", "fault", "accident", "maintenance")
+# Of the plant, where it does not run as it should, and maintenance of its monitors.
+STATES = (*(state for state in states.STATES if state != "operating"), "maintenance")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +42,6 @@ class Allowance:
     per: str
     cite: str
     verified: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """A span [from_ns, to_ns) that an operator marked. [ns since 1970 UTC]"""
-
-    state: str
-    from_ns: int
-    to_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +59,14 @@ class Spent:
     excused: tuple[tuple[int, int], ...]
 
 
-def spent(allowance: Allowance, states: Iterable[State], timezone: str) -> list[Spent]:
+def spent(allowance: Allowance, said: Iterable[State], timezone: str) -> list[Spent]:
     """What was spent of an allowance, for each period in which something was, in order.
 
-    states: in any order; those that the allowance is not about are passed over. timezone: IANA name.
+    said: in any order; those that the allowance is not about are passed over. timezone: IANA name.
     Source: GB 18484-2020 7.2 (hours of a furnace and calendar year), by a rule pack.
     """
     pieces: dict[str, list[tuple[int, int]]] = {}
-    about = ((s.from_ns, s.to_ns) for s in states if s.state in allowance.states and s.from_ns < s.to_ns)
+    about = ((s.from_ns, s.to_ns) for s in said if s.state in allowance.states and s.from_ns < s.to_ns)
     for from_ns, to_ns in _merged(about):
         months = windows("month", timezone, from_ns, to_ns)
         for begin, end in zip(months.from_ns.tolist(), months.to_ns.tolist(), strict=True):
@@ -83,12 +76,12 @@ def spent(allowance: Allowance, states: Iterable[State], timezone: str) -> list[
 
 
 def excused(
-    allowances: Sequence[Allowance], states: Sequence[State], timezone: str, time_ns: Int64
+    allowances: Sequence[Allowance], said: Sequence[State], timezone: str, time_ns: Int64
 ) -> npt.NDArray[np.bool_]:
     """Which instants lie in a state that an allowance excuses, shape as given. time_ns: [ns since 1970 UTC]"""
     found = np.zeros(time_ns.shape, np.bool_)
     for allowance in allowances:
-        for one in spent(allowance, states, timezone):
+        for one in spent(allowance, said, timezone):
             for from_ns, to_ns in one.excused:
                 found |= (time_ns >= from_ns) & (time_ns < to_ns)
     return found
@@ -131,8 +124,8 @@ def parse_allowances(root: Table) -> tuple[Allowance, ...]:
     for table in root.tables("allowance"):
         with table:
             id = table.identifier("id") or ""
-            states = table.texts("states", hint=f"some of: {', '.join(STATES)}")
-            for state in states:
+            among = table.texts("states", hint=f"some of: {', '.join(STATES)}")
+            for state in among:
                 if state not in STATES:
                     table.fault("states", f"{state!r} is not known", f"some of: {', '.join(STATES)}")
                 if any(state in other.states for other in found):
@@ -141,7 +134,7 @@ def parse_allowances(root: Table) -> tuple[Allowance, ...]:
                 Allowance(
                     id=id,
                     title=label(table, "title", id),
-                    states=states,
+                    states=among,
                     hours=table.number("hours", low=0.0, high=8784.0) or 0.0,
                     per=table.choice("per", PERIODS) or "year",
                     cite=table.text("cite", hint="the text and its clause") or "",

@@ -22,6 +22,7 @@ from collector.verdicts.judged import Judged, by_law
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
 from collector.verdicts.screening import Booleans, named
+from collector.verdicts.states import seconds_by_state
 from collector.verdicts.tables import DILUTED, Table, Tables
 from collector.verdicts.windows import Windows
 from gateway.measurement import Float64
@@ -73,7 +74,8 @@ def records(
     columns = (table.windows.from_ns, table.windows.to_ns, table.value, table.coverage, table.valid, table.count,
                _evaluated(rules, judged, parameter, table), table.maximum)  # fmt: skip
     lists = [column[rows].tolist() for column in columns]
-    told = zip(*lists, _levels(table, rows), _inputs(rules, parameter, table, rows), strict=True)
+    states = seconds_by_state(judged.states, table.windows.take(rows))
+    told = zip(*lists, _levels(table, rows), _inputs(rules, parameter, table, rows, states), strict=True)
     return [
         Average(
             plant=rules.plant, point=rules.point, parameter=parameter, window=table.windows.kind, from_ns=from_ns,
@@ -112,23 +114,28 @@ def _evaluated(rules: PointRules, judged: Judged, parameter: str, table: Table) 
     return result
 
 
-def _inputs(rules: PointRules, parameter: str, table: Table, rows: Booleans) -> Iterator[dict[str, Any]]:
-    """How the value of each row came about."""
+def _inputs(
+    rules: PointRules, parameter: str, table: Table, rows: Booleans, states: Mapping[str, Float64]
+) -> Iterator[dict[str, Any]]:
+    """How the value of each row came about. states: how long it was in each. [s]"""
     around = _around(rules, parameter, table, rows)
-    more = zip(_corrected(rules, table, rows), _derived(table, rows), around, strict=True)
+    in_states = _states(states, int(rows.sum()))
+    more = zip(_corrected(rules, table, rows), _derived(table, rows), around, in_states, strict=True)
     counts = map(named, table.by_status[rows].tolist())
     parts = table.parts[rows].tolist()
     brief = table.windows.kind == "1m"  # there are many, and their rule is that of the longer windows
     validity = rules.validity[table.windows.kind]
     share = None if validity.share is None else float(validity.share)  # a fraction is no number in JSON
     rule = {"of": validity.part, "minimum": validity.minimum, "share": share, "cite": validity.cite,
-            "verified": validity.verified}  # fmt: skip
+            "verified": validity.verified,
+            **({} if validity.missing is None else {"missing": validity.missing}),
+            **({"operating": True} if validity.operating else {})}  # fmt: skip
     weather = weather_rule(rules)
-    for count, part, (corrections, derived, levels) in zip(counts, parts, more, strict=True):
+    for count, part, (corrections, derived, levels, state) in zip(counts, parts, more, strict=True):
         known = {} if brief else {"method": table.method, "parts": {**rule, "valid": part}}
         if weather is not None and not brief and not {"wind", "rain"}.isdisjoint(count):
             known["weather"] = weather.told()
-        yield {"counts": count, **known, **corrections, **derived, **levels}
+        yield {"counts": count, **state, **known, **corrections, **derived, **levels}
 
 
 def _derived(table: Table, rows: Booleans) -> Iterator[dict[str, Any]]:
@@ -145,6 +152,13 @@ def _around(rules: PointRules, parameter: str, table: Table, rows: Booleans) -> 
         yield from ({} for _ in range(int(rows.sum())))
         return
     yield from background.told(rules, parameter, table.windows, table.value, rows)
+
+
+def _states(states: Mapping[str, Float64], n: int) -> Iterator[dict[str, Any]]:
+    """How long each row was in which state of the plant, where it was not operating all the time. [s]"""
+    for row in zip(*(column.tolist() for column in states.values()), strict=True) if states else ((),) * n:
+        long = {state: seconds for state, seconds in zip(states, row, strict=True) if seconds}
+        yield {"states": long} if set(long) - {"operating"} else {}
 
 
 def _corrected(rules: PointRules, table: Table, rows: Booleans) -> Iterator[dict[str, Any]]:

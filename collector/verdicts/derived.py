@@ -23,6 +23,7 @@ from collector.verdicts.oxides import summed
 from collector.verdicts.pack import RulePack
 from collector.verdicts.points import PointRules
 from collector.verdicts.screening import Signal
+from collector.verdicts.states import ALWAYS, Scope, Timeline
 from collector.verdicts.substituted import KINDS as TOTALS
 from collector.verdicts.substituted import substituted_table
 from collector.verdicts.tables import FLOW, Table, Tables
@@ -75,8 +76,11 @@ def _substituting(rules: PointRules) -> RulePack | None:
 class DerivedTables(Tables):
     """The tables of a point's measurements and of what is derived of them; arguments as those of Tables."""
 
-    def __init__(self, rules: PointRules, signals: Mapping[str, Signal], from_ns: int, to_ns: int) -> None:
-        super().__init__(rules, signals, from_ns, to_ns)
+    def __init__(
+        self, rules: PointRules, signals: Mapping[str, Signal], from_ns: int, to_ns: int,
+        *, states: Timeline = ALWAYS, scope: Scope | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(rules, signals, from_ns, to_ns, states=states, scope=scope)
         self._offered: dict[str, Parameter] | None = None
         self._hours: dict[str, loads.Hours] = {}
 

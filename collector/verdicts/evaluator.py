@@ -30,11 +30,14 @@ from collector.store import Entry, EntryKind, JournalReader, NotHere, Shift
 from collector.verdicts.agenda import Agenda, PointKey, Task
 from collector.verdicts.book import Book
 from collector.verdicts.evidence import sensor_source
+from collector.verdicts.excuses import moved as moved_excuses
+from collector.verdicts.excuses import outside
 from collector.verdicts.judgement import Derived, derive, settle
 from collector.verdicts.marks import SILENT, Layer
 from collector.verdicts.points import PointRules, point_rules
 from collector.verdicts.recent import Recent, of_plant
 from collector.verdicts.records import Average, Exceedance
+from collector.verdicts.states import State
 from gateway import catalogue
 from gateway.document import Fault, FaultyFiles
 from gateway.measurement import Columns
@@ -180,11 +183,27 @@ class Line:
         except MarkError as error:
             log.warning("A mark cannot be read and changes nothing.", position=entry.position, error=str(error))
             return
+        mark, point = found.mark, (found.mark.plant, found.mark.point)
+        before = self._said(point, mark.from_ns, mark.to_ns)
         self._layer.add(found)
         self._marks.append(found)
-        mark = found.mark
-        if mark.kind not in SILENT:  # what is still to come is judged when it comes
-            self._agenda.mark((mark.plant, mark.point), mark.from_ns, min(mark.to_ns, entry.received_ns))
+        if mark.kind in SILENT:
+            return
+        spans = [(mark.from_ns, mark.to_ns)]
+        if rules := self._rules.get(point):  # hours of an allowance that are spent here are missing elsewhere
+            after = self._said(point, mark.from_ns, mark.to_ns)
+            limited = [allowance for pack in rules.packs for allowance in pack.allowances]
+            spans += outside(spans[0], moved_excuses(limited, before, after, rules.timezone))
+        for from_ns, to_ns in spans:  # what is still to come is judged when it comes
+            self._agenda.mark(point, from_ns, min(to_ns, entry.received_ns))
+
+    def _said(self, point: PointKey, from_ns: int, to_ns: int) -> list[State]:
+        """What was said of the state of a plant at a point; where hours of a state are limited, in the whole years."""
+        rules = self._rules.get(point)
+        if rules is not None and any(pack.allowances for pack in rules.packs):
+            years = rules.windows("year", from_ns, to_ns)
+            from_ns, to_ns = int(years.from_ns[0]), int(years.to_ns[-1])
+        return self._layer.states(*point, from_ns, to_ns)
 
     def _placed(self, entry: Entry) -> Columns | None:
         """The measurements of a batch where they belong."""
@@ -245,7 +264,8 @@ class Line:
             self._recent.load(from_ns, to_ns, self._overlapping(from_ns, to_ns, tick.position))
         signals = self._recent.signals(task.plant, task.point, task.from_ns, task.to_ns)
         judged = self._layer.over(task.plant, task.point, signals)
-        derived = self._layer.told(derive(self._rules[task.plant, task.point], judged, task.windows))
+        said = self._said((task.plant, task.point), task.from_ns, task.to_ns)
+        derived = self._layer.told(derive(self._rules[task.plant, task.point], judged, task.windows, said=said))
         return self._layer.explained(settle(derived, *self._known(task), now_ns=tick.received_ns, past=task.past))
 
     def _known(self, task: Task) -> tuple[dict[tuple[str, str, int], Average], dict[tuple[str, str, int], Exceedance]]:

@@ -20,9 +20,10 @@ import numpy as np
 from collector.verdicts.limits import Clause
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
-from collector.verdicts.screening import Signal
+from collector.verdicts.screening import REASONS, Signal
+from collector.verdicts.states import STATES
 from collector.verdicts.tables import CONDITIONS, FLOW, Table, Tables
-from gateway.measurement import SECOND_NS, Int64, Status
+from gateway.measurement import SECOND_NS, Int64
 from gateway.sensors import Sensor
 
 # Two minutes of 1-s values: enough to show a peak with what was around it; more is told by the minute.
@@ -74,6 +75,7 @@ def clause_evidence(
         "conditions": dict(conditions),
         **({"interval": clause.interval, "interval_of": clause.short} if clause.corrected == "validated" else {}),
         **({"count": asdict(clause.count)} if clause.count else {}),
+        **({"states": [s for s in STATES if s in clause.states]} if clause.states < set(STATES) else {}),
     }  # fmt: skip
 
 
@@ -140,7 +142,7 @@ def _measurements(average: Average, signal: Signal, tables: Tables) -> dict[str,
         "from": rfc3339(average.from_ns), "to": rfc3339(average.to_ns), "count": len(part),
     }  # fmt: skip
     if len(part) <= VALUES_MAX:
-        names = [Status(code).name.lower() for code in part.status.tolist()]
+        names = [REASONS[code] for code in part.status.tolist()]
         rows = zip(_times(part.time_ns), _numbers(part.value.tolist()), names, strict=True)
         return {**reference, "interval": "raw", "items": [list(row) for row in rows]}
     base = tables.base(average.parameter)

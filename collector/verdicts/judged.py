@@ -44,7 +44,8 @@ class Judged:
 
     def __init__(self, rules: PointRules, tables: Tables) -> None:
         self._rules = rules
-        self._tables = tables
+        self.tables = tables
+        self.states = tables.states
         self._validated: dict[tuple[str, str, str, float | None], Float64 | None] = {}
 
     def column(self, clause: Clause, table: Table) -> Float64 | None:
@@ -72,7 +73,7 @@ class Judged:
         if clause.statistic == "maximum":
             return rounded(clause, table.maximum[rows])
         if clause.count is not None:
-            number = counted(clause, table.windows, self._tables)
+            number = counted(clause, table.windows, self.tables)
             return None if number is None else number[rows]
         values = self.column(clause, table)
         return None if values is None else rounded(clause, np.where(table.valid[rows], values[rows], np.nan))
@@ -104,13 +105,13 @@ class Judged:
 
     def _known(self, parameter: str, table: Table) -> Float64:
         """The valid averages of another parameter over the windows of a table, NaN = not known."""
-        other = self._tables.table(parameter, table.windows.kind)
+        other = self.tables.table(parameter, table.windows.kind)
         return np.full(len(table.windows), np.nan) if other is None else np.where(other.valid, other.value, np.nan)
 
     def _validate(self, clause: Clause, converted: Float64, table: Table) -> Float64 | None:
         if KINDS.index(table.windows.kind) <= KINDS.index(clause.short):
             return validated(converted, np.nan if clause.interval is None else clause.interval)
-        short = self._tables.table(clause.parameter, clause.short)
+        short = self.tables.table(clause.parameter, clause.short)
         if short is None or short.converted is None:
             return None  # of longer values than the text counts, none can be validated
         normalised = np.where(short.valid, short.converted, np.nan)

@@ -25,7 +25,10 @@ from collector.verdicts.limits import Clause
 from collector.verdicts.plausible import plausible
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average, Change, Exceedance
+from collector.verdicts.scopes import View, shown, views
 from collector.verdicts.screening import Booleans, Signal
+from collector.verdicts.state_sources import timeline
+from collector.verdicts.states import Scope, State, within
 from collector.verdicts.tables import Table, Tables
 from collector.verdicts.windows import HOUR_NS, Windows
 
@@ -54,65 +57,72 @@ class Episode:
 
 
 def derive(
-    rules: PointRules, signals: Mapping[str, Signal], wanted: Mapping[str, Windows], *, proof: bool = True
-) -> Derived:
+    rules: PointRules, signals: Mapping[str, Signal], wanted: Mapping[str, Windows], *, proof: bool = True,
+    said: Sequence[State] = (),
+) -> Derived:  # fmt: skip
     """The averages of the wanted windows of a point, and which of them break a clause; all of version 1.
 
     signals: all measurements of the point from the first wanted window's start to the last one's end; of those called
     good, what cannot be is counted out of range.
     wanted: windows by kind; kinds that the point does not build are allowed.
     proof: whether exceedances carry their evidence.
+    said: marks of the plant's state, in the order of the journal; where a pack has allowances, of all of the years that
+    the windows touch.
     """
-    tables = point_tables(rules, signals, wanted)
+    tables = point_tables(rules, signals, wanted, said)
     if tables is None:
         return Derived([], [])
-    return Derived(averages(rules, tables, wanted), exceedances(rules, tables, wanted, proof=proof))
+    return Derived(averages(rules, tables, wanted), exceedances(rules, tables, wanted, proof=proof, said=said))
 
 
-def point_tables(rules: PointRules, signals: Mapping[str, Signal], wanted: Mapping[str, Windows]) -> Tables | None:
+def point_tables(
+    rules: PointRules, signals: Mapping[str, Signal], wanted: Mapping[str, Windows], said: Sequence[State] = ()
+) -> Tables | None:
     """The tables that the wanted windows of a point are taken from, made as they are asked for; None = none wanted.
 
-    signals, wanted: as in derive.
+    signals, wanted, said: as in derive.
     """
     spans = [(int(w.from_ns.min()), int(w.to_ns.max())) for w in wanted.values() if len(w)]
     if not spans:
         return None
     believed = {name: plausible(signal, rules.settings, rules.strictest(name)) for name, signal in signals.items()}
-    return DerivedTables(rules, prepared(rules, believed), min(a for a, _ in spans), max(b for _, b in spans))
+    from_ns, to_ns = min(a for a, _ in spans), max(b for _, b in spans)
+    states = timeline(rules.settings, believed, within(said, from_ns, to_ns))
+    taken, scope = prepared(rules, believed), shown(rules, states)
+    return DerivedTables(rules, taken, from_ns, to_ns, states=states, scope=scope)
 
 
 def exceedances(
-    rules: PointRules, tables: Tables, wanted: Mapping[str, Windows], *, proof: bool = True
+    rules: PointRules, tables: Tables, wanted: Mapping[str, Windows], *, proof: bool = True, said: Sequence[State] = ()
 ) -> list[Exceedance]:
     """Which of the wanted windows of a point break a clause, judged by column; all of version 1.
 
-    tables: as point_tables makes them. proof: whether exceedances carry their evidence.
-    Each pack by what it counts as valid; ordered by that, parameter, kind, start, and clause as packs have them.
+    tables, said: as point_tables makes and takes them. proof: whether exceedances carry their evidence.
+    Each pack by what it counts as valid, each clause by the states of the plant that it judges; ordered by that,
+    parameter, kind, start, and clause as packs have them.
     """
     found: list[Exceedance] = []
-    for view, packs in rules.by_validity():
-        own = tables if view is rules else tables.counted_by(view)
-        judged = Judged(view, own)
-        asked = {
-            (clause.parameter, clause.window) for pack in view.packs if pack.id in packs for clause in pack.clauses
-        }
-        for parameter, table, rows in measured(own, wanted, asked):
-            broken = _broken(view, judged, parameter, table, rows, packs)
-            found += _exceedances(view, own, judged, parameter, table, broken, proof=proof)
+    seen: dict[tuple[int, Scope | None], Judged] = {}
+    for view in views(rules, tables.states, said):
+        key = (id(view.rules), view.scope)
+        if key not in seen:
+            seen[key] = Judged(view.rules, tables.seen_by(view.rules, view.scope))
+        judged, own = seen[key], seen[key].tables
+        for parameter, table, rows in measured(own, wanted, view.asked):
+            broken = _broken(view, judged, parameter, table, rows)
+            found += _exceedances(view.rules, own, judged, parameter, table, broken, proof=proof)
     return found
 
 
-def _broken(
-    rules: PointRules, judged: Judged, parameter: str, table: Table, wanted: Booleans, packs: Collection[str]
-) -> list[tuple[Clause, Breach]]:
-    """What breaks a clause of some packs among the wanted windows of one table, in their order."""
+def _broken(view: View, judged: Judged, parameter: str, table: Table, wanted: Booleans) -> list[tuple[Clause, Breach]]:
+    """What breaks a clause of a view among the wanted windows of one table, in their order."""
     about = (parameter, table.windows.kind)
     return sorted(
         (
             (clause, breach)
-            for rows, clauses in by_law(rules, table.windows)
+            for rows, clauses in by_law(view.rules, table.windows)
             for clause in clauses
-            if clause.pack in packs and (clause.parameter, clause.window) == about
+            if (clause.parameter, clause.window) == about and view.judges(clause)
             for breach in judged.breaches(clause, table, rows, wanted)
         ),
         key=lambda broken: broken[1].row,  # the order of clauses stays

@@ -31,6 +31,8 @@ from collector.verdicts.counts import Count
 from collector.verdicts.pack import Bound, ClauseText, RulePack, Setting
 from collector.verdicts.records import Average, Standing
 from collector.verdicts.rounding import round_half_even, round_half_up
+from collector.verdicts.state_sources import SETTINGS as STATE_SETTINGS
+from collector.verdicts.states import STATES
 from collector.verdicts.validated import confidence_interval
 from collector.verdicts.validity import UNRULED_SHARE, Validity
 from collector.verdicts.windows import KINDS, NIGHT
@@ -43,9 +45,12 @@ Conditions = Mapping[str, float]
 
 # What every point of a kind may set, whatever packs it names.
 KIND_SETTINGS: Mapping[str, tuple[Setting, ...]] = {
-    "noise": (Setting(name="night", kind="hours", title=Label("Night hours", "夜间时段"), cite="site", default=NIGHT),),
-    "stack": (*corrections.SETTINGS, *plausible.SETTINGS),
-    "water": plausible.SETTINGS,
+    "noise": (
+        Setting(name="night", kind="hours", title=Label("Night hours", "夜间时段"), cite="site", default=NIGHT),
+        *STATE_SETTINGS,
+    ),
+    "stack": (*corrections.SETTINGS, *plausible.SETTINGS, *STATE_SETTINGS),
+    "water": (*plausible.SETTINGS, *STATE_SETTINGS),
 }
 
 
@@ -80,6 +85,7 @@ class Clause:
     corrected: "as measured", "converted" (standard state, dry, reference oxygen), or "validated": the same, and less
     `interval` [unit], which is subtracted from averages over `short` windows; None = it is not known.
     rounding: "half_even", "half_up" or "none", to `places` digits. limits: never empty.
+    states: of the plant, that it judges. operating: the states that its text calls operating time.
     """
 
     pack: str
@@ -101,6 +107,8 @@ class Clause:
     short: str = ""
     interval: float | None = None
     count: Count | None = None
+    states: frozenset[str] = frozenset(STATES)
+    operating: frozenset[str] = frozenset(STATES)
 
     @property
     def key(self) -> str:
@@ -157,13 +165,14 @@ def _clause(pack: RulePack, text: ClauseText, settings: Mapping[str, Any], on: d
     if all(limit.low is None and limit.high is None for limit in limits):
         return None
     validation = pack.validation if text.corrected == "validated" else None
+    states, operating = pack.judged(text)
     return Clause(
         pack=pack.id, id=text.id, cite=text.cite, title=text.title, kind=pack.kind, parameter=text.parameter,
         window=text.window, period=text.period, statistic=text.statistic, unit=text.unit, standing=text.standing,
         verified=text.verified, corrected=text.corrected, rounding=text.rounding, places=text.places, limits=limits,
         short=validation.window if validation else "",
         interval=_interval(pack, text.parameter, settings, on) if validation else None,
-        count=text.count,
+        count=text.count, states=states, operating=operating,
     )  # fmt: skip
 
 
@@ -334,15 +343,22 @@ def validities(packs: Sequence[RulePack], settings: Mapping[str, Any]) -> dict[s
     """
     found = {
         window: Validity(
-            window=window, part="value", minimum=None, share=UNRULED_SHARE, cite="no pack has a say", verified=False
+            window=window,
+            part="value",
+            minimum=None,
+            share=UNRULED_SHARE,
+            cite="no pack has a say",
+            verified=False,
+            operating=any(pack.states for pack in packs),
         )
         for window in KINDS
     }
     for row in (row for pack in reversed(packs) for row in pack.validity):
         share = settings[row.setting] if row.setting else row.share
         found[row.window] = Validity(
-            window=row.window, part=row.part, minimum=row.minimum, share=share, cite=row.cite, verified=row.verified
-        )
+            window=row.window, part=row.part, minimum=row.minimum, share=share, cite=row.cite, verified=row.verified,
+            missing=row.missing, operating=row.operating,
+        )  # fmt: skip
     return found
 
 

@@ -6,6 +6,8 @@ Measurements stay as they are; a mark that stands changes what is judged, and wh
 - a correction gives a new value: `value * scale + offset` of what was measured, with the status it had, or the
   values of single instants, which then count as good;
 - each mark starts from what was measured; where several meet, the later in the journal has the last word;
+- a state of the plant changes no value: it says what is judged (`states`). A mark of a whole point leaves alone the
+  channel that codes the state, so that maintenance of the monitors in a stop does not hide the stop;
 - a note or a record of commissioning changes nothing; a mark that was taken back changes nothing any more.
 
 Pure.
@@ -18,10 +20,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from collector.marks import Filed, Kind, Mark
+from collector.marks import PLANT_STATES, Filed, Kind, Mark
 from collector.verdicts.judgement import Derived
 from collector.verdicts.records import Average, Change, Exceedance
 from collector.verdicts.screening import Booleans, Signal
+from collector.verdicts.state_sources import CHANNEL
+from collector.verdicts.states import State
 from gateway.measurement import Float64, Int64, Status, UInt8
 
 STATUS = {Kind.MAINTENANCE: Status.MAINTENANCE, Kind.CALIBRATION: Status.CALIBRATION, Kind.INVALID: Status.FAULT}
@@ -70,12 +74,18 @@ class Layer:
             if one.position not in self._revoked and one.mark.from_ns < to_ns and one.mark.to_ns > from_ns
         ]
 
+    def states(self, plant: str, point: str, from_ns: int, to_ns: int) -> list[State]:
+        """What was said of the plant's state at a point in [from_ns, to_ns), in the order of the journal."""
+        said = (one.mark for one in self.standing(plant, point, from_ns, to_ns) if one.mark.kind in PLANT_STATES)
+        return [State(state=mark.kind.value, from_ns=mark.from_ns, to_ns=mark.to_ns) for mark in said]
+
     def over(self, plant: str, point: str, signals: Mapping[str, Signal]) -> dict[str, Signal]:
         """The measurements of a point as they are judged, by parameter."""
         found = dict(signals)
         for parameter, signal in signals.items():
             marks = self.standing(plant, point, int(signal.time_ns[0]), int(signal.time_ns[-1]) + 1)
-            mine = [one for one in marks if one.mark.parameter in ("", parameter)]
+            general = ("", parameter) if parameter != CHANNEL else (parameter,)
+            mine = [one for one in marks if one.mark.parameter in general]
             if mine:
                 by_sensor = {id: signal.sensor_index == number for number, id in enumerate(signal.sensors)}
                 laid = overlay(mine, signal.time_ns, signal.value, signal.status, by_sensor)
@@ -110,10 +120,10 @@ def overlay(
 ) -> Overlay:
     """Measurements of one parameter under the marks that stand. by_sensor: which rows are of which sensor.
 
-    marks: in the order of the journal. time_ns: rising.
+    marks: in the order of the journal; states of the plant are passed over. time_ns: rising.
     """
     laid = Overlay(value.copy(), status.copy(), np.zeros(len(time_ns), np.int64))
-    for one in marks:
+    for one in (one for one in marks if one.mark.kind not in PLANT_STATES):
         mark = one.mark
         rows = (time_ns >= mark.from_ns) & (time_ns < mark.to_ns)
         if mark.sensor:

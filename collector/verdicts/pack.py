@@ -20,6 +20,8 @@ from collector.verdicts.counts import Count
 from collector.verdicts.quality_rules import QualityRules
 from collector.verdicts.rating_text import RatingText
 from collector.verdicts.records import Standing
+from collector.verdicts.states import STATES
+from collector.verdicts.states_text import StatesText
 from collector.verdicts.substitution import Substitution
 from collector.verdicts.us_rules import UsRules
 from collector.verdicts.validation_rules import Share, Validation
@@ -195,7 +197,8 @@ class ClauseText:
     less the confidence interval of the pack's `[validation]`), or "background" (less the background by the pack's
     `[background]`, where the point gives one).
     period: "day" or "night" where only windows that start in it are judged, "" = all.
-    count: what statistic "count" counts, None for the others.
+    count: what statistic "count" counts, None for the others. states: of the plant, that it judges; empty = as the
+    pack's `[states]` say.
     """
 
     id: str
@@ -216,15 +219,17 @@ class ClauseText:
     adjustments: tuple[Adjustment, ...]
     note: str
     count: Count | None = None
+    states: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidityText:
-    """How much of a window must be there. Exactly one of minimum, share and setting is given.
+    """How much of a window must be there. Exactly one of minimum, missing, share and setting is given.
 
     part: what is counted: "value" (measurements) or the kind of the windows it is made of.
-    minimum: number of valid parts. share: share of the parts expected, 0 to 1, a fraction where the pack writes one.
-    setting: the one that holds the share.
+    minimum: number of valid parts. missing: number of parts that may be invalid. share: share of the parts expected, 0
+    to 1, a fraction where the pack writes one. setting: the one that holds the share.
+    operating: whether parts are expected of the operating time alone, as the pack's `[states]` have it.
     """
 
     window: str
@@ -234,6 +239,8 @@ class ValidityText:
     setting: str
     cite: str
     verified: bool
+    missing: int | None = None
+    operating: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,7 +292,7 @@ class RulePack:
     """One standard as data. file: where it was read from. source: the text it restates.
 
     substitution: how its gaps are filled for totals, None = it does not say. allowances: hours of plant states that
-    its limits excuse. us: of 40 CFR 60 and 75.
+    its limits excuse. us: of 40 CFR 60 and 75. states: which plant states it judges, None = it does not say.
     """
 
     id: str
@@ -309,6 +316,7 @@ class RulePack:
     allowances: tuple[Allowance, ...] = ()
     rating: RatingText | None = None
     weather: Weather | None = None
+    states: StatesText | None = None
 
     def holds_on(self, day: date) -> bool:
         """Whether the pack is in force on a day."""
@@ -318,6 +326,11 @@ class RulePack:
         """Whether there is a day on which both packs are in force."""
         starts = (force.from_date for pack in (self, other) for force in pack.in_force)
         return any(self.holds_on(day) and other.holds_on(day) for day in starts)
+
+    def judged(self, text: ClauseText) -> tuple[frozenset[str], frozenset[str]]:
+        """The plant states that a clause of it judges, and those that make up operating time."""
+        own = self.states
+        return frozenset(text.states or (own.judged if own else STATES)), frozenset(own.operating if own else STATES)
 
     def clause(self, id: str) -> ClauseText:
         """The clause of an id; KeyError where there is none."""

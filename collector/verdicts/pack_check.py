@@ -134,6 +134,8 @@ def _check_validity(root: Table, pack: p.RulePack) -> None:
             root.fault(f"{place}.part", f"a {row.window} is not made of {row.part}", hint)
         elif row.minimum is not None and row.minimum > (most := _most(row.part, row.window)):
             root.fault(f"{place}.minimum", f"a {row.window} has at most {most:g} of {row.part}", f"at most {most:g}")
+        elif row.missing is not None and row.missing >= (most := _most(row.part, row.window)):
+            root.fault(f"{place}.missing", f"a {row.window} has {most:g} of {row.part}", f"less than {most:g}")
         setting = pack.settings.get(row.setting)
         if setting is not None and not _is_share(setting):
             hint = f'kind = "number", low = 0.0, high = 1.0 in [setting.{setting.name}]'

@@ -24,6 +24,7 @@ from collector.verdicts.pack_check import ROW_HINT, check_whole
 from collector.verdicts.quality_rules import parse_quality
 from collector.verdicts.rating_file import read_rating
 from collector.verdicts.records import Standing
+from collector.verdicts.states_text import named_states, parse_states
 from collector.verdicts.substitution import parse_substitution
 from collector.verdicts.us_rules_file import parse_us
 from collector.verdicts.validation_rules import parse_shares, parse_validation
@@ -72,6 +73,7 @@ def parse_rules(
             allowances=parse_allowances(root),
             rating=read_rating(root, settings),
             weather=parse_weather(root, _of_kind(settings, "boolean")),
+            states=parse_states(root),
         )
         check_whole(root, pack, parameters)
     return (None, faults) if faults else (pack, [])
@@ -190,9 +192,13 @@ def _validity(root: Table, settings: Mapping[str, p.Setting]) -> tuple[p.Validit
     found = []
     for table in root.tables("validity"):
         with table:
-            given = [key for key in ("minimum", "share", "setting") if key in table]
+            given = [key for key in ("minimum", "missing", "share", "setting") if key in table]
             if len(given) != 1:
-                table.fault("", "one of minimum, share and setting is needed", "minimum = 45, or share = 0.75")
+                hint = "minimum = 45, or share = 0.75"
+                table.fault("", "one of minimum, missing, share and setting is needed", hint)
+            operating = table.choice("of", ("operating",), "") == "operating"
+            if operating and "states" not in root:
+                table.fault("of", "no [states] in this pack", "say there what its operating time is")
             found.append(
                 p.ValidityText(
                     window=table.choice("window", windows.KINDS) or "",
@@ -202,6 +208,8 @@ def _validity(root: Table, settings: Mapping[str, p.Setting]) -> tuple[p.Validit
                     setting=table.choice("setting", settings, ""),
                     cite=table.text("cite", hint=CITE_HINT) or "",
                     verified=bool(table.boolean("verified")),
+                    missing=table.integer("missing", None, low=0),
+                    operating=operating,
                 )
             )
     named = [row.window for row in found]
@@ -277,6 +285,7 @@ def _clause(table: Table, settings: Mapping[str, p.Setting]) -> p.ClauseText:
         adjustments=_adjustments(table, settings),
         note=table.text("note", ""),
         count=parse_count(table),
+        states=named_states(table),
     )
 
 

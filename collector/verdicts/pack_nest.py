@@ -89,8 +89,8 @@ def _pairs(pack: p.RulePack, parameters: Mapping[str, Parameter]) -> Iterator[tu
             yield "share", most, all_of_them
 
 
-def _about(clause: p.ClauseText) -> tuple[str, str, str]:
-    return clause.parameter, clause.corrected, clause.statistic
+def _about(clause: p.ClauseText) -> tuple[str, str, str, tuple[str, ...]]:
+    return clause.parameter, clause.corrected, clause.statistic, clause.states
 
 
 def _outside(inner: p.ClauseText, outer: p.ClauseText, pack: p.RulePack) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
@@ -21,6 +21,7 @@ from collector.verdicts.rating_text import (
     SensitiveHours,
     Supplement,
 )
+from collector.verdicts.states import STATES
 from collector.verdicts.substitution import Substitution
 from collector.verdicts.us_words import us_words
 from collector.verdicts.validation_rules import IntervalText, Validation
@@ -44,6 +45,9 @@ def _tables(pack: RulePack, language: str) -> Iterator[Words]:
     yield CLAUSES, ("clause", "judges", "limit", "standing", "verified", "cite"), list(map(_clause, pack.clauses))
     rows: Rows = [(row.window, needs(row), yes(row.verified), row.cite) for row in pack.validity]
     yield "validity", ("window", "needs", "verified", "cite"), rows
+    if told := pack.states:
+        rows = [(states(told.judged), states(told.operating), yes(told.verified), told.cite)]
+        yield "plant states", ("judged", "operating time", "verified", "cite"), rows
     yield from _validation(pack.validation) if pack.validation else ()
     rows = [
         (share.clause, f"{share.least:.0%} of a {share.over}", share.instead, str(share.standing), yes(share.verified),
@@ -197,6 +201,7 @@ def _judges(clause: ClauseText) -> str:
     parts += [clause.count.told()] if clause.count else []
     parts += [f"at {clause.period}"] if clause.period else []
     parts += [clause.corrected] if clause.corrected != "as measured" else []
+    parts += [f"in states: {states(clause.states)}"] if clause.states else []
     parts += [f"{clause.rounding} to {clause.places}"] if clause.rounding != "none" else []
     return " ".join(parts)
 
@@ -234,11 +239,22 @@ def when(settings: Mapping[str, Any]) -> str:
 def needs(row: ValidityText) -> str:
     """How much of a window must be there, in words: `45 valid 1m means`."""
     part = "values" if row.part == "value" else f"valid {row.part} means"
+    part += " of the operating time" if row.operating else ""
     if row.minimum is not None:
         return f"{row.minimum} {part}"
+    if row.missing is not None:
+        return f"all {part} but {row.missing}"
     if row.share is None:
         return f"share of {part} by setting {row.setting}"
     return f"{row.share if isinstance(row.share, Fraction) else f'{row.share:.0%}'} of {part}"
+
+
+def states(named: Sequence[str]) -> str:
+    """Plant states in words, by those left out where these are fewer."""
+    left = [state for state in STATES if state not in named]
+    if not left:
+        return "all"
+    return f"all but {', '.join(left)}" if len(left) < len(named) else ", ".join(named)
 
 
 def yes(verified: bool) -> str:

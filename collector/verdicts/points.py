@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -150,9 +149,9 @@ def _validity(pack: RulePack, packs: Sequence[RulePack], settings: Mapping[str, 
     return validities([pack, *others], settings)
 
 
-def _counts(validity: Mapping[str, Validity]) -> dict[str, tuple[str, int | None, float | Fraction | None]]:
+def _counts(validity: Mapping[str, Validity]) -> dict[str, tuple[Any, ...]]:
     """What is counted of each kind of window, whoever says so."""
-    return {kind: (row.part, row.minimum, row.share) for kind, row in validity.items()}
+    return {kind: (row.part, row.minimum, row.missing, row.share, row.operating) for kind, row in validity.items()}
 
 
 def point_rules(

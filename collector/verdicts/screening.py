@@ -27,8 +27,8 @@ from gateway.measurement import SECOND_NS, Float64, Int64, Status, UInt8
 Booleans = npt.NDArray[np.bool_]
 
 # Why a value goes into no average: its status, or, beyond what instruments and gateways say, what it was measured in.
-REASONS = (*(status.name.lower() for status in Status), "wind", "rain")
-WIND, RAIN = REASONS.index("wind"), REASONS.index("rain")
+REASONS = (*(status.name.lower() for status in Status), "wind", "rain", "other_state")
+WIND, RAIN, OTHER_STATE = (REASONS.index(name) for name in ("wind", "rain", "other_state"))
 USABLE = (Status.OK,)
 _USABLE = np.array([code in USABLE for code in range(len(REASONS))])
 
@@ -135,7 +135,7 @@ def by_status(status: UInt8, group: npt.NDArray[np.intp], groups: int) -> Int64:
 def named(counts: Sequence[int]) -> dict[str, int]:
     """Counts of one group by the name of the status or reason, without those that are zero.
 
-    >>> named([5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 0])
+    >>> named([5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 0, 0])
     {'ok': 5, 'fault': 1, 'wind': 2}
     """
     return {name: count for name, count in zip(REASONS, counts, strict=True) if count}

@@ -14,7 +14,8 @@ How a table comes about:
 - where nothing valid went in, the plain average is still shown, as not valid;
 - results are freed of the dust of binary arithmetic (DIGITS): the energy mean of equal levels of 50.5
   is 50.5, which rounds to 50, and never 50.500000000000007, which would round to 51;
-- packs that count in other ways what must be there of a window share whatever that leaves alike (`Tables.counted_by`).
+- packs that count in other ways what must be there of a window share whatever that leaves alike (`Tables.counted_by`);
+  for clauses that judge not every state of the plant, tables are made of what is left (`Tables.seen_by`).
 
 Pure. NaN means "no value" in every column.
 """
@@ -33,6 +34,7 @@ from collector.verdicts.origin import Origin
 from collector.verdicts.points import PointRules
 from collector.verdicts.screening import REASONS, Booleans, Signal
 from collector.verdicts.segments import Segments
+from collector.verdicts.states import ALWAYS, Scope, Timeline
 from collector.verdicts.validity import Validity
 from collector.verdicts.windows import FIXED_NS, HOUR_NS, KINDS, MINUTE_NS, Windows
 from gateway.measurement import Float64, Int64, UInt8
@@ -88,12 +90,20 @@ class Table:
 class Tables:
     """The tables of one point over one span of time, each made when first asked for.
 
-    signals: all measurements of the point in [from_ns, to_ns), by parameter.
+    signals: all measurements of the point in [from_ns, to_ns), by parameter. states: of the plant. scope: which time
+    counts, None = all; what was measured outside of it goes into nothing, and says so in the `signals` of the tables.
     """
 
-    def __init__(self, rules: PointRules, signals: Mapping[str, Signal], from_ns: int, to_ns: int) -> None:
+    def __init__(
+        self, rules: PointRules, signals: Mapping[str, Signal], from_ns: int, to_ns: int,
+        *, states: Timeline = ALWAYS, scope: Scope | None = None,
+    ) -> None:  # fmt: skip
         self._rules = rules
-        self.signals: Mapping[str, Signal] = {name: signal for name, signal in signals.items() if len(signal)}
+        self.states = states
+        self._scope = scope
+        self._all_signals = signals
+        there = {name: signal for name, signal in signals.items() if len(signal)}
+        self.signals: Mapping[str, Signal] = there if scope is None else scope.masked(there)
         self._values = {name: Values(signal, self._method(name)) for name, signal in self.signals.items()}
         self._span = (from_ns, to_ns)
         self._like: Tables | None = None
@@ -108,10 +118,17 @@ class Tables:
 
         What does not depend on it is computed once for both.
         """
-        other = type(self)(rules, {}, *self._span)
+        other = type(self)(rules, {}, *self._span, states=self.states, scope=self._scope)
+        other._all_signals = self._all_signals
         other.signals, other._values, other._like = self.signals, self._values, self
         other._laid, other._direct, other._whole = self._laid, self._direct, self._whole
         return other
+
+    def seen_by(self, rules: PointRules, scope: Scope | None) -> Tables:
+        """The tables as a view of the point sees them (`scopes.View`): what is valid, and which time counts."""
+        if scope == self._scope:
+            return self if rules is self._rules else self.counted_by(rules)
+        return type(self)(rules, self._all_signals, *self._span, states=self.states, scope=scope)
 
     @property
     def parameters(self) -> list[str]:
@@ -154,10 +171,23 @@ class Tables:
             return self._like.table(parameter, kind)
         table, validity = self._plain(parameter, kind), self._rules.validity[kind]
         if kind == self.base(parameter):
-            return _snapped(self._converted(parameter, self._weighted(table)))
+            return _snapped(self._converted(parameter, self._weighted(self._clean(table))))
         parts = self.table(parameter, self._part(parameter, kind))
         assert parts is not None, "parts are not shorter than the base"
-        return _snapped(_composed(table, parts, self._inside(kind, parts.windows), validity))
+        lengths_ns = None
+        if self._scope is not None and validity.operating:
+            lengths_ns = self.length_ns(table.windows, validity), self.length_ns(parts.windows, validity)
+        return _snapped(self._clean(_composed(table, parts, self._inside(kind, parts.windows), validity, lengths_ns)))
+
+    def length_ns(self, windows: Windows, validity: Validity) -> Int64:
+        """How much of the time of each window a rule asks measurements of, shape (windows,). [ns]"""
+        if self._scope is None or not validity.operating:
+            return windows.length_ns
+        return self._scope.length_ns(windows)
+
+    def _clean(self, table: Table) -> Table:
+        """A table of which those windows are not valid that were in a state that is not judged."""
+        return table if self._scope is None else replace(table, valid=table.valid & self._scope.clean(table.windows))
 
     def _part(self, parameter: str, kind: str) -> str:
         """The kind of windows that a longer one is made of: those the rule counts, else those of the base."""
@@ -190,12 +220,13 @@ class Tables:
         key = (parameter, kind)
         if key not in self._direct:
             self._direct[key] = values.over(windows)
-        found, length = self._direct[key], windows.length_ns
         validity = self._rules.validity[kind]
+        found, length = self._direct[key], self.length_ns(windows, validity)
         parts, expected = _parts_by_values(validity, found, length, signal.coarsest_ns if values.alike else None)
         return Table(
             windows=windows, method=self._method(parameter), value=found.value, maximum=found.maximum,
-            coverage=np.minimum(found.covered_ns / length, 1.0), measured=found.measured, count=found.count,
+            coverage=np.minimum(found.covered_ns / np.maximum(length, 1), 1.0),
+            measured=found.measured, count=found.count,
             valid=_enough(validity, parts, expected) & (found.count > 0), parts=parts, segments=found.segments,
             status=signal.status, percentiles=found.percentiles,
         )  # fmt: skip
@@ -248,7 +279,7 @@ def _snapped(table: Table) -> Table:
 
 def _counts(validity: Validity) -> tuple[Any, ...]:
     """What is counted of a kind of window, whoever says so."""
-    return validity.part, validity.minimum, validity.share
+    return validity.part, validity.minimum, validity.missing, validity.share, validity.operating
 
 
 def _parts_by_values(
@@ -281,12 +312,17 @@ def _enough(validity: Validity, parts: Float64, expected: Float64) -> Booleans:
     return np.asarray(np.where(whole < validity.minimum, parts >= np.maximum(whole, 1.0), enough))
 
 
-def _composed(table: Table, parts: Table, inside: Segments, validity: Validity) -> Table:
-    """A table whose means and validity come from shorter windows; other values stay as they are."""
+def _composed(
+    table: Table, parts: Table, inside: Segments, validity: Validity, lengths_ns: tuple[Int64, Int64] | None
+) -> Table:
+    """A table whose means and validity come from shorter windows; other values stay as they are.
+
+    lengths_ns: time that counts of each window, and of each shorter one; None = all of it.
+    """
     counts_windows = validity.part in _LENGTH_NS
     unit = _LENGTH_NS[validity.part] if counts_windows else 1
-    expected = table.windows.length_ns / unit
-    step_ns, length_ns = parts.windows.step_ns, parts.windows.length_ns
+    whole_ns, length_ns = lengths_ns or (table.windows.length_ns, parts.windows.length_ns)
+    expected, step_ns = whole_ns / unit, 0 if lengths_ns else parts.windows.step_ns
 
     def enough(rows: Booleans) -> tuple[Float64, Booleans]:
         there = inside.number(rows) * step_ns if step_ns else inside.total(np.where(rows, length_ns, 0))

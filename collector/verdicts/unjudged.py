@@ -2,8 +2,8 @@
 
 Rules of this file:
 
-- a parameter that no clause in force judges is told, unless a limit, a correction, a flow weight, a derived series or
-  the exclusion of weather takes it;
+- a parameter that no clause in force judges is told, unless a limit, a correction, a flow weight, a derived series, the
+  exclusion of weather or the plant's state takes it;
 - a window whose value has to be converted, and whose conversion has no result, is told with the gas
   conditions it lacks. A condition is there when its own average over the window is valid.
 
@@ -23,6 +23,7 @@ from collector.verdicts.limits import Clause
 from collector.verdicts.oxides import FROM_BOTH, NO, NO2
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
+from collector.verdicts.state_sources import channels
 from collector.verdicts.tables import FLOW
 from collector.verdicts.weather import CHANNELS
 
@@ -51,7 +52,7 @@ def unjudged(rules: PointRules, parameters: Sequence[str], averages: Sequence[Av
 
 def _taken(rules: PointRules, clauses: Sequence[Clause], parameters: Sequence[str]) -> set[str]:
     """Parameters that are no one's clause, but go into the judgement of others."""
-    taken = {name for clause in clauses for name in clause.conditions}
+    taken = {name for clause in clauses for name in clause.conditions} | channels(rules.settings)
     if any(clause.corrected != "as measured" for clause in clauses):
         taken |= set(_needed(rules))
     if any(rules.method(parameter) == "flow_weighted" for parameter in parameters):

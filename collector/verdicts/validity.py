@@ -24,10 +24,11 @@ _RATIO = re.compile(r"(\d{1,6}) ?/ ?(\d{1,6})")  # as many digits as share_valid
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validity:
-    """How much of a window must be there: a number of valid parts, or a share of those expected.
+    """How much of a window must be there: a number of valid parts, or a share of those expected, or so many less.
 
     window: kind of window. part: what is counted, "value" (measurements) or the kind of the windows it is made of.
-    minimum: number of valid parts, or None. share: 0 to 1, or None; exactly one of the two is given.
+    minimum: number of valid parts. share: of those expected, 0 to 1. missing: how many of them may be invalid.
+    Exactly one of the three is given. operating: whether parts are expected of the operating time alone.
     """
 
     window: str
@@ -36,12 +37,16 @@ class Validity:
     share: float | Fraction | None
     cite: str
     verified: bool
+    missing: int | None = None
+    operating: bool = False
 
     def enough(self, valid: npt.ArrayLike, expected: npt.ArrayLike) -> Booleans:
         """Whether `valid` parts of `expected` ones make the window valid; shapes as numpy broadcasts them."""
         if self.minimum is not None:
             return parts_valid(valid, self.minimum)
-        assert self.share is not None, "a validity without minimum has a share"
+        if self.missing is not None:
+            return parts_missing(valid, expected, self.missing)
+        assert self.share is not None, "a validity without minimum or missing has a share"
         return share_valid(valid, expected, self.share)
 
 
@@ -64,6 +69,17 @@ def parts_valid(valid: npt.ArrayLike, minimum: int) -> Booleans:
     (False, True)
     """
     return np.asarray(np.asarray(valid) >= minimum)
+
+
+def parts_missing(valid: npt.ArrayLike, expected: npt.ArrayLike, most: int) -> Booleans:
+    """Whether at most so many of the expected parts are not valid; never where none is.
+
+    Source: 2010/75/EU Annex V Part 3 point 10, Annex VI Part 8 (invalid averages of a day), by a rule pack.
+    >>> bool(parts_missing(9, 12, 3)), bool(parts_missing(8, 12, 3)), bool(parts_missing(0, 2, 3))
+    (True, False, False)
+    """
+    there = np.asarray(valid, np.float64)
+    return np.asarray((there > 0) & (np.asarray(expected, np.float64) - there <= most + 1e-9))
 
 
 def share_valid(valid: npt.ArrayLike, expected: npt.ArrayLike, share: float | Fraction) -> Booleans:

@@ -200,6 +200,9 @@ def test_a_long_file_with_parameters_and_statuses(judge: Judge, tmp_path: Path) 
         (nights("--interval", "-1"), "above 0"),
         (nights("--set", "burst"), "KEY=VALUE"),
         (nights("--columns", "value"), "NAME=HEADER"),
+        (nights("--state", "asleep=2026-11-20T14:00/2026-11-20T15:00"), "'asleep' is none of operating"),
+        (nights("--state", "stopped=2026-11-20T14:00"), "STATE=FROM/TO"),
+        (nights("--state", "stopped=2026-11-20T14:00/2026-11-20T14:00"), "ends before it begins"),
     ],
 )
 def test_a_wrong_option_is_told(
@@ -428,3 +431,23 @@ def test_a_number_that_cannot_be_is_flagged_and_the_rest_is_judged(
     assert main(["judge", "--rules", "ultra-low-2015", "--point", "stack", "--json", "--csv", file]) == 0
     hours = [a for a in json.loads(capfd.readouterr().out)["averages"] if a["window"] == "1h"]
     assert [(a["value"], a["valid"], a["coverage"]) for a in hours] == [(30.0, True, 1.0), (None, False, 0.0)]
+
+
+FURNACE = ["--rules", "gb18485-2014", "--point", "stack", "--timezone", "Asia/Shanghai", "--csv"]
+
+
+def test_the_state_of_a_plant_is_marked_or_in_the_file(
+    judge: Judge, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = stack_file(tmp_path, {"dust": ["50", "50"], "O2": ["11", "11"], "plant_state": ["1", "2"]})
+
+    def hours(*more: str) -> list[str]:
+        return [e["from"][11:16] for e in judge(*FURNACE, file, *more)["exceedances"] if e["clause"] == "dust-hour"]
+
+    assert hours() == ["00:00", "01:00"], "without a meaning of its numbers the channel says nothing"
+    assert hours("--state", "start_up=2026-11-20T08:30/2026-11-20T09:00") == ["01:00"]
+    codes = "state_codes=1=stopped,2=operating"
+    assert hours("--set", codes) == ["01:00"]
+    assert hours("--set", codes, "--state", "operating=2026-11-20T00:00Z/2026-11-20T01:00Z") == ["00:00", "01:00"]
+    assert hours("--set", "operating_where=plant_state > 1") == ["01:00"]
+    assert noted(capfd, *FURNACE, str(file), "--set", codes) == []

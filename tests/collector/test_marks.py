@@ -95,6 +95,8 @@ UNSOUND: list[tuple[dict[str, Any], str]] = [
     ({"kind": Kind.SOUND_CHECK, "sensor": "slm", "swap": SWAP}, "belongs to a mark of that kind"),
     ({"kind": Kind.SOUND_CHECK, "sound_check": CHECK}, "sensor: a sound_check is of one instrument"),
     ({"kind": Kind.SHEET}, "sheet: what it says belongs to a mark of that kind"),
+    ({"kind": Kind.START_UP, "parameter": "NOx"}, "of the plant at the whole point"),
+    ({"kind": Kind.STOPPED, "sensor": "slm"}, "of the plant at the whole point"),
     (
         {"kind": Kind.SHEET, "sheet": SheetFile(name="a.pdf", bytes=1, sha256="0" * 64), "scale": 2.0},
         "only a correction gives",

@@ -144,3 +144,11 @@ def test_show_prints_how_levels_are_rated() -> None:
         0,
         f"{RULES / 'iso1996-2-2017.toml'}: iso1996-2-2017 is good: 0 clauses, 3 examples\n",
     )
+
+
+def test_show_tells_which_plant_states_are_judged() -> None:
+    _, output = run("show", "ied-2010-75-annex-v")
+    assert "all valid 1h means of the operating time but 3" in output
+    assert "2/3 of valid 1m means of the operating time" in output
+    assert "all but stopped" in output
+    assert "in states: all" in run("show", "gb18485-2014")[1]

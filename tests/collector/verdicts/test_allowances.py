@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.catalogue import rule_packs
-from collector.verdicts.allowances import Allowance, State, excused, spent
+from collector.verdicts.allowances import Allowance, excused, spent
 from collector.verdicts.pack_file import parse_rules
+from collector.verdicts.states import State
 from collector.verdicts.windows import HOUR_NS
 from gateway.settings import Label
 from tests.collector.verdicts.test_pack_file import GOOD
@@ -46,7 +47,7 @@ def marked(draw: st.DrawFn) -> list[State]:
 
 
 def test_the_states_of_an_incinerator_share_sixty_hours_a_year() -> None:
-    found = spent(UPSET, [state("fault", "2026-02-01", 40), state("start-up", "2026-05-01", 30)], ZONE)
+    found = spent(UPSET, [state("breakdown", "2026-02-01", 40), state("start_up", "2026-05-01", 30)], ZONE)
     (year,) = found
     assert (year.allowance, year.period, year.hours, year.over_hours) == ("upset", "2026", 70.0, 10.0)
     second = at("2026-05-01")
@@ -54,14 +55,18 @@ def test_the_states_of_an_incinerator_share_sixty_hours_a_year() -> None:
 
 
 def test_each_state_has_its_own_allowance() -> None:
-    marks = [state("drying", "2026-02-01", 100), state("stopped", "2026-02-10", 500), state("fault", "2026-03-01", 60)]
+    marks = [
+        state("drying", "2026-02-01", 100),
+        state("stopped", "2026-02-10", 500),
+        state("breakdown", "2026-03-01", 60),
+    ]
     assert [(s.hours, s.over_hours) for s in spent(UPSET, marks, ZONE)] == [(60.0, 0.0)]
     assert [(s.hours, s.over_hours) for s in spent(DRYING, marks, ZONE)] == [(100.0, 0.0)]
     assert spent(MAINTENANCE, marks, ZONE) == []
 
 
 def test_a_year_and_a_quarter_begin_anew_by_the_local_clock() -> None:
-    over_new_year = [state("fault", "2025-12-30", 96)]
+    over_new_year = [state("breakdown", "2025-12-30", 96)]
     assert [(s.period, s.hours, s.over_hours) for s in spent(UPSET, over_new_year, ZONE)] == [
         ("2025", 48.0, 0.0), ("2026", 48.0, 0.0),
     ]  # fmt: skip
@@ -72,14 +77,18 @@ def test_a_year_and_a_quarter_begin_anew_by_the_local_clock() -> None:
 
 
 def test_spans_that_overlap_count_once() -> None:
-    twice = [state("fault", "2026-03-01", 10), state("accident", "2026-03-01", 4), state("fault", "2026-03-01", 10)]
+    twice = [
+        state("breakdown", "2026-03-01", 10),
+        state("accident", "2026-03-01", 4),
+        state("breakdown", "2026-03-01", 10),
+    ]
     (year,) = spent(UPSET, twice, ZONE)
     assert year.hours == 10.0
     assert year.excused == ((SPRING, SPRING + 10 * HOUR_NS),)
 
 
 def test_only_marked_time_within_the_hours_is_excused() -> None:
-    marks = [state("fault", "2026-03-01", 80), state("maintenance", "2026-03-10", 1)]
+    marks = [state("breakdown", "2026-03-01", 80), state("maintenance", "2026-03-10", 1)]
     hours = np.array([-1, 0, 59, 60, 79, 216, 217])
     found = excused((UPSET, DRYING, MAINTENANCE), marks, ZONE, SPRING + hours * HOUR_NS)
     assert found.tolist() == [False, True, True, False, False, True, False]
@@ -116,7 +125,7 @@ ALLOWED = (
 [[allowance]]
 id = "upset"
 title = { en = "Upset", zh = "故障" }
-states = ["fault", "accident"]
+states = ["breakdown", "accident"]
 hours = 60
 per = "year"
 cite = "toy 8"
@@ -130,7 +139,7 @@ def test_a_pack_may_excuse_hours_of_a_state() -> None:
     assert pack is not None, faults
     assert pack.allowances == (
         Allowance(
-            id="upset", title=Label("Upset", "故障"), states=("fault", "accident"), hours=60.0, per="year",
+            id="upset", title=Label("Upset", "故障"), states=("breakdown", "accident"), hours=60.0, per="year",
             cite="toy 8", verified=False,
         ),
     )  # fmt: skip
@@ -139,7 +148,7 @@ def test_a_pack_may_excuse_hours_of_a_state() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "path", "message"),
     [
-        ('"fault", ', '"sleep", ', "allowance[0].states", "not known"),
+        ('"breakdown", ', '"sleep", ', "allowance[0].states", "not known"),
         ("hours = 60\n", "", "allowance[0].hours", "missing"),
         ("hours = 60\n", "hours = -1\n", "allowance[0].hours", "outside"),
         ('per = "year"', 'per = "week"', "allowance[0].per", "not known"),

@@ -185,7 +185,8 @@ def test_settings_of_a_point_are_typed_and_complete() -> None:
     assert faults == []
     assert found == {
         "reference_oxygen": 6.0, "basis": "wet", "oxygen_basis": None, "state": "standard", "area_m2": 9.6,
-        "barometric_pa": 101_325.0, "air_oxygen": 21.0, "oxygen_max": 20.0, "zero_noise": None,
+        "barometric_pa": 101_325.0, "air_oxygen": 21.0, "oxygen_max": 20.0, "zero_noise": None, "state_codes": None,
+        "operating_where": None, "other_states_max": 0.0, "flow_state": None, "nox_from": "NOx",
     }  # fmt: skip
     found, faults = read_settings("noise", [NOISE], {"area_class": "2", "night": "23:00-07:00"})
     assert faults == []

@@ -18,6 +18,8 @@ from collector.verdicts.agenda import MARKED_NS
 from collector.verdicts.book import Book
 from collector.verdicts.evaluator import Line, site_rules
 from collector.verdicts.marks import Layer, overlay
+from collector.verdicts.screening import signal
+from collector.verdicts.states import State
 from gateway.measurement import SECOND_NS, Status
 from tests.collector.verdicts.lines import HOUR_NS, MINUTE_NS, MemoryJournal, fence, site
 from tests.effort import examples
@@ -193,3 +195,28 @@ def test_a_layer_knows_what_was_taken_back() -> None:
     assert layer.standing("mill", "fence", 6, 10) == layer.standing("mill", "stack", 0, 10) == []
     assert (layer.revoked_by(1), layer.revoked_by(4)) == (2, 0)
     assert all(a.position < b.position for a, b in pairwise(marks))
+
+
+def test_a_state_of_the_plant_changes_no_value_and_hides_no_mark() -> None:
+    marks = [filed(1, marked(0, 6)), filed(2, marked(2, 9, Kind.STOPPED))]
+    laid = overlay(marks, TIMES, VALUES, GOOD, OF_SENSOR)
+    assert laid.mark.tolist() == [1] * 6 + [0] * 4
+    assert (laid.value == VALUES).all()
+    layer = Layer(marks)
+    assert layer.states("mill", "fence", 0, 10) == [State(state="stopped", from_ns=2, to_ns=9)]
+    assert layer.states("mill", "fence", 9, 10) == []
+    layer.add(filed(3, marked(2, 9, Kind.REVOCATION, revokes=Named(2, "00" * 32))))
+    assert layer.states("mill", "fence", 0, 10) == []
+
+
+def test_a_mark_of_the_whole_point_leaves_the_channel_of_its_state() -> None:
+    signals = {
+        name: signal(name, "", time_ns=TIMES, value=VALUES, status=GOOD, interval_ns=1)
+        for name in ("SO2", "plant_state")
+    }
+    layer = Layer([filed(1, marked(0, 10))])
+    found = layer.over("mill", "fence", signals)
+    assert (found["SO2"].status == Status.FAULT).all()
+    assert (found["plant_state"].status == Status.OK).all()
+    own = Layer([filed(1, marked(0, 10, parameter="plant_state"))]).over("mill", "fence", signals)
+    assert (own["plant_state"].status != Status.OK).all()
