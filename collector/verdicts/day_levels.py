@@ -94,8 +94,6 @@ def day_level_table(
 
 def _in_period(hours: Windows, timezone: str, begin: str, end: str) -> Booleans:
     """Which hours lie in a period of the day as a whole."""
-    if not len(hours):
-        return np.zeros(0, np.bool_)
     # The windows of a night are those of any span of the clock.
     spans = windows("night", timezone, int(hours.from_ns[0]), int(hours.to_ns[-1]), (begin, end))
     first = spans.place(hours.from_ns)

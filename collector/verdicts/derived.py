@@ -57,7 +57,7 @@ def main_input(rules: PointRules, parameter: Parameter, measured: Collection[str
         return LEVEL if _composing(rules, parameter.code) else ""
     if rules.kind == "water":
         return parameter.of or FLOW if FLOW in measured else ""
-    channel = loads.flow_channel(rules.stack)
+    channel = loads.flow_channel(rules.stack) if rules.stack else ""
     if not channel or (parameter.derived == "mass_substituted" and not _substituting(rules)):
         return ""
     return parameter.of or channel

@@ -67,10 +67,8 @@ class Hours:
     lacking: Mapping[str, Booleans] = field(default_factory=dict)
 
 
-def flow_channel(stack: StackSettings | None) -> str:
+def flow_channel(stack: StackSettings) -> str:
     """What the flow of a stack is measured as, by its settings; "" = it has none."""
-    if stack is None:
-        return ""
     return "gas_flow" if stack.flow_state else "velocity" if stack.area_m2 is not None else ""
 
 

@@ -85,11 +85,7 @@ def _filled(rule: Substitution, mass: Float64, between: Booleans, running: Boole
 
 def _between(measured: Booleans) -> Booleans:
     """Which hours lie between the first and the last measured one, these included."""
-    there = np.flatnonzero(measured)
-    found = np.zeros(len(measured), np.bool_)
-    if len(there):
-        found[there[0] : there[-1] + 1] = True
-    return found
+    return np.asarray(np.logical_or.accumulate(measured) & np.logical_or.accumulate(measured[::-1])[::-1])
 
 
 def _stopped(table: Table) -> Booleans:
