@@ -235,8 +235,11 @@ class Keeper:
             self._declare(damaged)
         while True:
             sound, damaged = self._shelves.waiting(limit, after)
-            if not self._declare(damaged):
+            if self._declare(damaged):
+                continue
+            if sound or not damaged:
                 return sound
+            after = damaged[-1].key  # no room to declare them: nothing here must not look like nothing behind them
 
     def row(self, key: Key) -> Row | None:
         """One row, if it is still without acknowledgement."""

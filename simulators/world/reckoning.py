@@ -142,8 +142,11 @@ def _of_a_wrong_clock(made: Produced, poll: int, time_ns: int, status: int) -> b
 def _missing(oracle: Oracle, ledger: Ledger, read: Sequence[Record], seen: dict[int, set[int]]) -> None:
     """Every poll that is not in the store has its own lawful reason."""
     left: dict[int, dict[int, Left]] = {machine: {} for machine in oracle.produced}
-    for rows_of_card in oracle.left_rows.values():
-        for one in rows_of_card.values():
+    for card, rows_of_card in oracle.left_rows.items():
+        # Given up, then brought back by a card that lies: it counts as received, and is kept as evidence alone.
+        back = [key for key in card.state.acked if (card.gateway, *key) in oracle.returned]
+        kept = [Left(card.gateway, card.state.rows[key], "kept") for key in back]
+        for one in (*rows_of_card.values(), *kept):
             for machine, polls in polls_in(one.row[5]).items():
                 left[machine].update(dict.fromkeys(polls, one))
     corrupt = _corrupt(read)
@@ -193,7 +196,7 @@ def unlawful(oracle: Oracle, ledger: Ledger, one: Left, corrupt: set[tuple[str, 
     declared = any(
         d.gateway == one.gateway and d.ep == epoch and d.from_seq <= seq <= d.to_seq for d in ledger.declared
     )
-    if one.why in ("freed", "expired"):
+    if one.why in ("freed", "expired", "kept"):
         # Declared before a lying card brought it back, it counts as received, and nobody asks for it again.
         known = rolled_back or (declared and (*stream, seq) in oracle.returned)
         return "" if known else "it was acknowledged"

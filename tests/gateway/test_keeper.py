@@ -38,6 +38,7 @@ def test_damage_that_found_the_disk_full_is_declared_once_there_is_room():
     card.flip([(found.epoch, 3), (found.epoch, 5)])
     card.full = True
     assert [row.seq for row in found.pending(99)] == [1, 2, 4, 6, 7]
+    assert [row.seq for row in found.pending(1, (found.epoch, 2))] == [4], "none is passed over that lies behind"
     assert found.unacked == 7, "nothing is said yet"
     card.full = False
     told = found.pending(99, last)  # those who send ask for what comes after, and for nothing below it again

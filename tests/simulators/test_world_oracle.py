@@ -24,7 +24,7 @@ from simulators.world.card import Card, State, _held
 from simulators.world.collector import Store
 from simulators.world.dice import Dice
 from simulators.world.ledger import Truth
-from simulators.world.oracle import Oracle, Stop
+from simulators.world.oracle import Left, Oracle, Stop
 from simulators.world.run import World
 from simulators.world.schedule import Fault, plan
 from simulators.world.timeline import Timeline
@@ -326,6 +326,8 @@ def test_what_was_given_up_and_came_back_counts_as_received(oracle, card, monkey
     assert {(EPOCH, 3), (EPOCH, 4)} <= card.state.rows.keys(), "nothing of the commit was written"
     oracle._named["gw-0", EPOCH] = Truth(5)
     card.mark(said(5, 2), 0, undo=False)
+    kept = Left("gw-0", card.state.rows[EPOCH, 3], "kept")
+    assert reckoning.unlawful(oracle, journal, kept, set()) == "", "as long as it is evidence, too"
     monkeypatch.setattr(oracle, "_limits", {card: (1, 1)})
     card.commit(gone(card, 3, 4, 5))
     monkeypatch.setattr(reckoning, "_tells_of", lambda *_: False)
