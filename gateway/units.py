@@ -19,6 +19,7 @@ _UNITS: dict[str, tuple[str, float, float]] = {
     "": ("number", 1.0, 0.0),
     "dB(A)": ("sound level, A-weighted", 1.0, 0.0),
     "dB(C)": ("sound level, C-weighted", 1.0, 0.0),
+    "dB(Z)": ("sound level, unweighted", 1.0, 0.0),
     "ug/L": ("mass concentration in water", 1e-3, 0.0),
     "mg/L": ("mass concentration in water", 1.0, 0.0),
     "ug/m3": ("mass concentration in gas", 1e-3, 0.0),

@@ -38,7 +38,7 @@ export function standing(name) {
   return t(name === "evidence" ? "evidence_standing" : name);
 }
 
-const DECIMALS = { "dB(A)": 1, dB: 1, "mg/m3": 1, "%": 1, degC: 1, "mg/L": 2, "": 2, kPa: 2, "m/s": 1, "L/s": 1, "m3/h": 0 };
+const DECIMALS = { "dB(A)": 1, "dB(C)": 1, "dB(Z)": 1, dB: 1, "mg/m3": 1, "%": 1, degC: 1, "mg/L": 2, "": 2, kPa: 2, "m/s": 1, "L/s": 1, "m3/h": 0 };
 
 /** A value with as many digits as its unit bears; – where there is none. */
 export function value(number, unit, more = 0) {
