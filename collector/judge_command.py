@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from collector.catalogue import check_pack, rule_packs
-from collector.verdicts import csv_file
+from collector.verdicts import csv_file, csv_times
 from collector.verdicts.csv_file import Layout, parse_columns, read_csv
 from collector.verdicts.evidence import rfc3339
 from collector.verdicts.judgement import Derived, Episode, derive, episodes
@@ -49,6 +49,9 @@ Columns = Annotated[
 ]
 Timezone = Annotated[str, typer.Option("--timezone", help="Local time of the point, and of naive times in the file.")]
 Stamp = Annotated[str, typer.Option("--stamp", help="What a time marks of its interval: start, middle or end.")]
+Dates = Annotated[
+    str, typer.Option("--dates", help="Dates like 3-4-2026: day first (dmy) or month first (mdy).", metavar="dmy|mdy")
+]
 Start = Annotated[str, typer.Option("--start", help="Time of the first row, where there is no time column.")]
 Interval = Annotated[float | None, typer.Option("--interval", help="What a value stands for. [s]", metavar="S")]
 States = Annotated[
@@ -66,6 +69,7 @@ def judge(
     columns: Columns = None,
     timezone: Timezone = "",
     stamp: Stamp = "start",
+    dates: Dates = "",
     start: Start = "",
     interval: Interval = None,
     state: States = None,
@@ -74,6 +78,7 @@ def judge(
     """Judge measurements in a CSV file by a rule pack, offline. Exit 0 whether or not a limit is exceeded."""
     pack = _pack(rules, point)
     _require(stamp in csv_file.STAMPS, f"--stamp {stamp!r} is not one of: {', '.join(csv_file.STAMPS)}")
+    _require(dates in ("", *csv_times.ORDERS), f"--dates {dates!r} is not one of: {', '.join(csv_times.ORDERS)}")
     zone = _zone(timezone or "UTC")
     parameters = catalogue.parameters()
     law, faults = point_rules(
@@ -93,8 +98,8 @@ def judge(
 
     units = {clause.parameter: clause.unit for clause in pack.clauses} | {p.code: p.unit for p in parameters.values()}
     layout = Layout(
-        columns=_columns(columns or []), timezone=zone, stamp=stamp, start_ns=_start(start, interval, zone),
-        interval_ns=None if interval is None else round(interval * SECOND_NS), parameter=_parameter(pack),
+        columns=_columns(columns or []), timezone=zone, stamp=stamp, dates=dates, parameter=_parameter(pack),
+        start_ns=_start(start, interval, zone), interval_ns=None if interval is None else round(interval * SECOND_NS),
         named=named, unit=lambda code: units.get(code, ""), known=known,
     )  # fmt: skip
     signals, faults, notes = read_csv(_text(csv), str(csv), layout)
@@ -217,7 +222,7 @@ def _start(text: str, interval: float | None, zone: str) -> int | None:
         return None
     _require(interval is not None, "--start needs --interval S, the seconds from row to row")
     try:
-        return csv_file.instant(text, zone)
+        return csv_times.instant(text, zone)
     except ValueError as error:
         raise typer.BadParameter(f"--start {text!r} is not a time, as 2026-11-21T08:00:00Z") from error
 

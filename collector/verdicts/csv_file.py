@@ -3,14 +3,15 @@
 Rules of this file:
 
 - columns are found by header, compared without surrounding blanks: `time`, `value`, and optionally
-  `parameter` and `status`; a `Layout` names others, or one column a parameter (a wide file);
+  `parameter` and `status`; a `Layout` names others, or one column a parameter (a wide file). Where `time`
+  (or `Time`) holds the time of day alone, a column `date` (or `Date`) holds its day;
 - the separator is comma, semicolon or tab, whichever makes the wanted headers appear; with the latter
   two a comma in a number is a decimal comma. Lines before the header line are passed over;
 - an empty cell is a value that is not there, and counts as such; a cell that is neither a number nor
-  empty is a fault, because nobody can know what it meant;
-- a naive time is local. In the hour that comes twice, the first row is taken for the first of the two,
-  and when the clock goes back from one row to the next, for the second (a file that begins with its end
-  is read from there). A local time that the clock leaps over is read by the clock of before the leap;
+  empty is a fault, because nobody can know what it meant. `35.4 dB` is a number where the parameter's own unit
+  is written behind it; another unit is a fault;
+- times are read as `csv_times` says, in the order of time (a file that begins with its end from there). Dates
+  like 3-4-2026 need a row that proves which number is the day, or a Layout that says it;
 - `time` is where the value's interval starts; a Layout may say that it is its middle or its end.
 
 What a reader might miss and nobody forbids (two values of one instant, times that the clock leaps over,
@@ -24,22 +25,23 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from collector.verdicts.screening import Signal, disputed, signal, spacing_ns, status_named
+from collector.verdicts.csv_times import Clock, dated, falls, interval_ns, orders
+from collector.verdicts.screening import Signal, disputed, signal, status_named
 from gateway.document import Fault
 from gateway.measurement import SECOND_NS, Int64, Status
 
-OWN = ("time", "value", "parameter", "status")
+OWN = ("time", "value", "parameter", "status", "date")
+_TIMES = ("time", "date")  # found however they are capitalised
 STAMPS = ("start", "middle", "end")
 NOTHING = {"", "na", "n/a", "nan", "null", "none", "-", "--", "---"}
 HEADER_WITHIN = 50  # lines in which the header line is looked for
 FAULTS_MAX = 20  # told of a file; one wrong column is wrong in every row
-_FARTHEST_NS = 2**62  # from 1970, some 146 years: twice that is all that 64 bits hold
+_SIGNS = str.maketrans({"²": "2", "³": "3", "µ": "u", "μ": "u", "°": "deg", "℃": "degC"})
 _PAIR = re.compile(r",(?=[^,=]+=)")
+_WITH_UNIT = re.compile(r"([-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*([^\d\s.,+-].*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,7 @@ class Layout:
     """How a file is to be read.
 
     columns: own name or parameter -> header. timezone: of naive times. stamp: start, middle or end.
+    dates: dmy or mdy, of dates that end with their year; "" = the file must prove it.
     start_ns: of the first row where there is no time column, None = there is one.
     interval_ns: what a value stands for, None = the usual distance between two. [ns]
     parameter: that `value` is where no column says so, "" = it has to.
@@ -56,6 +59,7 @@ class Layout:
     columns: Mapping[str, str] = field(default_factory=dict)
     timezone: str = "UTC"
     stamp: str = "start"
+    dates: str = ""
     start_ns: int | None = None
     interval_ns: int | None = None
     parameter: str = ""
@@ -94,11 +98,12 @@ def read_csv(text: str, file: str, layout: Layout) -> tuple[list[Signal], list[F
 class _Places:
     """Where things stand in a row, by number of the cell; None: there is no such column.
 
-    wide: values are told by parameter, else under the one name `value`.
+    wide: values are told by parameter, else under the one name `value`. date: of a day apart from its time.
     """
 
     wide: bool
     time: int | None
+    date: int | None
     values: dict[str, int]
     parameter: int | None
     status: int | None
@@ -136,23 +141,35 @@ class _Reader:
 
     def _header(self, text: str) -> tuple[str, int, list[str]]:
         """Separator, number of the header line, headers: where most of the wanted ones appear."""
-        wanted = set(self._layout.columns.values()) or set(OWN)
+        wanted = set(self._layout.columns.values())
         best: tuple[int, int, str, int, list[str]] = (-1, 0, ",", 0, [])
         some = "\n".join(text.splitlines()[:HEADER_WITHIN])
         for separator in ",;\t":
             for number, row in enumerate(csv.reader(io.StringIO(some), delimiter=separator)):
                 headers = [cell.strip() for cell in row]
-                score = (len(wanted & set(headers)), len(headers) if number == 0 else 0)
+                own = sum(self._is_own(cell) for cell in headers) if not wanted else 0
+                score = (len(wanted & set(headers)) + own, len(headers) if number == 0 else 0)
                 if score > best[:2]:
                     best = (*score, separator, number, headers)
         return best[2], best[3], best[4]
 
+    def _is_own(self, header: str) -> bool:
+        return header in OWN or header.casefold() in _TIMES or self._layout.known(header)
+
+    def _named(self, headers: list[str]) -> dict[str, str]:
+        """Own names and parameters, each with its header: those said, and own names that are headers themselves."""
+        named = dict(self._layout.columns)
+        for name in OWN:
+            alike = [header for header in headers if header == name] or [
+                header for header in headers if name in _TIMES and header.casefold() == name
+            ]
+            if name not in named and alike:
+                named[name] = alike[0]
+        return named
+
     def _places(self, headers: list[str]) -> _Places | None:
         layout = self._layout
-        named = dict(layout.columns)
-        for name in OWN:
-            if name not in named and name in headers:
-                named[name] = name
+        named = self._named(headers)
         parameters = {name: header for name, header in named.items() if name not in OWN}
         if not parameters and "value" not in named:
             parameters = {header: header for header in headers if layout.known(header)}
@@ -161,6 +178,7 @@ class _Reader:
                 self.notes.append(f"not read, since no parameter of this kind of point is called so: {_listed(unread)}")
         if layout.start_ns is not None:
             named.pop("time", None)
+            named.pop("date", None)
         elif "time" not in named:
             self._missing("time", headers, "or say when the first row starts: --start T --interval S")
         values = {"value": named["value"]} if "value" in named else {}
@@ -178,6 +196,7 @@ class _Reader:
         return _Places(
             wide=bool(parameters),
             time=headers.index(named["time"]) if "time" in named else None,
+            date=headers.index(named["date"]) if "date" in named else None,
             values={name: headers.index(header) for name, header in chosen.items()},
             parameter=headers.index(named["parameter"]) if "parameter" in named and not parameters else None,
             status=headers.index(named["status"]) if "status" in named else None,
@@ -195,26 +214,32 @@ class _Reader:
         for row, (line, cells) in enumerate(lines):
             said = self._status(line, _cell(cells, places.status))
             for name, place in places.values.items():
-                value = self._number(line, name, _cell(cells, place), decimal_comma=decimal_comma)
                 said_by = name if places.wide else _cell(cells, places.parameter).strip()
                 parameter = self._layout.named(said_by) if said_by else self._layout.parameter
                 if not parameter:
                     self.fault(line, "parameter", "empty", "every row says which parameter its value is of")
+                unit = self._layout.unit(parameter)
+                value = self._number(line, name, _cell(cells, place), decimal_comma=decimal_comma, unit=unit)
                 rows, values, statuses = columns.setdefault(parameter, ([], [], []))
                 rows.append(row)
                 values.append(value)
                 statuses.append(Status.NO_COMM if value != value and said == Status.OK else said)
         return columns
 
-    def _number(self, line: int, name: str, cell: str, *, decimal_comma: bool) -> float:
+    def _number(self, line: int, name: str, cell: str, *, decimal_comma: bool, unit: str) -> float:
         text = cell.strip()
         if text.casefold() in NOTHING:
             return float("nan")
+        behind = _WITH_UNIT.fullmatch(text)
+        if behind and _same_unit(behind[2], unit):
+            text = behind[1]
         try:
             # Infinity is taken too: judging flags what cannot be, and the rest of the file is as good as ever.
             return float(text.replace(",", ".") if decimal_comma else text)
         except ValueError:
-            self.fault(line, name, f"{cell!r} is not a number", "leave the cell empty where there is no value")
+            taken = f"; a unit behind a number can be {unit} only" if behind else ""
+            hint = f"leave the cell empty where there is no value{taken}"
+            self.fault(line, name, f"{cell!r} is not a number", hint)
             return float("nan")
 
     def _status(self, line: int, cell: str) -> int:
@@ -230,17 +255,18 @@ class _Reader:
         """The instant of each row, None where there is no time column. [ns since 1970 UTC]"""
         if places.time is None:
             return None
-        clock = _Clock(self._layout.timezone)
+        texts = self._time_texts(lines, places)
+        order = self._order([line for line, _ in lines], texts)
+        clock = Clock(self._layout.timezone, order)
         times = np.empty(len(lines), np.int64)
-        rows = list(enumerate(lines))
-        if _falls(*(_cell(lines[place][1], places.time) for place in (0, -1))):
+        rows = list(enumerate(texts))
+        if falls(texts[0], texts[-1], order):
             rows.reverse()  # newest first; the clock is read in the order of time
-        for row, (line, cells) in rows:
-            text = _cell(cells, places.time)
+        for row, text in rows:
             try:
                 times[row] = clock.instant(text)
             except ValueError:
-                self.fault(line, "time", f"{text!r} is not a time", "as 2026-11-21T08:00:00Z or 2026-11-21 16:00:00")
+                self.fault(lines[row][0], "time", f"{text!r} is not a time", self._time_hint(text))
                 times[row] = 0
         if clock.leapt:
             self.notes.append(
@@ -248,6 +274,33 @@ class _Reader:
                 "read as if the clock had not been put forward. Is --timezone right?"
             )
         return times
+
+    def _time_texts(self, lines: list[tuple[int, list[str]]], places: _Places) -> list[str]:
+        """The time of each row as it is written, its day before it where that stands in a column of its own."""
+        texts = [_cell(cells, places.time) for _, cells in lines]
+        apart = "date" in self._layout.columns or not dated(next((text for text in texts if text.strip()), ""))
+        if places.date is None or not apart:
+            return texts
+        return [f"{_cell(cells, places.date).strip()} {text}" for (_, cells), text in zip(lines, texts, strict=True)]
+
+    def _order(self, numbers: list[int], texts: list[str]) -> str:
+        """The order of day and month in dates that end with their year; a fault where nobody says it."""
+        if self._layout.dates:
+            return self._layout.dates
+        possible = orders(texts)
+        if len(possible) > 1:
+            message = f"{texts[0]!r}: which number is the day, which the month? No row of the file tells"
+            self.fault(numbers[0], "time", message, "say it: --dates dmy or --dates mdy")
+        if not possible:
+            message = "dates of both orders, day before month and month before day"
+            self.fault(None, "time", message, "or a number above 12 is a mistake; say the order: --dates dmy or mdy")
+        return possible[0] if possible else "dmy"
+
+    def _time_hint(self, text: str) -> str:
+        if not dated(text):
+            return "only a time of day; say where its date stands: --columns date=HEADER"
+        order = f"; day and month in the order of --dates {self._layout.dates}" if self._layout.dates else ""
+        return f"as 2026-11-21T08:00:00Z or 2026-11-21 16:00:00{order}"
 
     def _signal(
         self, parameter: str, rows: list[int], values: list[float], statuses: list[int], times: Int64 | None
@@ -260,7 +313,7 @@ class _Reader:
             time_ns = layout.start_ns + np.arange(len(rows), dtype=np.int64) * interval
         else:
             time_ns = times[rows]
-            interval = layout.interval_ns or spacing_ns(np.unique(time_ns))
+            interval = layout.interval_ns or interval_ns(np.unique(time_ns))
         time_ns = time_ns - {"start": 0, "middle": interval // 2, "end": interval}[layout.stamp]
         value, status = np.array(values, np.float64), np.array(statuses, np.uint8)
         if twice := disputed(time_ns, value, status):
@@ -270,74 +323,18 @@ class _Reader:
         )
 
 
-class _Clock:
-    """Reads times of one file in their order.
-
-    leapt: local times read that the clock of the zone leaps over, leapt_first: the first of them, as written.
-    """
-
-    def __init__(self, timezone: str) -> None:
-        self._zone = ZoneInfo(timezone)
-        self._last: datetime | None = None
-        self._fold = 0
-        self.leapt = 0
-        self.leapt_first = ""
-
-    def instant(self, text: str) -> int:
-        """The instant of a time; ValueError where it is none. [ns since 1970 UTC]"""
-        found = datetime.fromisoformat(_plain(text))
-        if found.tzinfo is None:
-            # Only the hour that comes twice tells its two readings apart; the step back tells which it is.
-            if self._last is not None and found < self._last and self._last - found <= timedelta(hours=2):
-                self._fold = 1
-            elif self._last is not None and found - self._last > timedelta(hours=3):
-                self._fold = 0
-            self._last = found
-            found = found.replace(tzinfo=self._zone, fold=self._fold)
-            if self._leaps(found):
-                self.leapt += 1
-                self.leapt_first = self.leapt_first or text
-        whole = found.replace(microsecond=0)
-        time_ns = round(whole.timestamp()) * SECOND_NS + found.microsecond * 1000
-        if abs(time_ns) > _FARTHEST_NS:
-            raise ValueError(f"{text!r} is beyond what can be counted")
-        return time_ns
-
-    def _leaps(self, local: datetime) -> bool:
-        """Whether the clock is put forward over a local time: only there it runs ahead by its later reading."""
-        before, after = (self._zone.utcoffset(local.replace(fold=fold)) for fold in (0, 1))
-        return before is not None and after is not None and before < after
-
-
-def instant(text: str, timezone: str) -> int:
-    """The instant of an RFC 3339 or naive local time; ValueError where it is none. [ns since 1970 UTC]"""
-    return _Clock(timezone).instant(text)
-
-
-def _falls(first: str, last: str) -> bool:
-    """Whether a file whose first and last time are these begins with its end; not where they cannot be compared."""
-    try:
-        return datetime.fromisoformat(_plain(first)) > datetime.fromisoformat(_plain(last))
-    except (ValueError, TypeError):
-        return False
-
-
-_SLASHED = re.compile(r"(\d{4})[/.](\d{1,2})[/.](\d{1,2})(?:[ T]+(\d{1,2}:\d{2}.*))?")
-
-
-def _plain(text: str) -> str:
-    """A time as ISO 8601 has it: `2026/3/1 8:00` is `2026-03-01T08:00`; t and z are T and Z (RFC 3339 5.6)."""
-    text = text.strip().upper()
-    if found := _SLASHED.fullmatch(text):
-        year, month, day, clock = found.groups()
-        text = f"{year}-{int(month):02}-{int(day):02}" + (
-            f"T{clock.rjust(len(clock) + (clock[1] == ':'), '0')}" if clock else ""
-        )
-    return text
-
-
 def _cell(cells: list[str], place: int | None) -> str:
     return cells[place] if place is not None and place < len(cells) else ""
+
+
+def _same_unit(written: str, unit: str) -> bool:
+    """Whether a unit is meant, however it is written; levels are often given in plain dB.
+
+    >>> _same_unit("dB", "dB(A)"), _same_unit("mg/m³", "mg/m3"), _same_unit("ug/m3", "mg/m3")
+    (True, True, False)
+    """
+    mine, other = (re.sub(r"[\s()]", "", text.translate(_SIGNS)).casefold() for text in (unit, written))
+    return bool(mine) and (mine == other or (mine.startswith("db") and other == "db"))
 
 
 def _listed(headers: list[str]) -> str:

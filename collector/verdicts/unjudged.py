@@ -43,11 +43,16 @@ def unjudged(rules: PointRules, parameters: Sequence[str], averages: Sequence[Av
     taken |= {NO, NO2} if rules.settings.get("nox_from") == FROM_BOTH else set()
     packs = ", ".join(pack.id for pack in rules.packs)
     idle = [
-        f"{parameter}: averaged, but judged by no clause of {packs} in force at this point"
+        f"{parameter}: averaged, but judged by no clause of {packs} in force at this point{_unknown(rules, parameter)}"
         for parameter in parameters
         if parameter not in taken
     ]
     return [*idle, *_unconverted(rules, averages)]
+
+
+def _unknown(rules: PointRules, parameter: str) -> str:
+    """Of decibels a plain mean says nothing, so that nobody takes one for a level."""
+    return "" if parameter in rules.parameters else "; a plain mean, for no parameter is called so"
 
 
 def _taken(rules: PointRules, clauses: Sequence[Clause], parameters: Sequence[str]) -> set[str]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from api.cli import main
-from collector.verdicts.csv_file import Layout, instant, parse_columns, read_csv
+from collector.verdicts.csv_file import Layout, parse_columns, read_csv
+from collector.verdicts.csv_times import instant
 from collector.verdicts.screening import Signal
 from gateway.measurement import SECOND_NS, Status
 
@@ -122,17 +123,6 @@ def test_a_year_of_a_gas_turbine(judge: Judge, shared: Path, tmp_path: Path) -> 
     assert len(days) == block["blocks"]
     assert max(a["value"] for a in days) == pytest.approx(block["max"], abs=1e-4)
     assert sum(a["value"] > 80 for a in days) == block["blocks_over_80"]
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize("name", ["det_global_1000ms_semicolon_2dec.csv", "det_global_1000ms_comma_1dec.csv"])
-def test_an_export_of_a_real_meter(judge: Judge, shared: Path, name: str) -> None:
-    found = judge(
-        *nights("--csv", shared / "cases/noise/cirrus" / name, "--columns", "LAeq=LAeq,LAFmax=LAFMax"),
-        "--start", "2014-08-19T01:32:14", "--interval", "1", "--timezone", "Europe/Madrid",
-    )  # fmt: skip
-    assert {a["parameter"] for a in found["averages"]} == {"LAeq", "LAFmax"}
-    assert all(30 < a["value"] < 90 for a in found["averages"])
 
 
 def test_the_shape_of_the_report(judge: Judge, tmp_path: Path) -> None:
@@ -389,7 +379,10 @@ def test_what_nobody_judges_is_noted(tmp_path: Path, capfd: pytest.CaptureFixtur
     (unread,) = noted(capfd, *nights("--csv", str(file)))
     assert "'LCpeak', 'sky'" in unread
     (idle,) = noted(capfd, *nights("--csv", str(file), "--columns", "LAeq=LAeq,gust=sky"))
-    assert idle == "gust: averaged, but judged by no clause of gb12348-2008 in force at this point"
+    assert idle == (
+        "gust: averaged, but judged by no clause of gb12348-2008 in force at this point; a plain mean, "
+        "for no parameter is called so"
+    )
 
 
 def stack_file(folder: Path, columns: dict[str, list[str]]) -> Path:
