@@ -22,8 +22,8 @@ from rich.table import Table
 from collector.catalogue import check_pack, rule_packs
 from collector.verdicts import csv_file, csv_times
 from collector.verdicts.csv_file import Layout, parse_columns, read_csv
-from collector.verdicts.evidence import rfc3339
 from collector.verdicts.judgement import Derived, Episode, derive, episodes
+from collector.verdicts.listed import rfc3339
 from collector.verdicts.pack import RulePack
 from collector.verdicts.points import PointRules, point_rules
 from collector.verdicts.records import Average, Exceedance

@@ -3,8 +3,9 @@
 The walk goes backwards, notice < clause < average < measurements < registers < manual page, and an
 exceedance carries the part from the clause on, so that it can be followed years later, when
 settings, packs and instruments have changed: the clause as it was in force, the average with its
-version and how it came about, the measurements that went in (each of them where they are few, else
-by the minute), and for each instrument the registers and where its manual tells of them.
+version and how it came about, the measurements that went in with their statuses (`listed`), those of the
+other channels that a correction, a weight or the limit took, and for each instrument the registers and where
+its manual tells of them.
 
 Evidence is plain JSON: texts, numbers, lists, mappings; times are RFC 3339. Pure.
 """
@@ -17,17 +18,16 @@ from typing import Any
 
 import numpy as np
 
+from collector.verdicts.judged import Judged
 from collector.verdicts.limits import Clause
+from collector.verdicts.listed import CONDITION_ROWS_MAX, listed, parts, rfc3339
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
-from collector.verdicts.screening import REASONS, Signal
+from collector.verdicts.screening import Signal
 from collector.verdicts.states import STATES
-from collector.verdicts.tables import CONDITIONS, FLOW, Table, Tables
-from gateway.measurement import SECOND_NS, Int64
+from collector.verdicts.tables import CONDITIONS, FLOW, Tables
+from collector.verdicts.windows import KINDS
 from gateway.sensors import Sensor
-
-# Two minutes of 1-s values: enough to show a peak with what was around it; more is told by the minute.
-VALUES_MAX = 120
 
 
 def evidence(
@@ -44,14 +44,19 @@ def evidence(
     """What an exceedance of a clause by an average stands on.
 
     compared: what was held against `limit`. conditions: other channels that the limit depends on.
-    signals, tables: of the point, over a span that holds the window.
+    signals, tables: of the point, over a span that holds the window. A parameter that is derived from others has a
+    table and no signal.
     """
-    others = _others(rules, average, signals)
+    others = _others(rules, clause, average, tables)
     return {
         "clause": clause_evidence(rules, clause, compared=compared, limit=limit, conditions=conditions),
         "average": average_evidence(average),
-        "measurements": _measurements(average, signals[average.parameter], tables),
-        "conditions": {name: _summary(signals[name], average) for name in others},
+        "measurements": listed(rules, average, average.parameter, signals=signals, tables=tables),
+        **_parts(rules, clause, average, tables),
+        "conditions": {
+            name: listed(rules, average, name, signals=signals, tables=tables, rows_max=CONDITION_ROWS_MAX)
+            for name in others
+        },
         "sensors": [
             {**_source(rules, id), "parameters": parameters}
             for id, parameters in _sensors(average, signals, [average.parameter, *others]).items()
@@ -123,66 +128,32 @@ def _link(sensor: Sensor) -> str:
     return f"{link.kind}://{place}?unit={link.unit}"
 
 
-def _others(rules: PointRules, average: Average, signals: Mapping[str, Signal]) -> list[str]:
-    """The other channels that went into an average: gas conditions of corrections, flow as a weight."""
+def _parts(rules: PointRules, clause: Clause, average: Average, tables: Tables) -> dict[str, Any]:
+    """The shorter windows a clause itself speaks of: those it counts, or whose validated values it averages."""
+    kind = clause.count.window if clause.count else clause.short if clause.corrected == "validated" else average.window
+    table = tables.table(average.parameter, kind) if KINDS.index(kind) < KINDS.index(average.window) else None
+    if table is None:
+        return {}
+    return {"parts": parts(average, table, Judged(rules, tables).column(clause, table), tables)}
+
+
+def _others(rules: PointRules, clause: Clause, average: Average, tables: Tables) -> list[str]:
+    """The other channels that went in: what an average is derived from, gas conditions, flow, what the limit asks."""
     taken = {name for step in average.inputs.get("corrections", ()) for name in step}
-    names = [parameter for name, (parameter, _) in CONDITIONS.items() if name in taken]
-    if rules.stack is not None and rules.stack.oxygen_basis == "wet" and "O2" in names and "moisture" not in names:
+    names = [*average.inputs.get("derived", {}).get("of", ())]
+    names += [parameter for name, (parameter, _) in CONDITIONS.items() if name in taken]
+    if rules.stack is not None and rules.stack.oxygen_basis == "wet" and "O2" in names:
         names.append("moisture")
     if average.inputs.get("method") == "flow_weighted":
         names.append(FLOW)
-    return [name for name in names if name in signals and name != average.parameter]
-
-
-def _measurements(average: Average, signal: Signal, tables: Tables) -> dict[str, Any]:
-    """What was measured in a window: each value where they are few, else the shortest averages there are."""
-    part = _inside(signal, average, tables)
-    reference: dict[str, Any] = {
-        "plant": average.plant, "point": average.point, "parameter": average.parameter, "unit": average.unit,
-        "from": rfc3339(average.from_ns), "to": rfc3339(average.to_ns), "count": len(part),
-    }  # fmt: skip
-    if len(part) <= VALUES_MAX:
-        names = [REASONS[code] for code in part.status.tolist()]
-        rows = zip(_times(part.time_ns), _numbers(part.value.tolist()), names, strict=True)
-        return {**reference, "interval": "raw", "items": [list(row) for row in rows]}
-    base = tables.base(average.parameter)
-    table = tables.table(average.parameter, base)
-    assert table is not None, "a parameter with measurements has a base"
-    return {**reference, "interval": base, "items": _windows(table, average)}
-
-
-def _inside(signal: Signal, average: Average, tables: Tables) -> Signal:
-    """The measurements of a window, without those between its pieces."""
-    part = signal.within(average.from_ns, average.to_ns)
-    windows = tables.windows(average.window)
-    if average.window == "30d":
-        return part
-    number = int(np.searchsorted(windows.from_ns, average.from_ns))
-    return part.rows(windows.place(part.time_ns) == number)
-
-
-def _windows(table: Table, average: Average) -> list[list[Any]]:
-    """Start, value, evaluated (None where there is no conversion) and validity of the windows within an average's."""
-    windows = table.windows
-    rows = (windows.from_ns >= average.from_ns) & (windows.to_ns <= average.to_ns) & (table.measured > 0)
-    converted = table.converted if table.converted is not None else np.full(len(windows), np.nan)
-    columns = (
-        _times(windows.from_ns[rows]), _numbers(table.value[rows].tolist()), _numbers(converted[rows].tolist()),
-        table.valid[rows].tolist(),
-    )  # fmt: skip
-    return [list(row) for row in zip(*columns, strict=True)]
-
-
-def _summary(signal: Signal, average: Average) -> dict[str, Any]:
-    """Where to find the measurements of another channel that went in."""
-    part = signal.within(average.from_ns, average.to_ns)
-    return {"parameter": signal.parameter, "unit": signal.unit, "count": len(part)}
+    there = set(tables.parameters) - {average.parameter}
+    return [name for name in dict.fromkeys([*names, *clause.conditions]) if name in there]
 
 
 def _sensors(average: Average, signals: Mapping[str, Signal], names: list[str]) -> dict[str, list[str]]:
     """The instruments that measured within the window, and what each measured."""
     found: dict[str, list[str]] = {}
-    for name in names:
+    for name in (name for name in names if name in signals):
         part = signals[name].within(average.from_ns, average.to_ns)
         for index in np.unique(part.sensor_index):
             found.setdefault(part.sensors[index], []).append(name)
@@ -192,22 +163,3 @@ def _sensors(average: Average, signals: Mapping[str, Signal], names: list[str]) 
 def _source(rules: PointRules, id: str) -> Mapping[str, Any]:
     """What is known of an instrument; its id alone where it is in the site file no more."""
     return rules.sources.get(id, {"sensor": id})
-
-
-def rfc3339(time_ns: int) -> str:
-    """An instant as text, in UTC.
-
-    >>> rfc3339(1_500_000_000)
-    '1970-01-01T00:00:01.5Z'
-    """
-    return _times(np.array([time_ns], np.int64))[0]
-
-
-def _times(time_ns: Int64) -> list[str]:
-    if (time_ns % SECOND_NS == 0).all():
-        return [f"{text}Z" for text in np.datetime_as_string(time_ns.astype("datetime64[ns]"), unit="s")]
-    return [f"{text.rstrip('0').rstrip('.')}Z" for text in np.datetime_as_string(time_ns.astype("datetime64[ns]"))]
-
-
-def _numbers(values: list[float]) -> list[float | None]:
-    return [None if value != value else value for value in values]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from collector.verdicts.evidence import VALUES_MAX, rfc3339, sensor_source
+from collector.verdicts.evidence import sensor_source
 from collector.verdicts.judgement import derive
+from collector.verdicts.listed import VALUES_MAX, rfc3339
 from gateway import catalogue
 from gateway.sensors import resolve
 from tests.collector.verdicts.lines import RULES, site
@@ -40,7 +41,7 @@ def test_few_values_are_listed_and_many_told_by_the_minute() -> None:
     assert (few["interval"], few["count"], len(few["items"])) == ("raw", 60, 60)
     assert few["items"][0] == ["2026-11-20T15:00:00Z", 80.0, "ok"]
     assert many["count"] == 240 > VALUES_MAX
-    assert (many["interval"], many["items"]) == ("1m", [["2026-11-20T15:00:00Z", 80.0, None, True]])
+    assert (many["interval"], many["items"]) == ("1m", [["2026-11-20T15:00:00Z", 80.0, None, True, {"ok": 240}]])
 
 
 def test_it_is_plain_json() -> None:
