@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.mark_schemas import Instrument, Mark
 from api.shape import Shape
+from api.trail_schemas import Versions
 
 T = TypeVar("T")
 StatusName = Literal[
@@ -340,6 +341,7 @@ class Trail(Shape):
 
     evidence: what was written down with it, clause to manual page. average: the judged one in its newest version.
     marks: what was said of the point in the window. instruments: those that stood there then.
+    versions: every version of the exceedance and of the average. sha256: of the evidence as the book has it.
     """
 
     exceedance: Exceedance
@@ -351,6 +353,8 @@ class Trail(Shape):
     measurements: TrailMeasurements
     marks: list[Mark]
     instruments: list[Instrument]
+    versions: Versions
+    sha256: str
     evidence: dict[str, Any]
 
 

@@ -2,18 +2,22 @@
 
 The part from the clause on was written down with the exceedance (collector/verdicts/evidence.py) and is
 handed out as it is: it is the word that counts. Beside it stands what the line has now: the notices of its
-incident, what the rule pack says besides, the average in its newest version, and the measurements as
-the store has them, so that one can look at the curve. Pure but for the readers it is given.
+incident, what the rule pack says besides, the average in its newest version, the history of both (`versions`), and the
+measurements as the store has them, so that one can look at the curve. Pure but for the readers it is given.
 """
 
 from __future__ import annotations
 
+import hashlib
+
+import msgspec
 import numpy as np
 
 from api.instruments import history, instrument_item, within
 from api.queries import LIMIT, merge
 from api.sources import Sources
 from api.times import format_time
+from api.versions import versions
 from api.views import (
     STATUS_NAMES,
     Item,
@@ -28,7 +32,7 @@ from api.views import (
     plain,
 )  # fmt: skip
 from collector.store import Slice
-from collector.verdicts.book import ExceedanceRow
+from collector.verdicts.book import AverageRow, ExceedanceRow
 from collector.verdicts.marks import Layer
 from collector.verdicts.records import Exceedance
 from gateway.measurement import SECOND_NS
@@ -41,10 +45,9 @@ def trail(sources: Sources, row: ExceedanceRow) -> Item:
     """Everything behind an exceedance, from what people got to what the instrument said."""
     found = row.exceedance
     incident = sources.alerts.incident_of(found)
-    averages = sources.book.averages(
-        plant=found.plant, point=found.point, parameter=found.parameter, window=found.window,
-        from_ns=found.from_ns, to_ns=found.from_ns + 1, limit=1,
-    )  # fmt: skip
+    averages = _averages(sources, found)
+    marks = sources.book.marks(plant=found.plant, point=found.point, from_ns=found.from_ns, to_ns=found.to_ns)
+    layer = Layer(marks)
     return {
         "exceedance": exceedance_item(row),
         "title": _title(sources, found),
@@ -54,19 +57,31 @@ def trail(sources: Sources, row: ExceedanceRow) -> Item:
             for notice in reversed(sources.alerts.notices(incident.id) if incident else [])
         ],
         "pack": _pack(sources, found),
-        "average": average_item(averages[0]) if averages else None,
+        "average": average_item(averages[-1]) if averages else None,
         "measurements": _measurements(sources, found),
-        "marks": _marks(sources, found),
+        # What people said of the point in the window, also what they took back.
+        "marks": [mark_item(one, layer.revoked_by(one.position)) for one in marks],
         "instruments": _instruments(sources, found),
+        "versions": versions(_exceedances(sources, found), averages, layer.revoked_by),
+        "sha256": hashlib.sha256(msgspec.json.encode(found.evidence)).hexdigest(),
         "evidence": plain(found.evidence),
     }
 
 
-def _marks(sources: Sources, found: Exceedance) -> list[Item]:
-    """What people said of the point in the window, also what they took back."""
-    marks = sources.book.marks(plant=found.plant, point=found.point, from_ns=found.from_ns, to_ns=found.to_ns)
-    layer = Layer(marks)
-    return [mark_item(one, layer.revoked_by(one.position)) for one in marks]
+def _averages(sources: Sources, found: Exceedance) -> list[AverageRow]:
+    """Every version of the average an exceedance is judged by, oldest first."""
+    return sources.book.averages(
+        plant=found.plant, point=found.point, parameter=found.parameter, window=found.window,
+        from_ns=found.from_ns, to_ns=found.from_ns + 1, newest=False,
+    )  # fmt: skip
+
+
+def _exceedances(sources: Sources, found: Exceedance) -> list[ExceedanceRow]:
+    """Every version of an exceedance, oldest first."""
+    return sources.book.exceedances(
+        plant=found.plant, point=found.point, pack=found.pack, clause=found.clause, window=found.window,
+        from_ns=found.from_ns, to_ns=found.from_ns + 1,
+    )  # fmt: skip
 
 
 def _instruments(sources: Sources, found: Exceedance) -> list[Item]:
