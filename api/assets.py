@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+from api.markup import style_hash
+
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -20,11 +22,6 @@ MEDIA_TYPES = {
     ".svg": "image/svg+xml",
     ".LICENSE": "text/plain; charset=utf-8",
 }
-# No script, style, font or image but our own, nothing inline, no frame around us, no form to anywhere.
-CONTENT_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -36,6 +33,17 @@ class Asset:
     packed: bytes
     media_type: str
     etag: str
+
+
+def content_policy(style: str) -> str:
+    """No script, style, font or image but our own, nothing inline, no frame around us, no form to anywhere.
+
+    style: the one that is inline after all, in the evidence as a page: opened from the app, it stands under its policy.
+    """
+    return (
+        f"default-src 'none'; script-src 'self'; style-src 'self' {style_hash(style)}; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
 
 
 def load_assets() -> tuple[str, dict[str, Asset]]:

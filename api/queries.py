@@ -17,7 +17,7 @@ from api.times import format_time, parse_time
 from api.views import Item, journal_event_item, measurement_items, page_of, show_marks
 from collector.marks import Filed
 from collector.store import Entry, Slice
-from collector.verdicts.book import Book
+from collector.verdicts.book import Book, ExceedanceRow
 from collector.verdicts.marks import Layer, Overlay, overlay
 from gateway.measurement import SECOND_NS, Float64, Int64, Series, UInt8
 
@@ -49,6 +49,14 @@ def _instant(name: str, text: str) -> int:
         return parse_time(text)
     except ValueError as error:
         raise Problem(422, f"{name}: {error}", "RFC 3339, with Z or an offset") from error
+
+
+def find_exceedance(book: Book, id: int) -> ExceedanceRow:
+    """The exceedance of an id, in that version; raises Problem where there is none."""
+    row = book.exceedance(id) if id > 0 else None
+    if row is None:
+        raise Problem(404, f"there is no exceedance {id}", "`exceedances` lists them")
+    return row
 
 
 def read_cursor(text: str) -> int:

@@ -25,6 +25,7 @@ from api.queries import (
     Span,
     describe,
     event_page,
+    find_exceedance,
     find_place,
     raw_page,
     read_cursor,
@@ -235,10 +236,7 @@ def _verdict_routes(router: APIRouter, sources: Sources) -> None:
     @router.get("/evidence/{exceedance}", response_model=schemas.Trail)
     def evidence(exceedance: Id) -> Json:
         """What an exceedance stands on, walked backwards: notices, clause, average, measurements, registers, manual."""
-        row = sources.book.exceedance(exceedance) if exceedance > 0 else None
-        if row is None:
-            raise Problem(404, f"there is no exceedance {exceedance}", "`exceedances` lists them")
-        return Json(trail(sources, row))
+        return Json(trail(sources, find_exceedance(sources.book, exceedance)))
 
 
 def _incident_routes(router: APIRouter, sources: Sources) -> None:

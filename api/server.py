@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -25,7 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import schemas
 from api.access import host_is_local, origin_fits, token_fits
 from api.answers import Json
-from api.assets import CONTENT_POLICY, FOR_EVER, Asset, load_assets
+from api.assets import FOR_EVER, Asset, content_policy, load_assets
+from api.evidence_routes import PageSource, evidence_page_route
 from api.live import Listener, Live, TooManyListeners
 from api.metrics import HealthCollector
 from api.problems import MEDIA_TYPE, Problem, document
@@ -35,7 +36,6 @@ from api.sources import Sources
 HEARTBEAT_S = 15.0
 GUARDED = ("/api/", "/metrics")
 HEADERS = {
-    b"content-security-policy": CONTENT_POLICY.encode(),
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",
     b"cross-origin-opener-policy": b"same-origin",
@@ -50,22 +50,27 @@ def create_app(sources: Sources, live: Live, *, version: str, token: str) -> Fas
         description="Measurements, averages, exceedances, incidents and their evidence.",
         responses={"4XX": {"model": schemas.Problem, "content": {MEDIA_TYPE: {}}}},
     )  # fmt: skip
+    page, assets = load_assets()
+    style, words = (assets[name].body.decode() for name in ("print.css", "words.js"))
+    # Before the data: of two paths that fit, the first is taken.
+    app.include_router(evidence_page_route(sources, PageSource(style, words, version)), prefix="/api/v1")
     app.include_router(data_routes(sources), prefix="/api/v1")
     _live_route(app, live)
     _health_routes(app, sources, live, version)
-    _page_routes(app)
+    _page_routes(app, page, assets)
     _problem_answers(app)
     app.add_middleware(GZipMiddleware, minimum_size=2048, compresslevel=4)
-    app.add_middleware(Guard, token=token)
+    app.add_middleware(Guard, token=token, policy=content_policy(style))
     return app
 
 
 class Guard:
     """Lets requests in, and puts the headers on every answer."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, token: str, policy: str) -> None:
         self._app = app
         self._token = token
+        self._headers = HEADERS | {b"content-security-policy": policy.encode()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -76,7 +81,7 @@ class Guard:
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = {name for name, _ in message["headers"]}
-                message["headers"] += [(name, value) for name, value in HEADERS.items() if name not in own]
+                message["headers"] += [(name, value) for name, value in self._headers.items() if name not in own]
             await send(message)
 
         problem = self._refuses(scope)
@@ -184,9 +189,7 @@ def _health_routes(app: FastAPI, sources: Sources, live: Live, version: str) -> 
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def _page_routes(app: FastAPI) -> None:
-    version, assets = load_assets()
-
+def _page_routes(app: FastAPI, version: str, assets: Mapping[str, Asset]) -> None:
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:
         return _asset(request, assets["index.html"], "no-cache")

@@ -51,6 +51,22 @@ export async function get(path, parameters = {}, signal = undefined) {
   return body(await send(query.size ? `${path}?${query}` : path, { signal }));
 }
 
+/** Where api/v1/path is found by a link. */
+export function address(path, parameters = {}) {
+  return `${new URL(path, BASE)}?${new URLSearchParams(parameters)}`;
+}
+
+/** Open what a link leads to in a tab of its own, with the token that a link cannot carry; false: there is no need to. */
+export function openSealed(url) {
+  if (!token) return false;
+  const tab = window.open("", "_blank"); // before waiting, or it counts as one that nobody asked for
+  send(url, { headers: { Accept: "text/html" } }).then(async (answer) => {
+    const place = URL.createObjectURL(await answer.blob());
+    if (tab) tab.location = place;
+  }).catch(() => tab?.close());
+  return true;
+}
+
 /** All items of a list, following `next`, up to `most`. */
 export async function list(path, parameters = {}, signal = undefined, most = 20_000) {
   const items = [];

@@ -1,9 +1,9 @@
 // The evidence behind one exceedance, walked backwards: notice, clause, average, measurements, registers, manual page.
 
-import { get } from "./api.js";
+import { address, get, openSealed } from "./api.js";
 import { Chart } from "./chart.js";
 import { h, icon, put, symbol, unit } from "./dom.js";
-import { label, moment, plainNumber, span, standing, t, value } from "./i18n.js";
+import { label, language, moment, plainNumber, span, standing, t, value } from "./i18n.js";
 import { excess } from "./incidents.js";
 import { bands, markList } from "./marks.js";
 import { limitText } from "./overview.js";
@@ -65,7 +65,8 @@ export class Evidence {
             h("span.chip", { "data-standing": found.standing }, standing(found.standing)),
             h("span.chip", { "data-verified": String(found.verified) }, icon(found.verified ? "check" : "no_data"), t(found.verified ? "verified" : "unverified")),
             found.late ? h("span.chip", { "data-late": "", title: t("late_hint") }, t("late")) : null,
-            found.change === "withdrawn" ? h("span.chip", {}, t("withdrawn")) : null)),
+            found.change === "withdrawn" ? h("span.chip", {}, t("withdrawn")) : null),
+          h("p", {}, this.#printed(found.id))),
         h("ol.trail", {},
           this.#step("notice", "step_notice", this.#notices()),
           this.#step("clause", "step_clause", this.#clause()),
@@ -75,6 +76,12 @@ export class Evidence {
           this.#step("manual", "step_manual", this.#manual()))),
       this.#closer());
     this.#plot();
+  }
+
+  /** The page of its own, to print or to save. */
+  #printed(id) {
+    const href = address(`evidence/${id}.html`, { lang: language() });
+    return h("a.print-page", { href, target: "_blank", rel: "noopener", onclick: (event) => openSealed(href) && event.preventDefault() }, icon("manual"), t("print_page"));
   }
 
   #step(mark, title, ...content) {
@@ -125,6 +132,7 @@ export class Evidence {
       levels.length ? h("ul.levels", {}, levels.map(([name, level]) => h("li", {}, symbol(`LA${name.slice(1)}`), h("b", {}, value(level, average.unit))))) : null,
       average.corrections?.length ? this.#corrections(average) : null,
       h("p.quiet", {}, t("version", average.version), this.trail.average && this.trail.average.version !== average.version ? ` · ${t("newer", this.trail.average.version, figure(this.trail.average.evaluated ?? this.trail.average.value))}` : ""),
+      h("details.history", {}, h("summary", {}, t("history")), this.#history()),
     ];
   }
 
@@ -178,6 +186,25 @@ export class Evidence {
       bands: bands(this.trail.marks),
       zero: /^(mg|ug)/.test(measurements.unit),
     });
+  }
+
+  /** Every version, the newest first, with what differs from the one before. */
+  #history() {
+    const { versions } = this.trail;
+    const line = (one, name, figure) => h("li", {},
+      h("span", {}, t("version", one.version), ` · ${name} · ${figure}`, h("br"),
+        h("span.quiet", {}, `${moment(one.derived, this.zone)} · ${one.because.map((cause) => this.#cause(cause)).join("; ") || t("because_first")}`)));
+    return [
+      h("ul.lines", {}, [...versions.exceedance].reverse().map((one) => line(one, t(`change_${one.change}`), `${value(one.value, one.unit)} ${unit(one.unit)}`))),
+      versions.average.length > 1 ? h("ul.lines", {}, [...versions.average].reverse().map((one) => line(one, t("change_average"), `${value(one.evaluated ?? one.value, one.unit)} ${unit(one.unit)}`))) : null,
+    ];
+  }
+
+  #cause({ what, mark, count, change }) {
+    const said = this.trail.marks.find((one) => one.id === mark);
+    if (what === "mark") return t("because_mark", mark, said ? t(`mark_${said.kind}`) : "–", said?.author ?? "–");
+    if (what === "statuses") return t("because_statuses", Object.entries(change).map(([name, more]) => `${t(`status_${name}`)} ${more > 0 ? "+" : ""}${more}`).join(", "));
+    return t(`because_${what}`, mark ?? count);
   }
 
   #registers() {

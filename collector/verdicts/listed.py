@@ -144,13 +144,13 @@ def _parts(
 
 def _rows(table: Table, pieces: list[tuple[int, int]]) -> Booleans:
     """The windows of a table within some pieces in which anything was measured."""
-    return (table.by_status.sum(axis=1) > 0) & _within(table.windows, pieces)
+    return np.asarray(table.by_status.sum(axis=1) > 0) & _within(table.windows, pieces)
 
 
 def _within(windows: Windows, pieces: list[tuple[int, int]]) -> Booleans:
     """Which windows lie in the pieces as a whole; of windows in pieces, those that are the same."""
     if len(windows) != len(windows.piece_from):
-        return (windows.from_ns == pieces[0][0]) & (windows.to_ns == pieces[-1][1])
+        return np.asarray((windows.from_ns == pieces[0][0]) & (windows.to_ns == pieces[-1][1]))
     found = np.zeros(len(windows), np.bool_)
     for begin, end in pieces:
         found |= (windows.from_ns >= begin) & (windows.to_ns <= end)
@@ -170,7 +170,7 @@ def _windows(table: Table, rows: Booleans) -> list[list[Any]]:
 def _left(about: Mapping[str, Any], count: int, kind: str) -> dict[str, Any]:
     """What the list leaves to windows, and where each value of it can be had."""
     span = {name: about[name] for name in ("from", "to")}
-    query = urlencode({**{name: about[name] for name in ("plant", "point", "parameter")}, **span, "interval": "raw"})
+    query = urlencode({**{name: about[name] for name in ("plant", "point", "parameter")}, **span, "interval": "raw"}, safe=":")
     return {
         "count": count,
         "by": kind,
