@@ -219,7 +219,8 @@ def trail_of(**evidence: Any) -> dict[str, Any]:
     found = {
         "id": 7, "plant": "p", "point": "x", "parameter": "NOx", "pack": "gone", "clause": "c", "cite": "§ 1",
         "title": "T", "window": "1h", "from": NOON, "to": NOON, "value": 3.0, "limit": 2.0, "low": None,
-        "unit": "mg/m3", "standing": "finding", "verified": False, "late": True, "change": "opened", "version": 1, "derived": NOON,
+        "unit": "mg/m3", "standing": "finding", "verified": False, "late": True, "change": "opened", "version": 1,
+        "derived": NOON,
     }  # fmt: skip
     return {
         "exceedance": found, "title": {"en": "T", "zh": "T"}, "incident": None, "notices": [], "marks": [],
@@ -299,7 +300,7 @@ def test_statuses_of_listed_windows_stand_in_the_row() -> None:
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=40)
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(100), deadline=None)
 @given(TEXTS, TEXTS)
 def test_text_comes_out_as_it_went_in(said: str, title: str) -> None:
     (name, attributes), read = (reader := Reader(tag("p", said, title=title))).tags[0], reader.said
@@ -312,7 +313,7 @@ def test_markup_is_not_escaped_twice() -> None:
     assert "<caption>now</caption>" in table(["a"], [["b"]], caption="now")
 
 
-@settings(max_examples=examples(60))
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 1e6), st.floats(-1e6, 1e6)), min_size=2, max_size=30),
     st.lists(st.floats(-1e6, 1e6), max_size=2),

@@ -87,7 +87,7 @@ def test_one_that_was_withdrawn_under_marks_names_them() -> None:
     assert history([], [{}, withdrawn])["exceedance"][-1]["because"] == [{"what": "mark", "mark": 7}]
 
 
-@settings(max_examples=examples(30))
+@settings(max_examples=examples(30), deadline=None)
 @given(st.integers(0, 3 * MOST))
 def test_the_newest_are_told_and_the_others_counted(count: int) -> None:
     told = history([{"counts": {"ok": n}} for n in range(count)], [{} for _ in range(count)])

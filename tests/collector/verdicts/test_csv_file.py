@@ -114,7 +114,7 @@ def test_a_start_says_its_year_first() -> None:
         instant("13-01-2026 8:00", "UTC")
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(DAYS, min_size=1, max_size=5), st.sampled_from(ORDERS), st.booleans())
 def test_a_file_is_read_in_its_own_order_or_asks(times: list[datetime], order: str, apart: bool) -> None:
     """Never another instant than the one that was written: the right one, or a question."""
@@ -129,7 +129,7 @@ def test_a_file_is_read_in_its_own_order_or_asks(times: list[datetime], order: s
     assert signals[0].time_ns.tolist() == written
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.text("0123456789-/.: APM", max_size=22), max_size=4))
 def test_any_text_is_a_time_or_a_fault(texts: list[str]) -> None:
     read("\n".join(["time;value", *(f"{text};1" for text in texts)]))
