@@ -144,7 +144,7 @@ def _parts(
 
 def _rows(table: Table, pieces: list[tuple[int, int]]) -> Booleans:
     """The windows of a table within some pieces in which anything was measured."""
-    return np.asarray(table.by_status.sum(axis=1) > 0) & _within(table.windows, pieces)
+    return np.asarray(table.measured > 0) & _within(table.windows, pieces)
 
 
 def _within(windows: Windows, pieces: list[tuple[int, int]]) -> Booleans:
@@ -171,7 +171,9 @@ def _left(about: Mapping[str, Any], count: int, kind: str) -> dict[str, Any]:
     """What the list leaves to windows, and where each value of it can be had."""
     span = {name: about[name] for name in ("from", "to")}
     place = {name: about[name] for name in ("plant", "point", "parameter")}
-    query = urlencode({**place, **span, "interval": "raw"}, safe=":")  # times keep their colons, so that people read them
+    query = urlencode(
+        {**place, **span, "interval": "raw"}, safe=":"
+    )  # times keep their colons, so that people read them
     return {
         "count": count,
         "by": kind,
