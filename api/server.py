@@ -32,6 +32,7 @@ from api.metrics import HealthCollector
 from api.problems import MEDIA_TYPE, Problem, document
 from api.routes import data_routes
 from api.sources import Sources
+from collector.store import StoreError
 
 HEARTBEAT_S = 15.0
 GUARDED = ("/api/", "/metrics")
@@ -123,6 +124,12 @@ def _problem_answers(app: FastAPI) -> None:
         faults = [{"field": ".".join(map(str, fault["loc"])), "message": fault["msg"]} for fault in error.errors()]
         detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
         return problem_answer(Problem(422, detail, errors=faults), request.url.path)
+
+    @app.exception_handler(StoreError)
+    async def storeless(request: Request, error: StoreError) -> Response:
+        return problem_answer(
+            Problem(503, str(error), "the store is read again as soon as it answers"), request.url.path
+        )
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, _: Exception) -> Response:

@@ -47,7 +47,7 @@ from collector.restored import tell_restored
 from collector.settings import parse_collector
 from collector.sodium import with_sodium
 from collector.store import StoreError
-from collector.stores.duckdb import DuckdbStore
+from collector.stores.opening import open_store, store_name
 from collector.trust import trusted_now
 from collector.verdicts.book import Book, BookError
 from collector.verdicts.evaluator import Evaluator
@@ -107,14 +107,14 @@ class Collector:
         stack.callback(self.journal.close)
         if self.journal.restored:
             tell_restored(self.journal, folder)
-        self.store = DuckdbStore(self._settings.store_path)
+        self.store = open_store(self._settings)
         stack.callback(self.store.close)
         self.verdicts = Book(folder / "verdicts.db")
         stack.callback(self.verdicts.close)
         leaves = LeafFile(folder / "tree.db")
         stack.callback(leaves.close)
         for file, position in (
-            (self._settings.store_path, self.store.cursor()), (folder / "verdicts.db", self.verdicts.cursor()),
+            (store_name(self._settings), self.store.cursor()), (folder / "verdicts.db", self.verdicts.cursor()),
             (leaves.path, leaves.position()),
         ):  # fmt: skip
             _require_followed(self.journal, file, position)
@@ -230,7 +230,11 @@ class Collector:
                 **self._disk(),
                 "away": {m.name: m.state.value for m in self.journal.months.values() if not m.here},
             },
-            "store": {"position": self.store.cursor(), "behind": max(0, last - self.store.cursor())},
+            "store": {
+                "position": self.store.cursor(),
+                "behind": max(0, last - self.store.cursor()),
+                "trouble": bool(self.projector.trouble or self.projector.failed or self.store.problem),
+            },
             "tree": {"position": self.notary.position, "behind": max(0, last - self.notary.position)},
             "evaluator": {
                 "position": self.evaluator.cursor(),
@@ -273,6 +277,7 @@ class Collector:
             self.recorder.failed,
             self.projector.trouble,
             self.projector.failed,
+            self.store.problem,
             self.evaluator.trouble,
             self.notary.trouble,
             self.notary.damage,

@@ -27,7 +27,7 @@ from collector.proof.leaf_file import ProofError, read_kept
 from collector.proof.register_file import FILE as REGISTER
 from collector.settings import CollectorSettings, parse_collector
 from collector.store import StoreError
-from collector.stores.duckdb import DuckdbStore
+from collector.stores.opening import has_store, open_store, store_name
 from collector.verdicts.book import BookError
 from gateway import catalogue
 from gateway.document import FaultyFiles
@@ -73,9 +73,9 @@ def export(
 
 
 def _hash(settings: CollectorSettings, from_ns: int | None, to_ns: int | None) -> str:
-    if not Path(settings.store_path).exists():
-        raise StoreError(f"{settings.store_path}: no store here; `emitwatch rebuild` makes it from the journal")
-    with closing(DuckdbStore(settings.store_path)) as store:
+    if not has_store(settings):
+        raise StoreError(f"{store_name(settings)}: no store here; `emitwatch rebuild` makes it from the journal")
+    with closing(open_store(settings)) as store:
         verdicts = Path(settings.folder) / "verdicts.db"
         return fingerprint(store, verdicts, from_ns=from_ns or 0, to_ns=END_NS if to_ns is None else to_ns)
 

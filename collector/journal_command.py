@@ -22,7 +22,7 @@ from collector.proof.leaves import entry_leaf
 from collector.restored import tell_restored
 from collector.settings import CollectorSettings, parse_collector
 from collector.store import Entry, StoreError
-from collector.stores.duckdb import DuckdbStore
+from collector.stores.opening import has_store, open_store, store_name
 from collector.verdicts.book import Book, BookError
 from gateway import catalogue
 from gateway.document import FaultyFiles
@@ -139,9 +139,9 @@ def _followers(settings: CollectorSettings) -> dict[str, int]:
     if verdicts.exists():
         with closing(Book(verdicts)) as book:
             found["verdicts.db"] = book.cursor()
-    if Path(settings.store_path).exists():
-        with closing(DuckdbStore(settings.store_path)) as store:
-            found[Path(settings.store_path).name] = store.cursor()
+    if has_store(settings):
+        with closing(open_store(settings)) as store:
+            found[Path(store_name(settings)).name] = store.cursor()
     return found
 
 

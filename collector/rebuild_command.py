@@ -1,7 +1,8 @@
 """`emitwatch rebuild`: the store made anew from the journal, which has everything.
 
 The new file is made beside the old one and takes its place when it is whole, so that a rebuild that
-is interrupted leaves what was there. It holds the journal's lock: while a collector runs it is refused.
+is interrupted leaves what was there. On a server it is emptied and filled again; interrupted, the collector goes on
+where the rebuild was. It holds the journal's lock: while a collector runs it is refused.
 Months that are not here (`emitwatch journal`) are missed by name, or left out on demand.
 `--verdicts` derives averages and exceedances anew too, by the rules as they are now. `--check` leaves the old
 store in place and names each row of it that is not what the journal says.
@@ -22,9 +23,10 @@ from collector.difference import differences
 from collector.intake.journal import Journal, JournalError
 from collector.intake.months import REMEDY
 from collector.intake.projector import GROUP_ENTRIES, Projector
-from collector.settings import parse_collector
-from collector.store import Rows, StoreError
+from collector.settings import CollectorSettings, parse_collector
+from collector.store import Rows, Store, StoreError
 from collector.stores.duckdb import DuckdbStore
+from collector.stores.opening import has_store, open_store, store_name
 from collector.verdicts.book import Book, BookError
 from collector.verdicts.evaluator import Line, site_rules
 from gateway import catalogue
@@ -61,14 +63,14 @@ def rebuild(
         with closing(Journal(folder / "journal")) as journal:
             _require_months(journal, partial=partial, verdicts=verdicts)
             if check:
-                raise typer.Exit(_check(journal, Path(settings.store_path), as_json=as_json))
-            rows = rebuild_store(journal, Path(settings.store_path))
-            _say(f"{settings.store_path}: {rows} measurements, journal up to {journal.last}", as_json=as_json)
+                raise typer.Exit(_check(journal, settings, as_json=as_json))
+            rows = refill(journal, settings) if settings.influx else rebuild_store(journal, Path(settings.store_path))
+            _say(f"{store_name(settings)}: {rows} measurements, journal up to {journal.last}", as_json=as_json)
             if verdicts:
                 rebuild_verdicts(journal, folder / "verdicts.db", sites)
                 _say(f"{folder / 'verdicts.db'}: derived anew", as_json=as_json)
             if as_json:
-                told = {"store": settings.store_path, "measurements": rows, "position": journal.last}
+                told = {"store": store_name(settings), "measurements": rows, "position": journal.last}
                 sys.stdout.write(json.dumps(told) + "\n")
     except (JournalError, StoreError, BookError, OSError) as error:
         sys.stderr.write(f"{error}\n")
@@ -88,18 +90,28 @@ def _require_months(journal: Journal, *, partial: bool, verdicts: bool) -> None:
 def rebuild_store(journal: Journal, path: Path) -> int:
     """Make the store in a file anew, of the months that are here; the number of measurements in it."""
     draft = _draft(path)
-    rows = len(_project(journal, draft, END))
+    with closing(DuckdbStore(draft)) as store:
+        rows = len(_project(journal, store, END))
     _swap(draft, path)
     return rows
 
 
-def _project(journal: Journal, draft: Path, upto: int) -> Rows:
-    """Make a store of what the journal has up to a position; what is in it."""
-    with closing(DuckdbStore(draft)) as store:
-        projector = Projector(journal, store)
-        while entries := journal.read(journal.beyond(store.cursor()), min(GROUP_ENTRIES, upto - store.cursor())):
-            projector.project(entries)
-        return store.keys()
+def refill(journal: Journal, settings: CollectorSettings) -> int:
+    """Empty the store on a server and fill it again, of the months that are here; the number of measurements in it."""
+    from collector.stores.influxdb.store import InfluxStore
+
+    with closing(open_store(settings)) as store:
+        assert isinstance(store, InfluxStore)
+        store.clear()
+        return len(_project(journal, store, END))
+
+
+def _project(journal: Journal, store: Store, upto: int) -> Rows:
+    """Bring what the journal has up to a position into a store; what is in it."""
+    projector = Projector(journal, store)
+    while entries := journal.read(journal.beyond(store.cursor()), min(GROUP_ENTRIES, upto - store.cursor())):
+        projector.project(entries)
+    return store.keys()
 
 
 def _say(text: str, *, as_json: bool) -> None:
@@ -108,20 +120,22 @@ def _say(text: str, *, as_json: bool) -> None:
         sys.stdout.write(f"{text}\n")
 
 
-def _check(journal: Journal, path: Path, *, as_json: bool) -> int:
+def _check(journal: Journal, settings: CollectorSettings, *, as_json: bool) -> int:
     """Compare a store with the journal, as far as it has come; the exit code."""
-    if not path.exists():
+    path = store_name(settings)
+    if not has_store(settings):
         raise StoreError(f"{path}: no store here; without --check it is made")
-    draft = path.with_name(f"{path.name}.check")
+    draft = Path(settings.store_path).with_name(f"{Path(settings.store_path).name}.check")
     _remove(draft, "")
     try:
-        with closing(DuckdbStore(path)) as store:
+        with closing(open_store(settings)) as store:
             found, position = store.keys(), store.cursor()
-        wrong = differences(found, _project(journal, draft, position))
+        with closing(DuckdbStore(draft)) as expected:
+            wrong = differences(found, _project(journal, expected, position))
     finally:
         _remove(draft, "")
     if as_json:
-        told = {"store": str(path), "measurements": len(found), "position": position, "wrong": wrong}
+        told = {"store": path, "measurements": len(found), "position": position, "wrong": wrong}
         sys.stdout.write(json.dumps(told, default=str) + "\n")
         return 1 if wrong else 0
     for what, row in wrong[:SHOWN]:

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from collector.authors import Authors, parse_authors
 from collector.intake.gate import Trusted
+from collector.store_settings import InfluxSettings, parse_store
 from gateway.document import Fault, Table
 from gateway.settings import Site
 
 _Value = TypeVar("_Value")
-STORES = ("duckdb", "influxdb")
 _FILE = "store.duckdb"
 
 
@@ -28,6 +28,7 @@ class CollectorSettings:
     """The collector's settings.
 
     folder: where key, journal, store and verdicts lie. store_path: the DuckDB file.
+    influx: the InfluxDB store, which is then used instead; None = DuckDB.
     trusted: gateway id -> plant and key; a gateway whose key is not known yet has None.
     authors: who may mark measurements, by plant and id.
     keep_months: how many months of the journal stay before the newest; 0 = all.
@@ -38,6 +39,7 @@ class CollectorSettings:
     trusted: Mapping[str, Trusted]
     authors: Authors
     keep_months: int = 0
+    influx: InfluxSettings | None = None
 
 
 def parse_collector(sites: Sequence[Site]) -> tuple[CollectorSettings | None, list[Fault]]:
@@ -45,7 +47,7 @@ def parse_collector(sites: Sequence[Site]) -> tuple[CollectorSettings | None, li
     assert sites, "a collector without a plant"
     faults: list[Fault] = []
     folder = str(PurePath(sites[0].data_dir) / "collector")
-    store_path = _agreed("store.path", [(site, _store(site, faults)) for site in sites], faults)
+    store = _agreed("store.path", [(site, parse_store(site, faults)) for site in sites], faults)
     keep_months = _agreed("collector.keep_months", [(site, _keep(site, faults)) for site in sites], faults)
     trusted = _trusted(sites, faults)
     authors, wrong = parse_authors(sites)
@@ -53,8 +55,8 @@ def parse_collector(sites: Sequence[Site]) -> tuple[CollectorSettings | None, li
     if faults:
         return None, faults
     return CollectorSettings(
-        folder=folder, store_path=store_path or str(PurePath(folder) / _FILE), trusted=trusted, authors=authors,
-        keep_months=keep_months or 0,
+        folder=folder, store_path=store if isinstance(store, str) else str(PurePath(folder) / _FILE), trusted=trusted,
+        authors=authors, keep_months=keep_months or 0, influx=store if isinstance(store, InfluxSettings) else None,
     ), []  # fmt: skip
 
 
@@ -73,20 +75,6 @@ def _keep(site: Site, faults: list[Fault]) -> int | None:
     table = Table.root(site.document, faults).table("collector")
     found = table.integer("keep_months", None, low=1, high=1200, hint="leave it out to keep everything")
     return None if found is None else int(found)
-
-
-def _store(site: Site, faults: list[Fault]) -> str | None:
-    """The store's file where a site file names one."""
-    with Table.root(site.document, faults).table("store") as table:
-        kind = table.choice("kind", STORES, "duckdb")
-        path = table.text("path", "")
-        table.skip("url", "token_file")
-        if kind == "influxdb":
-            table.fault("kind", "the InfluxDB store is not built yet", 'kind = "duckdb", or leave [store] out')
-        for key in ("url", "token_file"):
-            if kind == "duckdb" and key in table:
-                table.fault(key, "belongs to the InfluxDB store", "a DuckDB store has a path")
-        return site.path(path) if path else None
 
 
 def _trusted(sites: Sequence[Site], faults: list[Fault]) -> dict[str, Trusted]:

@@ -147,6 +147,10 @@ class Store(Protocol):
     Raises StoreError when the server or file refuses; nothing is lost then, since the cursor did not move.
     """
 
+    @property
+    def problem(self) -> str:
+        """What is wrong though measurements are taken, as a sentence; "" = nothing."""
+
     def append(self, rows: Rows, position: int, shifts: Sequence[Shift] = ()) -> None:
         """Add measurements and move the cursor to `position`, both or neither; known keys are not added again.
 

@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 
 from gateway import reserve
+from tests.collector.influx_servers import Influxd, influxd_at
 from tests.effort import FULL, SEEDS
 from tests.meanwhile import Meanwhile
 
@@ -94,6 +95,13 @@ def missing(message: str) -> None:
 def mosquitto() -> str:
     """The broker's program."""
     return server("mosquitto", "/usr/sbin/mosquitto")
+
+
+@pytest.fixture(scope="session")
+def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
+    """A running InfluxDB 1.6.7; each store gets a database of its own."""
+    with influxd_at(server("influxd"), tmp_path_factory.mktemp("influxd")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

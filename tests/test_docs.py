@@ -118,6 +118,7 @@ def test_every_documented_setting_of_the_site_file_exists() -> None:
     text = (ROOT / "docs/reference/site-file.md").read_text()
     readers = ("gateway/settings.py", "gateway/links/address.py", "gateway/brokers.py", "gateway/retention.py",
                "gateway/inputs.py", "gateway/conditions.py", "collector/settings.py", "collector/authors.py",
+               "collector/store_settings.py",
                "alerts/witness_settings.py", "api/settings.py")  # fmt: skip
     code = "".join((ROOT / name).read_text() for name in readers)
     for section in text.split("\n## ")[1:]:

@@ -19,7 +19,7 @@ import structlog
 
 from collector.reading import decoded
 from collector.shifts import told_in
-from collector.store import Entry, EntryKind, JournalReader, Rows, Store, StoreError
+from collector.store import Entry, EntryKind, JournalReader, NotHere, Rows, Store, StoreError
 from gateway import seal, wire
 from gateway.measurement import concatenate
 
@@ -64,10 +64,10 @@ class Projector:
         cursor = self._store.cursor()
         if self._journal.wait(cursor, WAIT_S) <= cursor:
             return
-        entries = self._journal.read(cursor, GROUP_ENTRIES)
         try:
+            entries = self._journal.read(cursor, GROUP_ENTRIES)
             self.project(entries)
-        except StoreError as error:
+        except (StoreError, NotHere) as error:
             if not self.trouble:
                 log.error("The store refuses; the journal goes on, and the store catches up later.", reason=str(error))
             self.trouble = str(error)

@@ -21,6 +21,8 @@ _Key = tuple[str, bytes, int, int]
 class MemoryStore:
     """Measurements in a dictionary of keys; implements `collector.store.Store`."""
 
+    problem = ""
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._raw: dict[_Key, tuple[Series, int, float, int]] = {}

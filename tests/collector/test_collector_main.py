@@ -164,6 +164,19 @@ def test_a_broker_that_is_away_is_told_and_nothing_ends(brokerless: Plant) -> No
     assert time.monotonic() - started < 3
 
 
+def test_a_store_that_is_away_is_told_and_keeps_nothing_from_starting(brokerless: Plant) -> None:
+    where = f"http://127.0.0.1:{free_port()}"
+    site = brokerless.site(more=f'[store]\nkind = "influxdb"\nurl = "{where}"')
+    for _ in range(2):
+        collector = Collector([site], demo=True)
+        collector.start()
+        eventually(lambda collector=collector: collector.projector.trouble)  # type: ignore[misc]
+        health = collector.health()
+        assert any(f"{where}: no answer" in problem for problem in health["problems"])
+        assert health["store"] == {"position": 0, "behind": health["journal"]["position"], "trouble": True}
+        collector.stop()
+
+
 def test_keys_the_site_does_not_know_are_told(brokerless: Plant, capsys: pytest.CaptureFixture[str]) -> None:
     site = replace(brokerless.site(broker='user = "u"'), collector_key="")
     collector = Collector([site])
@@ -237,4 +250,4 @@ def test_wrong_settings_are_all_told(brokerless: Plant) -> None:
     site = brokerless.site(more='[store]\nkind = "influxdb"\nextra = 1')
     with pytest.raises(FaultyFiles) as refused:
         Collector([site], demo=True)
-    assert {fault.path for fault in refused.value.faults} == {"store.kind", "store.extra"}
+    assert {fault.path for fault in refused.value.faults} == {"store.url", "store.extra"}

@@ -19,6 +19,7 @@ from collector.stores.memory import MemoryStore
 from collector.verdicts.book import Book
 from gateway.catalogue import load_sites
 from tests.collector.batches import START_NS
+from tests.collector.influx_servers import Influxd
 from tests.collector.proof.kit import MINUTE_NS, House, noise
 
 Capture = pytest.CaptureFixture[str]
@@ -79,6 +80,38 @@ def test_the_hash_does_not_depend_on_the_kind_of_store(house: House, capsys: Cap
         Projector(journal, memory).project(journal.read(0, 1000))
     no_verdicts = house.folder / "none.db"
     assert fingerprint(memory, no_verdicts, from_ns=0, to_ns=END_NS) == hash_of(house, capsys)
+
+
+def test_a_store_on_influxdb_is_emptied_and_filled_again(
+    house: House, capsys: Capture, influxd: Influxd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["rebuild", str(house.sites)]) == 0
+    before, server = hash_of(house, capsys), influxd.server()
+    for site in house.sites.glob("*.toml"):
+        given = f'[store]\nkind = "influxdb"\nurl = "{server.url}"\ndatabase = "{server.database}"\n'
+        site.write_text(f"{site.read_text()}\n{given}")
+    assert main(["rebuild", str(house.sites), "--check"]) == 0, "there is nothing yet, and nothing wrong"
+    capsys.readouterr()
+    for _ in range(2):
+        assert main(["rebuild", str(house.sites)]) == 0
+        assert f"{server.url} {server.database}: 396 measurements, journal up to 54" in capsys.readouterr().out
+        assert hash_of(house, capsys) == before
+    assert main(["rebuild", str(house.sites), "--check"]) == 0
+    influxd.query(f'DELETE FROM "measurement" WHERE time < {START_NS + 45 * MINUTE_NS}', server.database)
+    capsys.readouterr()
+    assert main(["rebuild", str(house.sites), "--check"]) == 1
+    assert "missing: batch" in capsys.readouterr().out
+    assert main(["journal", "list", str(house.sites)]) == 0
+    influxd.query(f"DROP DATABASE {server.database}")
+    assert main(["rebuild", str(house.sites)]) == 2
+    assert "CREATE DATABASE" in capsys.readouterr().err
+    for site in house.sites.glob("*.toml"):
+        site.write_text(f'{site.read_text()}token_file = "nowhere"\n')
+    assert main(["rebuild", str(house.sites)]) == 2
+    assert "nowhere: [store] token_file cannot be read" in capsys.readouterr().err
+    monkeypatch.setenv("EMITWATCH_STORE_TOKEN", "t")
+    assert main(["rebuild", str(house.sites)]) == 2
+    assert "CREATE DATABASE" in capsys.readouterr().err
 
 
 def test_it_is_refused_while_a_collector_runs(house: House, capsys: Capture) -> None:

@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from collector.settings import parse_collector
+from collector.store_settings import InfluxSettings
 from gateway.document import Fault
 from gateway.identity import public_hex
 from gateway.settings import Site, parse_site
@@ -76,7 +77,14 @@ def test_stores_that_differ_are_a_fault() -> None:
 @pytest.mark.parametrize(
     ("store", "path", "text"),
     [
-        ('[store]\nkind = "influxdb"\nurl = "http://x"\ntoken_file = "t"', "store.kind", "not built yet"),
+        ('[store]\nkind = "influxdb"', "store.url", "missing"),
+        ('[store]\nkind = "influxdb"\nurl = "x:8086"', "store.url", "http://HOST:8086"),
+        ('[store]\nkind = "influxdb"\nurl = "http://u:p@x"', "store.url", "without user"),
+        ('[store]\nkind = "influxdb"\nurl = "http://x:y"', "store.url", "not the address"),
+        ('[store]\nkind = "influxdb"\nurl = "http://x"\npath = "p"', "store.path", "DuckDB store"),
+        ('[store]\nkind = "influxdb"\nurl = "http://x"\ndatabase = "a b"', "store.database", "letters"),
+        ('[store]\nkind = "influxdb"\nurl = "http://x"\napi = "v3"', "store.api", "v2"),
+        ('[store]\nkind = "influxdb"\nurl = "http://x"\napi = "v1"\nbucket = "b"', "store.bucket", "2.x"),
         ('[store]\nkind = "duck"', "store.kind", "duckdb"),
         ("[store]\npath = 5", "store.path", "not a text"),
         ('[store]\npth = "x"', "store.pth", "unknown key"),
@@ -90,6 +98,19 @@ def test_every_fault_of_a_store_is_named(store: str, path: str, text: str) -> No
     assert fault.path == path
     assert fault.line
     assert text in str(fault)
+
+
+def test_an_influxdb_store_is_read_with_its_files_where_they_are() -> None:
+    given = '[store]\nkind = "influxdb"\nurl = "https://db:8086/"\nbucket = "air/raw"\norg = "plant"\ntoken_file = "t"'
+    settings, _ = parse_collector([site(given)])
+    assert settings is not None
+    assert settings.influx == InfluxSettings(
+        url="https://db:8086", database="air", retention_policy="", bucket="air/raw", org="plant", api="auto",
+        token_file="sites/t", ca="",
+    )  # fmt: skip
+    other = second('[store]\nkind = "influxdb"\nurl = "https://db2:8086"')
+    (fault,) = faults_of(site(given), other)
+    assert "https://db2:8086 emitwatch differs" in fault.message
 
 
 def bare(line: str) -> Site:

@@ -1,4 +1,7 @@
-"""What every store does: the same tests over the plain one in memory and the one on DuckDB."""
+"""What every store does: the same tests over the plain one in memory, the one on DuckDB and the one on InfluxDB.
+
+InfluxDB is a real influxd, written to in the dialect of 1.x, and in that of 2.x through a small proxy.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,8 +24,10 @@ from hypothesis import strategies as st
 from collector.store import AHEAD_NS, Rows, Shift, Store, StoreError
 from collector.stores import duckdb as duckdb_module
 from collector.stores.duckdb import DuckdbStore
+from collector.stores.influxdb.store import InfluxStore
 from collector.stores.memory import MemoryStore
 from gateway.measurement import Columns, Series, Status, empty_columns
+from tests.collector.influx_servers import Influxd, v2_proxy
 from tests.effort import examples
 
 LEVEL = Series("riverside", "fence-north", "slm-north", "LAeq", "dB(A)")
@@ -66,11 +72,20 @@ def content(store: Store) -> list[tuple[object, ...]]:
     )  # fmt: skip
 
 
-@pytest.fixture(params=["memory", "duckdb"])
+@pytest.fixture(params=["memory", "duckdb", "influxdb-v1", "influxdb-v2"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    opened: Store = MemoryStore() if request.param == "memory" else DuckdbStore(tmp_path / "store.duckdb")
-    yield opened
-    opened.close()
+    with ExitStack() as stack:
+        opened: Store
+        if request.param == "memory":
+            opened = MemoryStore()
+        elif request.param == "duckdb":
+            opened = DuckdbStore(tmp_path / "store.duckdb")
+        else:
+            influxd: Influxd = request.getfixturevalue("influxd")
+            url = stack.enter_context(v2_proxy(influxd.url)) if request.param == "influxdb-v2" else influxd.url
+            opened = InfluxStore(influxd.server(url=url), tmp_path / "refused.db")
+        yield opened
+        opened.close()
 
 
 A, B, C = STREAMS
@@ -180,17 +195,24 @@ ROW = st.tuples(
 
 @settings(max_examples=examples(10, 300))
 @given(st.lists(st.tuples(st.lists(ROW, max_size=8), st.integers(1, 12), st.booleans()), max_size=8))
-def test_both_stores_hold_the_same(
-    tmp_path_factory: pytest.TempPathFactory, appends: list[tuple[list[Row], int, bool]]
-) -> None:
-    path = tmp_path_factory.mktemp("store") / "store.duckdb"
-    plain, real = MemoryStore(), DuckdbStore(path)
+@pytest.mark.parametrize("kind", ["duckdb", "influxdb"])
+def test_all_stores_hold_the_same(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, kind: str,
+    appends: list[tuple[list[Row], int, bool]],
+) -> None:  # fmt: skip
+    folder = tmp_path_factory.mktemp("store")
+    server = request.getfixturevalue("influxd").server() if kind == "influxdb" else None
+
+    def opened() -> Store:
+        return InfluxStore(server, folder / "refused.db") if server else DuckdbStore(folder / "store.duckdb")
+
+    plain, real = MemoryStore(), opened()
     for some, position, reopen in appends:
         for store in (plain, real):
             store.append(rows(*some), position)
         if reopen:
             real.close()
-            real = DuckdbStore(path)
+            real = opened()
         assert content(real) == content(plain)
         assert real.cursor() == plain.cursor()
         assert real.series() == plain.series()
@@ -325,7 +347,10 @@ def test_a_move_places_what_is_there_and_what_comes_and_adds_no_row(store: Store
 
 @given(st.data())
 @settings(max_examples=examples(5))
-def test_moves_and_rows_in_any_order_come_to_the_same(data: st.DataObject) -> None:
+@pytest.mark.parametrize("kind", ["duckdb", "influxdb"])
+def test_moves_and_rows_in_any_order_come_to_the_same(
+    request: pytest.FixtureRequest, kind: str, data: st.DataObject
+) -> None:
     batches = [unsynced((LEVEL, 100 + seq, float(seq), A, seq, 0)) for seq in range(1, 8)]
     ranges = st.tuples(st.integers(1, 7), st.integers(1, 7)).map(sorted)
     told = st.lists(st.tuples(ranges, st.integers(-50, 50)), max_size=4)
@@ -334,8 +359,13 @@ def test_moves_and_rows_in_any_order_come_to_the_same(data: st.DataObject) -> No
     for seq in range(1, 8):
         covering = [shift for shift in shifts if shift.from_seq <= seq <= shift.to_seq]
         expected[seq] = 100 + seq + (covering[-1].shift_ns if covering else 0)
+    server = request.getfixturevalue("influxd").server() if kind == "influxdb" else None
     with TemporaryDirectory() as folder:
-        stores: list[Store] = [MemoryStore(), DuckdbStore(Path(folder) / "s.duckdb")]
+
+        def opened() -> Store:
+            return InfluxStore(server, Path(folder) / "r.db") if server else DuckdbStore(Path(folder) / "s.duckdb")
+
+        stores: list[Store] = [MemoryStore(), opened()]
         for position, thing in enumerate(data.draw(st.permutations([*batches, *shifts])), 1):
             for one in stores:
                 one.append(*((rows(), position, [thing]) if isinstance(thing, Shift) else (thing, position)))
@@ -344,7 +374,7 @@ def test_moves_and_rows_in_any_order_come_to_the_same(data: st.DataObject) -> No
         found = stores[1].keys()
         assert dict(zip(found.seq.tolist(), found.columns.time_ns.tolist(), strict=True)) == expected
         stores[1].close()
-        again = DuckdbStore(Path(folder) / "s.duckdb")
+        again = opened()
         again.append(unsynced((LEVEL, 200, 1.0, A, 3, 1)), 99)
         moved = expected[3] - 103
         assert again.measurements(LEVEL, 200 + moved, 201 + moved, 1).value.tolist() == [1.0], "moves are kept"

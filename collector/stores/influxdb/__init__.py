@@ -1,0 +1,1 @@
+"""The store on a server that speaks InfluxDB's line protocol and InfluxQL."""

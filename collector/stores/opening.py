@@ -1,0 +1,57 @@
+"""The store that the settings name, opened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from collector.settings import CollectorSettings
+from collector.store import Store, StoreError
+from collector.store_settings import TOKEN, InfluxSettings
+from collector.stores.duckdb import DuckdbStore
+
+DEAD_LETTERS = "refused.db"
+
+
+def open_store(settings: CollectorSettings) -> Store:
+    """Open the store, making it where it is not there; raises StoreError."""
+    if settings.influx is None:
+        return DuckdbStore(settings.store_path)
+    return _influx(settings.influx, Path(settings.folder) / DEAD_LETTERS)
+
+
+def store_name(settings: CollectorSettings) -> str:
+    """The store as people name it."""
+    influx = settings.influx
+    return settings.store_path if influx is None else f"{influx.url} {influx.database}"
+
+
+def has_store(settings: CollectorSettings) -> bool:
+    """Whether there is a store already."""
+    return settings.influx is not None or Path(settings.store_path).exists()
+
+
+def _influx(settings: InfluxSettings, dead_letters: Path) -> Store:
+    try:
+        from collector.stores.influxdb.store import InfluxStore
+        from collector.stores.influxdb.transport import Server
+    except ModuleNotFoundError as error:
+        raise StoreError(f"{error.name} is not installed here: pip install 'emitwatch[influxdb]'") from error
+    server = Server(
+        url=settings.url, database=settings.database, retention_policy=settings.retention_policy,
+        bucket=settings.bucket, org=settings.org, api=settings.api, ca=settings.ca, token=_token(settings),
+    )  # fmt: skip
+    return InfluxStore(server, dead_letters)
+
+
+def _token(settings: InfluxSettings) -> str:
+    """The token, by environment or file; "" where the server asks for none."""
+    if token := os.environ.get(TOKEN, ""):
+        return token.strip()
+    if not settings.token_file:
+        return ""
+    try:
+        return Path(settings.token_file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        hint = f"write the token there, readable by its owner alone, or give it in {TOKEN}"
+        raise StoreError(f"{settings.token_file}: [store] token_file cannot be read: {error}; {hint}") from error

@@ -1,0 +1,440 @@
+"""The InfluxDB store against real servers: crashes, refusals, what was emptied; and what no server says at will."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from collector.intake.projector import Projector
+from collector.store import StoreError
+from collector.stores.influxdb import store as store_module
+from collector.stores.influxdb import transport as transport_module
+from collector.stores.influxdb import writing
+from collector.stores.influxdb.lines import head_of
+from collector.stores.influxdb.state import STATE
+from collector.stores.influxdb.store import InfluxStore
+from collector.stores.influxdb.transport import Server, Transport
+from collector.stores.influxdb.writing import write
+from collector.stores.memory import MemoryStore
+from gateway.measurement import SECOND_NS, Series
+from tests.collector.batches import START_NS
+from tests.collector.influx_servers import Influxd, Saying, influxd_at, saying, v2_proxy, victoria_at
+from tests.collector.test_projector import eventually, filled
+from tests.collector.test_store_contract import ACID, LEVEL, OXYGEN, A, B, content, rows
+from tests.conftest import server as program
+from tests.effort import examples
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Callable[[Server], InfluxStore]]:
+    """Opens stores whose refused lines lie in one file, and closes them."""
+    stores: list[InfluxStore] = []
+
+    def opens(server: Server) -> InfluxStore:
+        stores.append(InfluxStore(server, tmp_path / "refused.db"))
+        return stores[-1]
+
+    yield opens
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def said() -> Iterator[Saying]:
+    with saying() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits a minute here."""
+    monkeypatch.setattr(store_module, "BACK_OFF_MAX_S", 0.0)
+
+
+Opens = Callable[[Server], InfluxStore]
+
+
+# --- a crash loses and doubles nothing ---------------------------------------------------------------
+
+
+@pytest.mark.system
+def test_kill_of_the_server_during_a_projection_loses_and_doubles_nothing(tmp_path: Path, opened: Opens) -> None:
+    journal, plain = filled(tmp_path / "journal", 150), MemoryStore()
+    Projector(journal, plain).project(journal.read(0, 1000))
+    rng = np.random.default_rng(6)
+    with influxd_at(program("influxd"), tmp_path / "influx") as influxd:
+        store = opened(influxd.server())
+        done = threading.Event()
+
+        def project() -> None:
+            projector = Projector(journal, store)
+            while store.cursor() < journal.last:
+                with suppress(StoreError):
+                    projector.project(journal.read(store.cursor(), 7))
+            done.set()
+
+        thread = threading.Thread(target=project, daemon=True)
+        thread.start()
+        kills = 0
+        while not done.wait(float(rng.uniform(0.02, 0.2))) and kills < examples(4, 100):
+            influxd.stop(kill=True)
+            influxd.start()
+            kills += 1
+        assert done.wait(50)
+        thread.join()
+        assert kills, "it was never killed"
+        assert content(store) == content(plain)
+        points = influxd.query('SELECT count("seq") FROM "measurement"', store._server.database)
+        assert points[0]["values"][0][1] == len(plain.keys()), "and no point besides"
+        again = opened(store._server)
+        assert (again.cursor(), content(again)) == (journal.last, content(plain))
+        assert repr(again.latest()) == repr(plain.latest())
+    journal.close()
+
+
+class _Stopped(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_a_crash_at_any_request_is_made_good(
+    influxd: Influxd, opened: Opens, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """Values twice at one instant, late ones and moved ones; whatever was written before the crash is written again."""
+    from tests.collector.test_store_contract import moves, unsynced
+
+    monkeypatch.setattr(writing, "LINES", 2)
+    late = [(10, 3.0), (5, None), (20, 4.0), (20, 5.0)]
+    steps: list[tuple[Any, ...]] = [
+        (unsynced((LEVEL, 10, 1.0, A, 1, 0), (LEVEL, 20, 2.0, A, 1, 1)), 1),
+        (rows(*((LEVEL, at, value, B, 1, n) for n, (at, value) in enumerate(late))), 2),
+        (rows((LEVEL, 30, 6.0, B, 2, 0)), 3, moves((1, 1, -5, 2))),
+    ]  # fmt: skip
+    plain, server = MemoryStore(), influxd.server()
+    store = opened(server)
+    for step in steps:
+        plain.append(*step)
+        sent = 0
+
+        def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+            def wrapped(self: Transport, *given: Any) -> Any:
+                nonlocal sent
+                sent += 1
+                if sent == at + 1:
+                    raise _Stopped
+                answer = call(self, *given)
+                if sent == at + 2:
+                    raise _Stopped  # the answer does not arrive
+                return answer
+
+            return wrapped
+
+        with monkeypatch.context() as crash, suppress(_Stopped):
+            crash.setattr(Transport, "write", counted(Transport.write))
+            store.append(*step)
+        store = opened(server)
+        store.append(*step)
+        assert content(store) == content(plain)
+        assert store.latest() == plain.latest()
+
+
+# --- what a server refuses ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", ["v1", "v2"])
+def test_a_bad_line_alone_goes_to_the_dead_letters(influxd: Influxd, opened: Opens, dialect: str) -> None:
+    with v2_proxy(influxd.url) as proxy:
+        server = influxd.server(**{"url": proxy} if dialect == "v2" else {})
+        conflict = f'{head_of(OXYGEN)}value="text" 5'.encode()
+        assert Transport(server).write(conflict).ok
+        store = opened(server)
+        # A field has one type in all of a measurement's points of a week.
+        some = [(LEVEL if n % 4 else OXYGEN, n + (START_NS if n % 4 else 0), float(n), A, 1, n) for n in range(40)]
+        store.append(rows(*some), 1)  # type: ignore[arg-type]
+        assert store.cursor() == 1
+        assert len(store.keys()) == 30, "the good ones are there"
+        letters = store._letters.all()
+        assert [one.index for one in letters] == list(range(0, 40, 4))
+        assert "field type conflict" in letters[0].reason
+        assert letters[1].line == f"{head_of(OXYGEN)}value=4.0,status=0,stream={letters[1].stream},seq=1,index=4 4"
+        assert "10 measurements are not in the store" in store.problem
+        assert store.series() == [LEVEL]
+        influxd.query('DROP MEASUREMENT "measurement"', server.database)
+        store.clear()
+        store.append(rows(*some), 1)  # type: ignore[arg-type]
+        assert (len(store.keys()), store.problem) == (40, "")
+
+
+def test_bad_and_long_requests_are_halved(said: Saying, opened: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
+    said.bad, said.longest = [b"index=13 ", b"index=70 "], 2000
+    store = opened(Server(url=said.url, database="d"))
+    store.append(rows(*((LEVEL, n, 1.0, A, 1, n) for n in range(100))), 1)
+    assert [(one.index, one.reason) for one in store._letters.all()] == [(13, "bad line"), (70, "bad line")]
+    arrived = [line for body in said.writes if len(body) <= 2000 for line in body.split(b"\n")]
+    assert all(any(f"index={n} ".encode() in line for line in arrived) for n in range(100))
+    assert store.cursor() == 1
+    monkeypatch.setattr(writing, "BAD_MAX", 3)
+    store = opened(Server(url=said.url, database="d"))
+    said.bad = [b"seq=2,"]
+    with pytest.raises(StoreError, match=r"more than 3 lines were refused, the last one: bad line"):
+        store.append(rows(*((LEVEL, n, 1.0, A, 2, n) for n in range(100))), 2)
+    assert len(store._letters.all()) == 2, "what is nobody's fault is no dead letter"
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "hint"),
+    [
+        (401, '{"code":"unauthorized","message":"unauthorized access"}', "401: unauthorized access; put a token"),
+        (403, '{"error":"no"}', "right to read and to write"),
+        (404, '{"code":"not found","message":"no dbrp mapping found"}', "influx v1 dbrp create"),
+        (404, '{"error":"database not found: \\"d\\""}', "CREATE DATABASE d"),
+        (500, '{"error":"retention policy not found: x"}', "[store] retention_policy"),
+        (500, '{"error":"write /data: no space left on device"}', "free space"),
+        (429, "slow  down\n", "429: slow down; it has too much to do"),
+        (503, "", "HTTP status 503"),
+    ],
+)
+def test_trouble_of_the_server_holds_everything_back(
+    said: Saying, opened: Opens, status: int, text: str, hint: str
+) -> None:
+    store = opened(Server(url=said.url, database="d"))
+    said.answers = [(status, text, {})]
+    some = rows((LEVEL, 1, 1.0, A, 1, 0))
+    with pytest.raises(StoreError) as refused:
+        store.append(some, 1)
+    assert hint in str(refused.value)
+    assert (store.cursor(), store._letters.count) == (0, 0)
+    store.append(some, 1)
+    assert store.cursor() == 1
+
+
+def test_a_server_is_left_alone_for_as_long_as_it_wants(said: Saying, opened: Opens) -> None:
+    store = opened(Server(url=said.url, database="d"))
+    said.answers = [(503, "busy", {"Retry-After": "1"})]
+    some = rows((LEVEL, 1, 1.0, A, 1, 0))
+    begin = time.monotonic()
+    for reason in ("busy", r"busy.*asked again in 1 s"):
+        with pytest.raises(StoreError, match=reason):
+            store.append(some, 1)
+    assert len(said.writes) == 1
+    while not store.cursor():
+        with suppress(StoreError):
+            store.append(some, 1)
+        time.sleep(0.02)
+    assert time.monotonic() - begin >= 1.0
+
+
+def test_the_wait_grows_and_has_an_end(said: Saying, opened: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "BACK_OFF_MAX_S", 0.05)
+    store = opened(Server(url=said.url, database="d"))
+    waits = []
+    for _ in range(3):
+        said.answers = [(500, "no", {"Retry-After": "Sun, 22 Nov 2026 00:00:00 GMT"})]
+        with pytest.raises(StoreError):
+            store.append(rows((LEVEL, 1, 1.0, A, 1, 0)), 1)
+        waits.append(store._not_before - time.monotonic())
+        time.sleep(0.06)
+    assert waits[0] < waits[1] <= 0.05
+    assert waits[2] <= 0.05
+
+
+def test_a_server_that_hangs_or_is_away_loses_nothing(
+    influxd: Influxd, opened: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import socket
+
+    monkeypatch.setattr(transport_module, "READ_MS", 100)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(5)
+        store = opened(Server(url=f"http://127.0.0.1:{silent.getsockname()[1]}", database="d"))
+        with pytest.raises(StoreError, match="no answer"):
+            store.append(rows((LEVEL, 1, 1.0, A, 1, 0)), 1)
+    assert store.cursor() == 0
+    with pytest.raises(StoreError, match=r"no answer.*does InfluxDB run there"):
+        store.measurements(LEVEL, 0, 1, 1)
+    monkeypatch.undo()
+    with influxd_at(program("influxd"), tmp_path / "later") as late:
+        server = late.server()
+        late.stop()
+        store = opened(server)
+        with pytest.raises(StoreError, match="no answer"):
+            store.append(rows((LEVEL, 1, 1.0, A, 1, 0)), 1)
+        late.start()
+        store.append(rows((LEVEL, 1, 1.0, A, 1, 0)), 1)
+        assert store.series() == [LEVEL]
+
+
+def test_projector_says_why_the_store_stays_behind(
+    said: Saying, opened: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.intake.projector.RETRY_S", 0.02)
+    journal = filled(tmp_path / "journal", 3)
+    said.answers = [(401, '{"error":"authorization failed"}', {})] * 3
+    projector = Projector(journal, opened(Server(url=said.url, database="d")))
+    projector.start()
+    eventually(lambda: "401: authorization failed; put a token" in projector.trouble)
+    eventually(lambda: projector._store.cursor() == journal.last)
+    projector.stop()
+    assert not projector.trouble
+    journal.close()
+
+
+# --- what was changed behind its back -----------------------------------------------------------------
+
+
+def test_a_database_that_was_emptied_is_filled_again(influxd: Influxd, opened: Opens, tmp_path: Path) -> None:
+    journal, plain = filled(tmp_path / "journal", 5), MemoryStore()
+    Projector(journal, plain).project(journal.read(0, 1000))
+    server = influxd.server()
+    store = opened(server)
+    projector = Projector(journal, store)
+    projector.project(journal.read(0, 4))
+    influxd.query(f"DROP DATABASE {server.database}")
+    with pytest.raises(StoreError, match=r"database not found.*CREATE DATABASE"):
+        projector.project(journal.read(store.cursor(), 4))
+    influxd.query(f"CREATE DATABASE {server.database}")
+    with pytest.raises(StoreError, match="position 0, not 4; it is filled from there"):
+        projector.project(journal.read(store.cursor(), 4))
+    while store.cursor() < journal.last:
+        projector.project(journal.read(store.cursor(), 4))
+    assert content(store) == content(plain)
+    journal.close()
+
+
+def test_two_collectors_do_not_share_a_database(influxd: Influxd, opened: Opens) -> None:
+    server = influxd.server()
+    one, two = opened(server), opened(server)
+    one.append(rows((LEVEL, 1, 1.0, A, 1, 0)), 1)
+    with pytest.raises(StoreError, match="another collector writes into this database"):
+        two.append(rows((LEVEL, 1, 1.0, B, 1, 0)), 1)
+    with pytest.raises(StoreError):
+        two.append(rows((LEVEL, 1, 1.0, B, 1, 0)), 1)
+    one.append(rows((LEVEL, 2, 1.0, A, 2, 0)), 2)
+    assert len(one.keys()) == 2
+
+
+def test_what_is_older_than_the_retention_policy_is_counted(influxd: Influxd, opened: Opens) -> None:
+    server = influxd.server()
+    influxd.query(f"CREATE RETENTION POLICY short ON {server.database} DURATION 1d REPLICATION 1 DEFAULT")
+    store = opened(server)
+    now_ns = time.time_ns() // SECOND_NS * SECOND_NS
+    store.append(rows((LEVEL, now_ns, 1.0, A, 1, 0), *((LEVEL, START_NS - n, 1.0, A, 1, n) for n in range(1, 5))), 1)
+    assert (store.cursor(), len(store.keys()), store.expired, store.problem) == (1, 1, 4, "")
+    named = opened(Server(url=server.url, database=server.database, retention_policy="nothing"))
+    with pytest.raises(StoreError, match=r"retention policy not found.*\[store\] retention_policy"):
+        named.append(rows((LEVEL, now_ns, 1.0, A, 1, 0)), 1)
+
+
+def test_a_state_of_another_version_is_refused(influxd: Influxd, opened: Opens) -> None:
+    server = influxd.server()
+    opened(server).append(rows((LEVEL, 1, 1.0, A, 1, 0)), 1)
+    for text, reason in (('{"part":"cursor","layout":9,"position":1}', "layout 9"), ("x", "not what emitwatch writes")):
+        escaped = text.replace('"', '\\"')
+        line = f'{STATE},id=0,part=cursor text="{escaped}" {time.time_ns() + 3600 * SECOND_NS}'
+        assert Transport(server).write(line.encode()).ok
+        with pytest.raises(StoreError, match=f"{reason}.*rebuild"):
+            opened(server).append(rows((LEVEL, 1, 1.0, A, 2, 0)), 2)
+
+
+def test_points_of_others_are_left_out(influxd: Influxd, opened: Opens) -> None:
+    server = influxd.server()
+    store = opened(server)
+    store.append(rows((LEVEL, 1, 1.0, A, 1, 0)), 1)
+    foreign = "\n".join([f"{head_of(LEVEL)}value=5 2", f"{head_of(LEVEL)}note=1 3", "other value=1 1"])
+    assert Transport(server).write(foreign.encode()).ok
+    assert store.measurements(LEVEL, 0, 10, 10).value.tolist() == [1.0]
+    assert len(store.keys()) == 1
+    assert opened(server).latest() == [(LEVEL, 1, 1.0, 0)]
+
+
+def test_what_is_no_influxdb_is_told(opened: Opens) -> None:
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    class Page(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Page) as other:
+        threading.Thread(target=other.serve_forever, args=[0.02], daemon=True).start()
+        store = opened(Server(url=f"http://127.0.0.1:{other.server_address[1]}", database="d"))
+        with pytest.raises(StoreError, match="not InfluxDB's"):
+            store.append(rows((LEVEL, 1, 1.0, A, 1, 0)), 1)
+        other.shutdown()
+
+
+# --- long series, access, other servers ----------------------------------------------------------------
+
+
+def test_long_series_are_read_in_pages(influxd: Influxd, opened: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "PAGE", 7)
+    store = opened(influxd.server())
+    weird = Series("a b,c=d", "q'\\", "s\n", "\u541c\u58f0", "")
+    given = [
+        (one, n // 2, float(n), A, 1 + n, 0) for n in range(60) for one in (LEVEL, weird) if (n % 3) or one == LEVEL
+    ]
+    given = [(one, at, value, A, seq, int(one == weird)) for one, at, value, _, seq, _ in given]
+    store.append(rows(*given), 1)
+    assert len(store.keys()) == len(given)
+    assert set(store.series()) == {LEVEL, weird}
+    for limit in (1, 6, 7, 8, 59, 60, 100):
+        found = store.measurements(LEVEL, 0, 10**6, limit)
+        assert found.value.tolist() == [float(n) for n in range(min(limit, 60))]
+    assert len(store.measurements(weird, 3, 9, 100).time_ns) == sum(
+        1 for row in given if row[0] == weird and 3 <= row[1] < 9
+    )
+
+
+@pytest.mark.system
+def test_users_and_compressed_bodies(tmp_path: Path, opened: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_module, "_HERE", set())  # as if it were far away: bodies are compressed
+    with influxd_at(program("influxd"), tmp_path / "influx", http="auth-enabled = true") as influxd:
+        form = b"q=CREATE+USER+admin+WITH+PASSWORD+%27secret%27+WITH+ALL+PRIVILEGES"
+        urllib.request.urlopen(f"{influxd.url}/query", form, 20).close()
+        with closing(Transport(Server(url=influxd.url, database="", token="admin:secret"))) as transport:
+            assert transport.query("CREATE DATABASE d").ok
+        some = rows((LEVEL, 1, 1.0, A, 1, 0))
+        for token in ("", "admin:wrong", "token"):
+            with pytest.raises(StoreError, match=r"401.*token_file"):
+                opened(Server(url=influxd.url, database="d", token=token)).append(some, 1)
+        store = opened(Server(url=influxd.url, database="d", token="admin:secret"))
+        store.append(some, 1)
+        assert len(store.keys()) == 1
+
+
+@pytest.mark.system
+def test_victoria_metrics_takes_what_is_written(tmp_path: Path) -> None:
+    """It keeps milliseconds and no texts, so it is no store; but what is written to it arrives."""
+    with victoria_at(program("victoria-metrics"), tmp_path / "data") as url:
+        transport = Transport(Server(url=url, database="emissions", api="v2"))
+        lines = [
+            f"{head_of(ACID)}value={7 + n / 8},status=0,stream=1,seq=1,index={n} {START_NS + n * SECOND_NS}"
+            for n in range(20)
+        ]
+        assert not write(transport, lambda start, end: lines[start:end], len(lines)).bad
+        urllib.request.urlopen(f"{url}/internal/force_flush", timeout=20).close()
+        query = f"{url}/api/v1/export?match[]=measurement_value&start={START_NS // SECOND_NS - 10}"
+        found: list[dict[str, Any]] = []
+        end = time.monotonic() + 10
+        while not found and time.monotonic() < end:
+            with urllib.request.urlopen(query, timeout=20) as answer:
+                found = [json.loads(one) for one in answer.read().splitlines()]
+        (series,) = found
+        assert series["values"] == [7 + n / 8 for n in range(20)]
+        assert series["timestamps"] == [(START_NS + n * SECOND_NS) // 1_000_000 for n in range(20)]
+        assert {key: series["metric"][key] for key in ("plant", "parameter")} == {"plant": "harbour", "parameter": "pH"}
+        transport.close()
