@@ -47,7 +47,7 @@ from collector.restored import tell_restored
 from collector.settings import parse_collector
 from collector.sodium import with_sodium
 from collector.store import StoreError
-from collector.stores.opening import open_store, store_name
+from collector.stores.opening import open_mirror, open_store, store_name
 from collector.trust import trusted_now
 from collector.verdicts.book import Book, BookError
 from collector.verdicts.evaluator import Evaluator
@@ -111,6 +111,7 @@ class Collector:
         stack.callback(self.store.close)
         self.verdicts = Book(folder / "verdicts.db")
         stack.callback(self.verdicts.close)
+        self.mirror = open_mirror(self.store, self.verdicts)
         leaves = LeafFile(folder / "tree.db")
         stack.callback(leaves.close)
         for file, position in (
@@ -181,6 +182,9 @@ class Collector:
         self._opened.callback(self.evaluator.stop)
         self.projector.start()
         self._opened.callback(self.projector.stop)
+        if self.mirror:
+            self.mirror.start()
+            self._opened.callback(self.mirror.stop)
         self.notary.start()
         self._opened.callback(self.notary.stop)
         self.custodian.start()
@@ -278,6 +282,7 @@ class Collector:
             self.projector.trouble,
             self.projector.failed,
             self.store.problem,
+            self.mirror.trouble if self.mirror else "",
             self.evaluator.trouble,
             self.notary.trouble,
             self.notary.damage,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Protocol
 
 from collector.settings import CollectorSettings
 from collector.store import Store, StoreError
 from collector.store_settings import TOKEN, InfluxSettings
 from collector.stores.duckdb import DuckdbStore
+from collector.verdicts.book import Book
 
 DEAD_LETTERS = "refused.db"
 
@@ -18,6 +20,27 @@ def open_store(settings: CollectorSettings) -> Store:
     if settings.influx is None:
         return DuckdbStore(settings.store_path)
     return _influx(settings.influx, Path(settings.folder) / DEAD_LETTERS)
+
+
+class Follower(Protocol):
+    """Something that copies what was judged, in a thread of its own. trouble: what is wrong now, "" = nothing."""
+
+    trouble: str
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End."""
+
+
+def open_mirror(store: Store, book: Book) -> Follower | None:
+    """What copies averages and exceedances into the store; None where charts read them from the book itself."""
+    if isinstance(store, DuckdbStore):
+        return None
+    from collector.stores.influxdb.store import InfluxStore
+
+    return store.mirror(book) if isinstance(store, InfluxStore) else None
 
 
 def store_name(settings: CollectorSettings) -> str:

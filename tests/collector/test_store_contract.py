@@ -193,6 +193,7 @@ ROW = st.tuples(
 )  # fmt: skip
 
 
+@pytest.mark.timeout(examples(180, 1800))  # each example is dozens of requests
 @settings(max_examples=examples(10, 300))
 @given(st.lists(st.tuples(st.lists(ROW, max_size=8), st.integers(1, 12), st.booleans()), max_size=8))
 @pytest.mark.parametrize("kind", ["duckdb", "influxdb"])
@@ -345,6 +346,7 @@ def test_a_move_places_what_is_there_and_what_comes_and_adds_no_row(store: Store
     assert store.latest() == [(LEVEL, 9, 4.0, Status.UNSYNCED)]
 
 
+@pytest.mark.timeout(examples(180, 1800))
 @given(st.data())
 @settings(max_examples=examples(5))
 @pytest.mark.parametrize("kind", ["duckdb", "influxdb"])

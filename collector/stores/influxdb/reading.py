@@ -157,6 +157,11 @@ class Reader:
         span = f"time >= {from_ns} AND time <= {to_ns}"
         self._do(f'DELETE FROM "{MEASUREMENT}" WHERE {where} AND "{AGAIN}" = {place} AND {span}')
 
+    def delete_point(self, name: str, tags: Mapping[str, str], time_ns: int) -> None:
+        """Remove one point of a measurement."""
+        where = " AND ".join(f'"{key}" = {quoted(value)}' for key, value in tags.items())
+        self._do(f'DELETE FROM "{name}" WHERE {where} AND time >= {time_ns} AND time <= {time_ns}')
+
     def drop(self, name: str) -> None:
         """Remove a whole measurement; one that is not there is no fault."""
         try:
