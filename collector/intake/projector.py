@@ -62,12 +62,24 @@ class Projector:
 
     def _turn(self) -> None:
         cursor = self._store.cursor()
-        if self._journal.wait(cursor, WAIT_S) <= cursor:
+        last = self._journal.wait(cursor, WAIT_S)
+        if last <= cursor:
+            if last < cursor:  # found out after the start, of a server that was away then
+                self.trouble = (
+                    f"the store holds what a journal had up to position {cursor}, but this one ends at {last}: it "
+                    "follows another journal; see `emitwatch rebuild`"
+                )
             return
         try:
             entries = self._journal.read(cursor, GROUP_ENTRIES)
             self.project(entries)
-        except (StoreError, NotHere) as error:
+        except NotHere:
+            if not self._store.problem:
+                raise
+            self.trouble = self._store.problem  # nobody knows yet how far the store is
+            self._stop.wait(RETRY_S)
+            return
+        except StoreError as error:
             if not self.trouble:
                 log.error("The store refuses; the journal goes on, and the store catches up later.", reason=str(error))
             self.trouble = str(error)

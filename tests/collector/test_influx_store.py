@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from collector.intake.projector import Projector
-from collector.store import StoreError
+from collector.store import NotHere, StoreError
 from collector.stores.influxdb import store as store_module
 from collector.stores.influxdb import transport as transport_module
 from collector.stores.influxdb import writing
@@ -26,7 +26,7 @@ from collector.stores.influxdb.transport import Server, Transport
 from collector.stores.influxdb.writing import write
 from collector.stores.memory import MemoryStore
 from gateway.measurement import SECOND_NS, Series
-from tests.collector.batches import START_NS
+from tests.collector.batches import START_NS, FakeGateway
 from tests.collector.influx_servers import Influxd, Saying, influxd_at, saying, v2_proxy, victoria_at
 from tests.collector.test_projector import eventually, filled
 from tests.collector.test_store_contract import ACID, LEVEL, OXYGEN, A, B, content, rows
@@ -274,6 +274,50 @@ def test_a_server_that_hangs_or_is_away_loses_nothing(
         assert store.series() == [LEVEL]
 
 
+def test_a_server_that_comes_late_is_found_though_the_first_months_were_archived(
+    influxd: Influxd, opened: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.intake.projector.RETRY_S", 0.02)
+    journal, server = filled(tmp_path / "journal", 3), influxd.server()
+    before = opened(server)
+    Projector(journal, before).project(journal.read(0, 1000))
+    before.close()
+    away = True
+
+    class Rest:
+        """A journal whose beginning is elsewhere."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(journal, name)
+
+        def read(self, after: int, limit: int) -> Any:
+            if after < 4:
+                raise NotHere("entries 1 to 4 are not here")
+            return journal.read(after, limit)
+
+    real = Transport.query
+
+    def query(self: Transport, influxql: str) -> Any:
+        if away:
+            raise StoreError("away")
+        return real(self, influxql)
+
+    monkeypatch.setattr(Transport, "query", query)
+    store = opened(server)
+    assert (store.cursor(), store.problem) == (0, "away")
+    projector = Projector(Rest(), store)  # type: ignore[arg-type]
+    projector.start()
+    eventually(lambda: projector.trouble == "away")
+    away = False
+    eventually(lambda: store.cursor() == journal.last)
+    gateway = FakeGateway(id="late-gw")
+    journal.append([gateway.entry(gateway.sealed()), gateway.entry(gateway.sealed())])
+    eventually(lambda: store.cursor() == journal.last)
+    assert not projector.failed
+    projector.stop()
+    journal.close()
+
+
 def test_projector_says_why_the_store_stays_behind(
     said: Saying, opened: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -375,6 +419,24 @@ def test_what_is_no_influxdb_is_told(opened: Opens) -> None:
         with pytest.raises(StoreError, match="not InfluxDB's"):
             store.append(rows((LEVEL, 1, 1.0, A, 1, 0)), 1)
         other.shutdown()
+
+
+def test_a_store_that_is_closed_asks_nobody(influxd: Influxd, tmp_path: Path) -> None:
+    store = InfluxStore(influxd.server(), tmp_path / "r.db")
+    store.close()
+    with pytest.raises(StoreError, match="the store was closed"):
+        store.append(rows((LEVEL, 1, 1.0, A, 1, 0)), 1)
+
+
+def test_a_store_that_is_ahead_of_the_journal_is_told(influxd: Influxd, opened: Opens, tmp_path: Path) -> None:
+    store = opened(influxd.server())
+    store.append(rows((LEVEL, 1, 1.0, A, 1, 0)), 10_000)
+    journal = filled(tmp_path / "journal", 2)
+    projector = Projector(journal, store)
+    projector.start()
+    eventually(lambda: "follows another journal" in projector.trouble)
+    projector.stop()
+    journal.close()
 
 
 # --- long series, access, other servers ----------------------------------------------------------------

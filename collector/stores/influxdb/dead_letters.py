@@ -85,4 +85,5 @@ class DeadLetters:
 
     def close(self) -> None:
         """Release the file."""
-        self._connection.close()
+        with self._lock:
+            self._connection.close()

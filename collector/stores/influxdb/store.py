@@ -21,7 +21,6 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -75,13 +74,12 @@ class InfluxStore:
         self._held: _Held | None = None
         self._sure = False  # whether _held is what the server has
         self._failures, self._not_before, self._reason = 0, 0.0, ""
-        with suppress(StoreError):  # the first append says so
-            self._held, self._sure = self._load(), True
+        self._try_to_load()
 
     @property
     def problem(self) -> str:
         """What is wrong though measurements are taken, as a sentence; "" = nothing."""
-        return self._letters.problem
+        return self._letters.problem or ("" if self._held else self._reason)
 
     # --- writing ------------------------------------------------------------------------------------
 
@@ -153,7 +151,7 @@ class InfluxStore:
         for series in touched:
             ends = self._newest(state, series, _END_NS)
             highest[series] = max(highest.get(series, 0), ends[0]) if ends else highest.get(series, 0)
-            latest = self._with_newest(state, series, latest)
+            self._find_newest(state, series, latest)
         return _Held(state, latest, highest)
 
     def _write(self, some: Placed) -> npt.NDArray[np.bool_]:
@@ -189,18 +187,37 @@ class InfluxStore:
 
     def _load(self) -> _Held:
         state = states.read(self._reader.texts(STATE, ("part", "id")))
-        highest: dict[Series, int] = {}
+        bound = state.received_ns + AHEAD_NS
+        ends: dict[Series, tuple[int, int, Found]] = {}
         for end in self._reader.ends():
-            highest[end.series] = max(highest.get(end.series, -(2**63)), int(end.time_ns[-1]))
+            this = (int(end.time_ns[0]), int(end.again[0]), end)
+            ends[end.series] = max(ends.get(end.series, this), this, key=lambda one: one[:2])
         latest: dict[Series, Newest] = {}
         for series in state.series:
-            latest = self._with_newest(state, series, latest)
-        return _Held(state, latest, highest)
+            time_ns, _, end = ends.get(series, (0, 0, None))
+            if end is not None and time_ns <= bound and _committed(state, end).all():
+                latest[series] = (time_ns, float(end.value[0]), int(end.status[0]), False)
+            else:  # a crash has left it, or a wrong clock has dated it
+                self._find_newest(state, series, latest)
+        return _Held(state, latest, {series: time_ns for series, (time_ns, *_) in ends.items()})
 
-    def _with_newest(self, state: State, series: Series, latest: dict[Series, Newest]) -> dict[Series, Newest]:
+    def _try_to_load(self) -> None:
+        """Find out what the server has, where that is not known; once it answers."""
+        if self._held or time.monotonic() < self._not_before or not self._writing.acquire(blocking=False):
+            return
+        try:
+            self._held, self._sure = self._load(), True
+        except StoreError as error:
+            self._back_off(error)
+        finally:
+            self._writing.release()
+
+    def _find_newest(self, state: State, series: Series, latest: dict[Series, Newest]) -> None:
+        """Look up the newest value of a series, and enter it."""
         bound = state.received_ns + AHEAD_NS
         found = self._newest(state, series, bound + 1) or self._newest(state, series, _END_NS)
-        return {**latest, series: (*found, found[0] > bound)} if found else latest
+        if found:
+            latest[series] = (*found, found[0] > bound)
 
     def _newest(self, state: State, series: Series, before_ns: int) -> tuple[int, float, int] | None:
         """Time, value and status of the newest measurement before a time; of several the one that came last."""
@@ -227,6 +244,7 @@ class InfluxStore:
 
     def cursor(self) -> int:
         """The journal position up to which measurements are in the store; 0 too while that is not known."""
+        self._try_to_load()
         return self._held.state.position if self._held else 0
 
     def series(self) -> list[Series]:
@@ -264,10 +282,9 @@ class InfluxStore:
         return _rows(state, [page for page in pages if len(page)])
 
     def close(self) -> None:
-        """Release the connection."""
-        with self._writing:
-            self._transport.close()
-            self._letters.close()
+        """Release the connection; what is under way ends with the request it waits for."""
+        self._transport.close()
+        self._letters.close()
 
 
 def _streams(state: State, some: Placed, shifts: Sequence[Shift]) -> dict[int, Stream]:

@@ -25,6 +25,8 @@ from influxdb_client.rest import ApiException
 from collector.store import StoreError
 
 CONNECT_MS, READ_MS = 5_000, 30_000
+# A request that is written is one chunk, and whoever ends the process waits for it.
+WRITE_MS = 10_000
 CONNECTIONS = 8
 # Level 1 takes a tenth of the time of the client's level 9 for nearly the same size.
 GZIP_LEVEL = 1
@@ -88,9 +90,11 @@ class Transport:
             ssl_ca_cert=server.ca or None, timeout=(CONNECT_MS, READ_MS), connection_pool_maxsize=CONNECTIONS,
         )  # fmt: skip
         self._api = server.api
+        self._closed = False
 
     def close(self) -> None:
-        """Release the connections."""
+        """Release the connections; what is asked after that is refused."""
+        self._closed = True
         self._client.close()
 
     def write(self, body: bytes) -> Answer:
@@ -136,10 +140,13 @@ class Transport:
         self, method: str, path: str, params: Mapping[str, str], headers: Mapping[str, str], *, body: bytes = b"",
         form: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[Answer, Mapping[str, str]]:  # fmt: skip
+        if self._closed:
+            raise Unreachable(f"{self.server.url}: the store was closed")
         try:
             response = self._client.api_client.call_api(
                 path, method, query_params=dict(params), header_params=dict(headers), body=body or None,
                 post_params=dict(form) or None, _preload_content=False, _return_http_data_only=True,
+                _request_timeout=(CONNECT_MS, WRITE_MS if body else READ_MS),
             )  # fmt: skip
             return Answer(response.status, response.data), response.headers
         except ApiException as error:
