@@ -42,7 +42,7 @@ from gateway.terminal import AsJson
 
 # A secret belongs to a machine and never lies beside a site file in a repository: `check` may run elsewhere, so that
 # it is missing is noted; `run` refuses to start without it.
-SECRETS = {"broker.password_file", "collector.password_file"}
+SECRETS = {"broker.password_file", "collector.password_file", "store.token_file"}
 READERS: tuple[Callable[[list[Site]], tuple[object, list[Fault]]], ...] = (
     parse_collector, parse_alerts, parse_witnesses, parse_api,
 )  # fmt: skip
@@ -242,6 +242,9 @@ def _store(site: Site) -> Iterator[Fault]:
     path = _text(site, "store", "path")
     if path:
         yield from _writable(site, "store.path", Path(site.path(path)).parent)
+    for key in ("token_file", "ca"):
+        if file := _text(site, "store", key):
+            yield from _readable(site, f"store.{key}", file, "put it there, or leave it out")
 
 
 def _token(site: Site) -> Iterator[Fault]:
@@ -278,6 +281,7 @@ def open_secrets(sites: Sequence[Site]) -> Iterator[Fault]:
         named = {
             "broker.password_file": site.broker.password_file, "broker.key": site.broker.key,
             "collector.password_file": site.collector_access.password_file, "collector.key": site.collector_access.key,
+            "store.token_file": _text(site, "store", "token_file"),
             **{f"channel[{number}].{key}": table.get(key)
                for number, table in enumerate(channels) if isinstance(table, dict)
                for key in ("password_file", "secret_file")},

@@ -249,6 +249,8 @@ def test_a_file_that_cannot_be_read_makes_no_faults_in_the_others(tmp_path: Path
     assert [Path(fault.file).name for fault in examine(str(tmp_path))[1]] == ["b.toml"]
 
 
+INFLUX = 'kind = "influxdb"\nurl = "https://influx.example.org:8086"\n'
+
 # --- what this machine lacks ------------------------------------------------------------------------
 
 
@@ -268,6 +270,8 @@ def test_a_file_that_cannot_be_read_makes_no_faults_in_the_others(tmp_path: Path
         (('data_dir = "data"', 'data_dir = "broker.password/data"'), "plant.data_dir"),
         (('data_dir = "data"', 'data_dir = "/proc/data"'), "plant.data_dir"),
         (('kind = "duckdb"', 'path = "broker.password/x/store.duckdb"'), "store.path"),
+        (('kind = "duckdb"', f'{INFLUX}token_file = "nowhere"'), "store.token_file"),
+        (('kind = "duckdb"', f'{INFLUX}ca = "nowhere.pem"'), "store.ca"),
         (("[store]", '[folders]\nchannels = ["nix"]\n[store]'), "folders.channels"),
         (
             ('kind = "console"', 'kind = "webhook"\nurl = "https://example.com"\nsecret_file = "nix"'),
