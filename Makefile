@@ -30,7 +30,7 @@ bench: $(VENV)/.installed
 docs: $(VENV)/.installed
 	$(BIN)/python docs/build.py
 
-# The servers the tests start: a broker, a browser, strace. Where they cannot be installed the tests say so.
+# The servers the tests start: a broker, a browser, time-series databases; strace. Where they cannot be installed the tests say so.
 servers:
 	@tests/install_servers
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 import urllib.request
@@ -437,6 +438,20 @@ def test_a_store_that_is_ahead_of_the_journal_is_told(influxd: Influxd, opened: 
     eventually(lambda: "follows another journal" in projector.trouble)
     projector.stop()
     journal.close()
+
+
+def test_without_its_library_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from collector.settings import CollectorSettings
+    from collector.store_settings import InfluxSettings
+    from collector.stores.opening import open_store
+
+    influx = InfluxSettings(
+        url="http://x", database="d", retention_policy="", bucket="", org="", api="auto", token_file="", ca=""
+    )
+    settings = CollectorSettings(folder=str(tmp_path), store_path="", trusted={}, authors={}, influx=influx)
+    monkeypatch.setitem(sys.modules, "collector.stores.influxdb.transport", None)
+    with pytest.raises(StoreError, match=r"pip install 'emitwatch\[influxdb\]'"):
+        open_store(settings)
 
 
 # --- long series, access, other servers ----------------------------------------------------------------
