@@ -51,7 +51,7 @@ def one_line(series: Series, place: int, value: float, status: int, key: tuple[i
     return made
 
 
-@settings(max_examples=examples(200, 5000), deadline=None)
+@settings(max_examples=examples(200, 5000))
 @given(
     SERIES, st.integers(0, 3), FLOATS, st.integers(0, 9),
     st.tuples(st.integers(0, 2**48), st.integers(1, 2**53), st.integers(0, 499)), st.integers(-(2**60), 2**60),
