@@ -138,7 +138,7 @@ class Slice:
 
 
 class StoreError(Exception):
-    """The store's file or server refuses; the text says which and what to do. Nothing was changed then."""
+    """The store's file or server refuses; the text says which and what to do. Nothing that is read was changed."""
 
 
 class Store(Protocol):
