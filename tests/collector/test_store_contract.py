@@ -346,6 +346,15 @@ def test_a_move_places_what_is_there_and_what_comes_and_adds_no_row(store: Store
     assert store.latest() == [(LEVEL, 9, 4.0, Status.UNSYNCED)]
 
 
+def test_a_move_by_nothing_takes_the_flag_away(store: Store) -> None:
+    store.append(unsynced((LEVEL, 5, 1.0, A, 1, 0), (LEVEL, 5, 2.0, A, 1, 1), (LEVEL, 9, None, A, 1, 2)), 1)
+    store.append(rows(), 2, moves((1, 1, 0, 2)))
+    store.append(rows((LEVEL, 7, 3.0, A, 2, 0)), 3)
+    found = store.measurements(LEVEL, 0, 100, 10)
+    assert (found.time_ns.tolist(), found.value.tolist()[:3]) == ([5, 5, 7, 9], [1.0, 2.0, 3.0])
+    assert found.status.tolist() == [Status.OK, Status.OK, Status.OK, Status.NO_COMM]
+
+
 @pytest.mark.timeout(examples(180, 1800))
 @given(st.data())
 @settings(max_examples=examples(5))

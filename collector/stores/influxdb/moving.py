@@ -7,6 +7,7 @@ moving again ends in the same.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from collector.shifts import Moved
 from collector.store import StoreError
@@ -26,7 +27,8 @@ def relocate(transport: Transport, reader: Reader, change: Moved) -> set[Series]
     touched: set[Series] = set()
     for group in reader.groups(of_batches(number, change.from_seq, change.to_seq)):
         target = group.time_ns - group.moved_ns + change.new_ns
-        wrong = (group.time_ns != target) | (group.moved_ns != change.new_ns)
+        # By nothing too: a clock that was right after all takes the flag away.
+        wrong = (group.time_ns != target) | (group.moved_ns != change.new_ns) | _to_be_good(group)
         touched.add(group.series)
         if wrong.any():
             _copy(transport, reader, group.take(wrong), target[wrong], change.new_ns)
@@ -43,8 +45,7 @@ def _copy(transport: Transport, reader: Reader, found: Found, target: Int64, shi
     keys = (found.stream, found.seq.astype(np.int64), found.index.astype(np.int64))
     place = again(np.zeros(len(found), np.int64), target, keys, taken)
     heads = [head_of(found.series, n) for n in range(int(place.max()) + 1)]
-    good = (found.status == Status.UNSYNCED) & np.isfinite(found.value)
-    status = np.where(good, np.uint8(Status.OK), found.status)
+    status = np.where(_to_be_good(found), np.uint8(Status.OK), found.status)
     lines = encode(
         heads, place.astype(np.intp), target, found.value, status, (found.stream, found.seq, found.index),
         np.full(len(found), shift_ns, np.int64),
@@ -52,6 +53,11 @@ def _copy(transport: Transport, reader: Reader, found: Found, target: Int64, shi
     written = write(transport, lambda start, end: lines[start:end], len(lines))
     if written.bad:  # it stays where it is until somebody has looked at it
         raise StoreError(f"{transport.server.name}: a moved measurement is refused: {written.bad[0][2]}")
+
+
+def _to_be_good(found: Found) -> npt.NDArray[np.bool_]:
+    """Which were flagged for their time alone."""
+    return (found.status == Status.UNSYNCED) & np.isfinite(found.value)
 
 
 def _delete(reader: Reader, found: Found) -> None:

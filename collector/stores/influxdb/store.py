@@ -149,8 +149,8 @@ class InfluxStore:
         latest = some.newest(held.latest, ~refused)
         highest = some.highest(held.highest)
         for series in touched:
-            ends = self._newest(state, series, _END_NS)
-            highest[series] = max(highest.get(series, 0), ends[0]) if ends else highest.get(series, 0)
+            # What was dated years ahead is gone from there, so that new times are free again without looking.
+            highest[series] = max(int(one.time_ns[0]) for one in self._reader.newest(series, _END_NS, 1))
             self._find_newest(state, series, latest)
         return _Held(state, latest, highest)
 
@@ -194,9 +194,9 @@ class InfluxStore:
             ends[end.series] = max(ends.get(end.series, this), this, key=lambda one: one[:2])
         latest: dict[Series, Newest] = {}
         for series in state.series:
-            time_ns, _, end = ends.get(series, (0, 0, None))
-            if end is not None and time_ns <= bound and _committed(state, end).all():
-                latest[series] = (time_ns, float(end.value[0]), int(end.status[0]), False)
+            found = ends.get(series)
+            if found and found[0] <= bound and _committed(state, found[2]).all():
+                latest[series] = (found[0], float(found[2].value[0]), int(found[2].status[0]), False)
             else:  # a crash has left it, or a wrong clock has dated it
                 self._find_newest(state, series, latest)
         return _Held(state, latest, {series: time_ns for series, (time_ns, *_) in ends.items()})
