@@ -57,7 +57,8 @@ def _copy(transport: Transport, reader: Reader, found: Found, target: Int64, shi
 
 def _to_be_good(found: Found) -> npt.NDArray[np.bool_]:
     """Which were flagged for their time alone."""
-    return (found.status == Status.UNSYNCED) & np.isfinite(found.value)
+    flagged: npt.NDArray[np.bool_] = found.status == Status.UNSYNCED
+    return flagged & np.isfinite(found.value)
 
 
 def _delete(reader: Reader, found: Found) -> None:
