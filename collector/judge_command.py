@@ -233,7 +233,7 @@ def _state(text: str, zone: str) -> State:
     begin, _, end = span.partition("/")
     _require(state in STATES, f"--state {text!r}: {state!r} is none of {', '.join(STATES)}")
     try:
-        found = State(state=state, from_ns=csv_file.instant(begin, zone), to_ns=csv_file.instant(end, zone))
+        found = State(state=state, from_ns=csv_times.instant(begin, zone), to_ns=csv_times.instant(end, zone))
     except ValueError as error:
         raise typer.BadParameter(f"--state {text!r} is not of the form STATE=FROM/TO: {error}") from error
     _require(found.from_ns < found.to_ns, f"--state {text!r} ends before it begins")
