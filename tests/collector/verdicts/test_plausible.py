@@ -48,17 +48,19 @@ def hour(rules: PointRules, *signals: Signal) -> dict[str, Average]:
 
 
 @settings(max_examples=examples(60))
-@given(st.lists(ANY, min_size=60, max_size=60), st.sampled_from([(NOISE, "LAeq"), (STACK, "NOx"), (WATER, "COD")]))
-def test_no_number_makes_a_wrong_one(values: list[float], about: tuple[PointRules, str]) -> None:
-    rules, parameter = about
+@given(st.lists(ANY, min_size=60, max_size=60), st.sampled_from(["LAeq", "NOx", "COD"]))
+def test_no_number_makes_a_wrong_one(values: list[float], parameter: str) -> None:
+    rules = {"LAeq": NOISE, "NOx": STACK, "COD": WATER}[parameter]
     gas = [good(series(name, values)) for name in ("O2", "moisture", "temperature", "pressure", "flow")]
     found = judged(rules, good(series(parameter, values)), *gas)
     for average in found.averages:
+        for value in (average.value, average.evaluated, average.maximum):
+            assert value is None or np.isfinite(value)
+        if "derived" in average.inputs:
+            continue
         low, high = bounds(average.parameter, average.unit, None, rules.strictest(average.parameter))
         inside = [value for value in values if low <= value <= high]
         assert average.count == len(inside) == average.inputs["counts"].get("ok", 0)
-        for value in (average.value, average.evaluated, average.maximum):
-            assert value is None or np.isfinite(value)
         if average.valid and average.value is not None:
             assert min(inside) - 1e-6 <= average.value <= max(inside) + 1e-6
     for broken in found.exceedances:
