@@ -32,7 +32,7 @@ from collector.intake.disk import CLOSE_SHARE, Space, days_left
 from collector.intake.journal import JournalError
 from collector.intake.journal_files import JournalFiles
 from collector.settings import parse_collector
-from collector.verdicts.limits import site_faults
+from collector.verdicts.concurrent import site_faults
 from gateway import catalogue
 from gateway.connection import BrokerError, tls_context
 from gateway.document import Fault

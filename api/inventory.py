@@ -15,7 +15,8 @@ from typing import TypeAlias
 
 from api.times import format_time
 from api.views import STATUS_NAMES, Item, names, number
-from collector.verdicts.limits import Clause, night_hours, read_settings, resolve
+from collector.verdicts.concurrent import night_hours
+from collector.verdicts.limits import Clause, read_settings, resolve
 from collector.verdicts.pack import RulePack
 from collector.verdicts.records import Average
 from collector.verdicts.windows import windows

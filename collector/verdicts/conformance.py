@@ -35,8 +35,9 @@ from collector.verdicts import (
     water,
 )  # fmt: skip
 from collector.verdicts.background import background_corrected
+from collector.verdicts.concurrent import validities
 from collector.verdicts.conformance_us import us_calculations
-from collector.verdicts.limits import Clause, breaking, read_settings, resolve, rounded, validities
+from collector.verdicts.limits import Clause, breaking, read_settings, resolve, rounded
 from collector.verdicts.pack import RulePack
 from collector.verdicts.windows import NIGHT
 from gateway.document import Fault, Table, parse_document

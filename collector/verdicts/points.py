@@ -15,17 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from collector.verdicts.concurrent import MIXED_HINT, mixed, nights, strictest, validities
 from collector.verdicts.corrections import StackSettings, stack_settings
-from collector.verdicts.limits import (
-    MIXED_HINT,
-    Clause,
-    mixed,
-    nights,
-    read_settings,
-    resolve,
-    strictest,
-    validities,
-)
+from collector.verdicts.limits import Clause, read_settings, resolve
 from collector.verdicts.pack import RulePack
 from collector.verdicts.screening import Booleans
 from collector.verdicts.validity import Validity

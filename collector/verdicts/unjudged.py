@@ -106,7 +106,7 @@ def _unconverted(rules: PointRules, averages: Sequence[Average]) -> Iterator[str
 def _has_corrected(clause: Clause, average: Average) -> bool:
     """Whether an average has the value a clause is about; what is evaluated may be one's that converts nothing.
 
-    A validated value stands alone in its window (`limits.mixed`).
+    A validated value stands alone in its window (`concurrent.mixed`).
     """
     evaluated = average.evaluated
     found = evaluated if clause.corrected == "validated" else average.inputs.get("converted", evaluated)

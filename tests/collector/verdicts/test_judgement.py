@@ -15,8 +15,8 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from collector.verdicts.book import Book
+from collector.verdicts.concurrent import validities
 from collector.verdicts.judgement import Derived, derive, episodes, settle
-from collector.verdicts.limits import validities
 from collector.verdicts.pack import ClauseText, ValidityText
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Change, Exceedance, Standing

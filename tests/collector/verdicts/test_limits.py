@@ -10,19 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.catalogue import rule_packs
-from collector.verdicts.limits import (
-    Clause,
-    breach,
-    breaking,
-    mixed,
-    night_hours,
-    nights,
-    read_settings,
-    resolve,
-    rounded,
-    strictest,
-    validities,
-)  # fmt: skip
+from collector.verdicts.concurrent import mixed, night_hours, nights, strictest, validities
+from collector.verdicts.limits import Clause, breach, breaking, read_settings, resolve, rounded  # fmt: skip
 from collector.verdicts.pack import Force, Night, RulePack
 from collector.verdicts.records import Average, Standing
 from collector.verdicts.windows import KINDS

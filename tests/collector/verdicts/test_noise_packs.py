@@ -10,7 +10,8 @@ import pytest
 
 from api.cli import main
 from collector.catalogue import rule_packs
-from collector.verdicts.limits import Clause, breaking, night_hours, read_settings, resolve
+from collector.verdicts.concurrent import night_hours
+from collector.verdicts.limits import Clause, breaking, read_settings, resolve
 from collector.verdicts.records import Standing
 
 PACKS = rule_packs()

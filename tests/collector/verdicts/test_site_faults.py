@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from collector.catalogue import rule_packs
-from collector.verdicts.limits import site_faults
+from collector.verdicts.concurrent import site_faults
 from gateway.settings import Site, parse_site
 
 PACKS = rule_packs()

@@ -13,9 +13,10 @@ import pytest
 
 from collector.catalogue import rule_packs
 from collector.verdicts.averages import averages
+from collector.verdicts.concurrent import mixed, site_faults
 from collector.verdicts.evidence import clause_evidence
 from collector.verdicts.judgement import derive
-from collector.verdicts.limits import mixed, read_settings, resolve, site_faults
+from collector.verdicts.limits import read_settings, resolve
 from collector.verdicts.pack import RulePack
 from collector.verdicts.pack_file import parse_rules
 from collector.verdicts.points import PointRules, point_rules
