@@ -79,7 +79,7 @@ class Values:
             covered_ns = counted.total(self._interval_ns)
         leveled, value, percentiles = self._method == "energy", maximum, None
         if single is not None and leveled:
-            percentiles = np.repeat(maximum[:, None], len(noise.PERCENTILES), axis=1)
+            percentiles = np.broadcast_to(maximum[:, None], (len(maximum), len(noise.PERCENTILES)))
         elif single is None:
             mixed = self._mixed(counted)
             value = maximum if self._method == "maximum" else self._averaged(counted, count, mixed)
@@ -146,11 +146,10 @@ def _timed(method: str, value: Float64, group: npt.NDArray[np.intp], n: int, int
 
 def _only(there: Booleans, counted: Segments, value: Float64) -> Float64:
     """The value of each window that has one, of windows that have no more than one."""
-    if there.all():
-        return value[counted.start]
-    result = np.full(len(there), np.nan)
-    result[there] = value[counted.start[there]]
-    return result
+    if not len(value):
+        return np.full(len(there), np.nan)
+    found = value[np.minimum(counted.start, len(value) - 1)]
+    return found if there.all() else np.where(there, found, np.nan)
 
 
 def _medians(counted: Segments, value: Float64) -> Float64:

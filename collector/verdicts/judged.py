@@ -91,6 +91,7 @@ class Judged:
             if not len(alike):
                 continue
             low, high = clause.bounds(_at(known, alike[0]))
+            told = low if clause.two_sided else None
             value = compared[alike]
             broken = (value > (np.inf if high is None else high)) | (value < (-np.inf if low is None else low))
             here = alike[broken & wanted[rows][alike]]
@@ -98,10 +99,8 @@ class Judged:
             for row, value in zip(here.tolist(), compared[here].tolist(), strict=True):
                 limit = high if high is not None and value > high else low
                 assert limit is not None, "a bound that is not there is not broken"
-                yield Breach(
-                    row=row + rows.start, compared=value, limit=limit, low=low if clause.two_sided else None,
-                    conditions=_at(known, row),
-                )  # fmt: skip
+                conditions = _at(known, row) if known else {}
+                yield Breach(row=row + rows.start, compared=value, limit=limit, low=told, conditions=conditions)
 
     def _known(self, parameter: str, table: Table) -> Float64:
         """The valid averages of another parameter over the windows of a table, NaN = not known."""
@@ -124,7 +123,7 @@ def by_law(rules: PointRules, windows: Windows) -> Iterator[tuple[slice, Sequenc
         return
     days = rules.windows("24h", int(windows.from_ns[0]), int(windows.from_ns[-1]) + 1)
     laws = [rules.clauses(local_date(rules.timezone, int(day_ns))) for day_ns in days.from_ns]
-    changes = [n for n in range(1, len(laws)) if laws[n] is not laws[n - 1] and laws[n] != laws[n - 1]]
+    changes = [n for n in range(1, len(laws)) if laws[n] is not laws[n - 1]]
     firsts = np.append(0, np.searchsorted(windows.from_ns, days.from_ns[changes]))
     for law, first, last in zip([0, *changes], firsts, [*firsts[1:], len(windows)], strict=True):
         yield slice(int(first), int(last)), laws[law]

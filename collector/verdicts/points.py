@@ -64,7 +64,9 @@ class PointRules:
     def clauses(self, on: date) -> tuple[Clause, ...]:
         """The clauses in force at this point on a date."""
         if on not in self._clauses:
-            self._clauses[on] = tuple(c for pack in self.packs for c in resolve(pack, self.settings, on)[0])
+            found = tuple(c for pack in self.packs for c in resolve(pack, self.settings, on)[0])
+            # One law is one object, so that the days of a year are told apart quickly.
+            self._clauses[on] = next((law for law in reversed([*self._clauses.values()]) if law == found), found)
         return self._clauses[on]
 
     def on(self, time_ns: int) -> tuple[Clause, ...]:

@@ -84,7 +84,7 @@ class Segments:
         """
         count = self.count()
         for places in np.split(*_classes(count)):
-            rows = int(count[places[0]])
+            rows = int(count[places[0]]) if len(places) else 0
             step = max(MOST // max(rows, 1), 1)
             for first in range(0, len(places) if rows else 0, step):
                 some = places[first : first + step]

@@ -268,6 +268,8 @@ def _snapped(table: Table) -> Table:
     """A table whose results carry no more digits than mean anything."""
 
     def snap(column: Float64 | None) -> Any:  # noqa: ANN401 - None stays None, an array an array
+        if column is not None and column.ndim > 1 and not column.strides[1]:  # one column, shown as many
+            return np.broadcast_to(np.round(column[:, :1], DIGITS), column.shape)
         return None if column is None else np.round(column, DIGITS)
 
     return replace(
@@ -324,55 +326,58 @@ def _composed(
     whole_ns, length_ns = lengths_ns or (table.windows.length_ns, parts.windows.length_ns)
     expected, step_ns = whole_ns / unit, 0 if lengths_ns else parts.windows.step_ns
 
-    def enough(rows: Booleans) -> tuple[Float64, Booleans]:
-        there = inside.number(rows) * step_ns if step_ns else inside.total(np.where(rows, length_ns, 0))
-        number = np.round(there / unit, 6)
+    def enough(rows: Booleans, there: Int64) -> tuple[Float64, Booleans]:
+        there_ns = there * step_ns if step_ns else inside.total(np.where(rows, length_ns, 0))
+        number = np.round(there_ns / unit, 6)
         return number, _enough(validity, number, expected)
 
     flow = parts.weight is not None
     valid = parts.valid if parts.weight is None else parts.valid & (parts.weight > 0.0)
+    there = inside.number(valid)
     changes: dict[str, Any] = {}
-    if flow or (table.method == "mean" and counts_windows):
-        made = _means(inside, valid, parts.weight)(parts.value)
-        changes["value"] = made if flow else np.where(np.isnan(made), table.value, made)
     if parts.weight is not None:
-        changes["weight"] = inside.total(np.where(valid, parts.weight, 0.0))
+        weight = np.where(valid, parts.weight, 0.0)
+        changes["weight"] = inside.total(weight)
+        changes["value"] = _means(inside, valid, changes["weight"])(parts.value * weight)
+    elif table.method == "mean" and counts_windows:
+        made = _means(inside, valid, there)(parts.value)
+        changes["value"] = np.where(np.isnan(made), table.value, made)
     if counts_windows:
-        changes["parts"], ok = enough(valid)
+        changes["parts"], ok = enough(valid, there)
         changes["valid"] = ok & (table.count > 0)
     if flow:
         changes["valid"] = changes.get("valid", table.valid) & ~np.isnan(changes["value"])
     if parts.converted is not None and parts.standard_dry is not None:
         rows = valid & np.isfinite(parts.converted)
-        mean = _means(inside, rows)
 
-        def counted(rows: Booleans, column: Float64) -> Float64:
-            return np.where(enough(rows)[1] if counts_windows else table.valid, column, np.nan)
+        def counted(rows: Booleans, number: Int64, column: Float64) -> Float64:
+            return np.where(enough(rows, number)[1] if counts_windows else table.valid, column, np.nan)
 
+        known = inside.number(rows)
+        mean = _means(inside, rows, known)
         changes["steps"] = parts.steps
-        changes["converted"] = counted(rows, mean(parts.converted))
+        changes["converted"] = counted(rows, known, mean(parts.converted))
         # What is let out does not hang on the oxygen that limits are about.
         dry = valid & np.isfinite(parts.standard_dry)
-        changes["standard_dry"] = counted(dry, _means(inside, dry)(parts.standard_dry))
+        number = inside.number(dry)
+        changes["standard_dry"] = counted(dry, number, _means(inside, dry, number)(parts.standard_dry))
         changes["conditions"] = {name: mean(parts.conditions[name]) for name in CONDITIONS}
         # Of gas too dilute to be converted there is a share of the time.
         diluted = parts.conditions[DILUTED]
-        changes["conditions"][DILUTED] = _means(inside, valid & np.isfinite(diluted))(diluted)
+        told = valid & np.isfinite(diluted)
+        changes["conditions"][DILUTED] = _means(inside, told, inside.number(told))(diluted)
     return replace(table, **changes)
 
 
-def _means(inside: Segments, rows: Booleans, weight: Float64 | None = None) -> Callable[[Float64], Float64]:
-    """What makes means of some shorter windows in longer ones of a column, NaN where there is none.
+def _means(inside: Segments, rows: Booleans, total: Float64 | Int64) -> Callable[[Float64], Float64]:
+    """What makes means in longer windows of some rows of a column of shorter ones, NaN where there is none.
 
-    weight: of each shorter window, > 0 where it counts; None = all alike.
+    total: the rows of each longer window, or what they weigh together; a column then is weighted already.
     """
     every = bool(rows.all())
-    weights = None if weight is None else np.where(rows, weight, 0.0)
-    total = inside.number(rows) if weights is None else inside.total(weights)
 
     def mean(column: Float64) -> Float64:
-        there = column if every else np.where(rows, column, 0.0)
-        summed = inside.total(there if weights is None else there * weights)
+        summed = inside.total(column if every else np.where(rows, column, 0.0))
         return np.asarray(np.divide(summed, total, out=np.full(len(total), np.nan), where=total > 0))
 
     return mean

@@ -214,6 +214,7 @@ def _assemble(kind: str, spans: Sequence[Pieces]) -> Windows:
     )
 
 
+@lru_cache(maxsize=64)
 def clock_seconds(text: str) -> int:
     """Seconds since midnight of a clock time `HH:MM` or `HH:MM:SS`; 24:00 is allowed. ValueError when it is none.
 
