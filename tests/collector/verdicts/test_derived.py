@@ -348,6 +348,18 @@ def test_a_clause_may_limit_a_load() -> None:
     assert not [line for line in told if line.startswith(("velocity", "moisture", "SO2:"))]
 
 
+def test_the_evidence_of_a_load_goes_down_to_what_it_was_made_of() -> None:
+    like = PACKS["ultra-low-2015"].clause("nox-hour")
+    text = limited(like, "rate", 8.4, parameter="SO2_mass_flow", unit="kg/h", corrected="as measured")
+    rules = with_clauses(STACK, (text,))
+    wanted = {"1h": rules.windows("1h", MIDNIGHT, MIDNIGHT + HOUR_NS)}
+    (found,) = derive(rules, {s.parameter: s for s in gas(60)}, wanted).exceedances
+    made_of = ["SO2", "velocity", "temperature", "pressure", "moisture"]
+    assert found.evidence["average"]["derived"]["of"] == made_of
+    assert set(made_of) <= set(found.evidence["conditions"])
+    assert found.evidence["clause"]["parameter"] == "SO2_mass_flow"
+
+
 def test_another_input_makes_a_new_version() -> None:
     wanted = {"1h": STACK.windows("1h", MIDNIGHT, MIDNIGHT + HOUR_NS)}
     first, second = (derive(STACK, {s.parameter: s for s in gas(60, velocity=v)}, wanted) for v in (12.0, 11.0))
