@@ -269,6 +269,7 @@ export const WORDS = {
   beyond_above: ["above", "高于"],
   beyond_below: ["below", "低于"],
   validated: ["validated (less {0} for every {1})", "有效值（每{1}扣除 {0}）"],
+  background: ["less the background", "扣除背景值"],
   rounding_half_even: ["half to even", "四舍六入五成双"],
   rounding_half_up: ["half up", "四舍五入"],
   clause_no: ["Clause", "条款"],
