@@ -20,7 +20,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +31,14 @@ import numpy.typing as npt
 
 from collector.marks import Filed
 from collector.verdicts import book_rows
-from collector.verdicts.book_rows import MARKS_SCHEMA, SCHEMA, SCHEMA_VERSION
+from collector.verdicts.book_rows import MARKS_SCHEMA, SCHEMA, SCHEMA_VERSION, SUMS_COLUMN
 from collector.verdicts.records import Average, Exceedance
+from collector.verdicts.windows import Windows
 from gateway.measurement import Float64, Int64
 
 LIMIT = 10_000  # rows a reader gets at most in one call: what the API promises for raw measurements
 END_NS = 2**63 - 1
+Known = tuple[dict[tuple[str, str, int], Average], dict[tuple[str, str, int], Exceedance]]
 
 
 class BookError(Exception):
@@ -252,6 +254,21 @@ class Book:
         sql = f"SELECT {', '.join(book_rows.EXCEEDANCE)} FROM exceedance a WHERE {where} AND {_NEWEST_EXCEEDANCE}"  # noqa: S608
         return [book_rows.exceedance(row) for row in self._rows(sql, *values)]
 
+    def known(self, plant: str, point: str, windows: Mapping[str, Windows]) -> Known:
+        """The newest versions of what stands of some windows of a point, by kind: averages and exceedances."""
+        averages: dict[tuple[str, str, int], Average] = {}
+        exceedances: dict[tuple[str, str, int], Exceedance] = {}
+        for kind, laid in windows.items():
+            asked = (plant, point, kind, int(laid.from_ns[0]), int(laid.from_ns[-1]) + 1)
+            starts = set(laid.from_ns.tolist())
+            for a in self.known_averages(*asked):
+                if a.from_ns in starts:
+                    averages[a.parameter, a.window, a.from_ns] = a
+            for e in self.known_exceedances(*asked):
+                if e.from_ns in starts:
+                    exceedances[e.pack, e.clause, e.from_ns] = e
+        return averages, exceedances
+
     # --- connections -----------------------------------------------------------------------------
 
     def _open(self) -> sqlite3.Connection:
@@ -264,6 +281,9 @@ class Book:
                 writer.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
             if version in (0, SCHEMA_VERSION):
                 writer.executescript(MARKS_SCHEMA)
+                columns = {row[1] for row in writer.execute("PRAGMA table_info(average)")}
+                if "sums" not in columns:
+                    writer.execute(SUMS_COLUMN)
         except sqlite3.DatabaseError as error:
             hint = "move it away and run `emitwatch rebuild` to derive it again from the journal"
             raise BookError(f"{self._path} cannot be used: {error}; {hint}") from error

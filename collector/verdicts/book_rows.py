@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 
 AVERAGE = (
     "plant", "point", "parameter", "window", "from_ns", "to_ns", "value", "unit", "coverage", "valid",
-    "count", "evaluated", "maximum", "percentiles", "inputs", "version",
+    "count", "evaluated", "maximum", "percentiles", "inputs", "version", "sums",
 )  # fmt: skip
 EXCEEDANCE = (
     "plant", "point", "parameter", "pack", "clause", "cite", "title", "window", "from_ns", "to_ns", "value",
@@ -39,7 +39,8 @@ CREATE TABLE average (
     id INTEGER PRIMARY KEY AUTOINCREMENT, plant TEXT NOT NULL, point TEXT NOT NULL, parameter TEXT NOT NULL,
     window TEXT NOT NULL, from_ns INTEGER NOT NULL, to_ns INTEGER NOT NULL, value REAL, unit TEXT NOT NULL,
     coverage REAL NOT NULL, valid INTEGER NOT NULL, count INTEGER NOT NULL, evaluated REAL, maximum REAL,
-    percentiles BLOB NOT NULL, inputs BLOB NOT NULL, version INTEGER NOT NULL, derived_ns INTEGER NOT NULL
+    percentiles BLOB NOT NULL, inputs BLOB NOT NULL, version INTEGER NOT NULL, derived_ns INTEGER NOT NULL,
+    sums BLOB NOT NULL DEFAULT x'7b7d'
 ) STRICT;
 CREATE UNIQUE INDEX average_key ON average (plant, point, window, parameter, from_ns, version);
 CREATE TABLE exceedance (
@@ -56,6 +57,8 @@ CREATE TABLE state (
 {_TRIGGERS}
 PRAGMA user_version = {SCHEMA_VERSION};
 """
+# For a book made before days had sums: its months and years wait until it is derived anew.
+SUMS_COLUMN = "ALTER TABLE average ADD COLUMN sums BLOB NOT NULL DEFAULT x'7b7d'"
 # Beside the schema, so that a book made before there were marks gets them too.
 MARKS_SCHEMA = """
 CREATE TABLE IF NOT EXISTS mark (
@@ -79,7 +82,8 @@ def average_values(a: Average, derived_ns: int) -> tuple[Any, ...]:
     """The row of an average: the columns AVERAGE, then derived_ns."""
     return (
         a.plant, a.point, a.parameter, a.window, a.from_ns, a.to_ns, _number(a.value), a.unit, a.coverage, a.valid,
-        a.count, _number(a.evaluated), _number(a.maximum), _pack(a.percentiles), _pack(a.inputs), a.version, derived_ns,
+        a.count, _number(a.evaluated), _number(a.maximum), _pack(a.percentiles), _pack(a.inputs), a.version,
+        _pack(a.sums), derived_ns,
     )  # fmt: skip
 
 
@@ -115,8 +119,9 @@ def average(row: tuple[Any, ...]) -> Average:
     """The average in the columns AVERAGE of a row."""
     values = dict(zip(AVERAGE, row, strict=True))
     values.update(
-        valid=bool(values["valid"]), percentiles=_unpack(values["percentiles"]), inputs=_unpack(values["inputs"])
-    )
+        valid=bool(values["valid"]), percentiles=_unpack(values["percentiles"]), inputs=_unpack(values["inputs"]),
+        sums=_unpack(values["sums"]),
+    )  # fmt: skip
     return Average(**values)
 
 

@@ -43,6 +43,7 @@ class Average:
     maximum: highest single value that went in. [unit]
     inputs: how the value came about: corrections in order with their inputs, numbers of values by status, so
     that evidence can show it.
+    sums: what longer windows are made of, of whole days in the running line (`day_sums`); else empty.
     """
 
     plant: str
@@ -61,6 +62,7 @@ class Average:
     percentiles: Mapping[str, float] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
+    sums: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
