@@ -8,6 +8,9 @@ window is due when
 - each stream that made it dirty has passed its end: every series that the stream brings to that
   point has delivered up to there, or has been silent for SILENCE_NS.
 
+Months, rolling 30 days and years are made of the averages of their days (`long`), and come after these: whatever makes
+a day dirty makes them dirty too, for the same streams. Of marks that speak of many days they wait for the last.
+
 So a live window is derived once, a few seconds after its end, and one that a backlog reaches is
 derived once the backlog has gone past it, not at every batch. Data that come still later make the
 window dirty again. A batch says how far its series are, whatever came before: what is sent again
@@ -26,9 +29,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from collector.shifts import Shifts
 from collector.store import Shift
+from collector.verdicts.day_sums import DAY, LONG
 from collector.verdicts.points import PointRules
 from collector.verdicts.screening import Booleans
 from collector.verdicts.windows import HOUR_NS, MINUTE_NS, Windows
@@ -38,7 +43,7 @@ GRACE_NS = 15 * SECOND_NS  # a gateway seals within 1 s; the rest is for a broke
 SILENCE_NS = 60 * SECOND_NS  # a stream that says nothing for so long is not waited for
 FUTURE_NS = 24 * HOUR_NS  # a clock that is further ahead is wrong; its values wait in the journal
 WINDOWS_MAX = 20_000  # due at one tick; the rest waits for the next, so that memory has a bound
-# Kinds that are derived while the line runs; longer ones need more data than is kept at hand.
+# Kinds that are made of measurements; LONG ones are made of days, at every point.
 ONLINE = ("1m", "5m", "10m", "15m", "30m", "1h", "24h", "day", "night", "calendar_night")
 MARKED_NS = 24 * HOUR_NS  # of what marks speak of, taken up at a tick; the rest at the next ones: memory has a bound
 _MARKED = "mark:"  # stands for a stream of its own, which nobody waits for
@@ -53,7 +58,7 @@ class Task:
     """Windows of one point that are due, close together in time: they are derived in one go.
 
     from_ns, to_ns: from the first window's start to the last one's end. windows: by kind.
-    past: (kind, start) of the windows that nothing but gateways of history brought up.
+    past: (kind, start) of the windows that nothing but gateways of history brought up. long: they are made of days.
     """
 
     plant: str
@@ -62,6 +67,7 @@ class Task:
     to_ns: int
     windows: Mapping[str, Windows]
     past: frozenset[tuple[str, int]]
+    long: bool = False
 
 
 @dataclass(slots=True)
@@ -128,7 +134,7 @@ class Agenda:
         self._rules = rules
         self._intervals = intervals_ns
         self._history = frozenset(history)
-        self._kinds = {key: tuple(k for k in r.built if k in ONLINE) for key, r in rules.items()}
+        self._kinds = {key: (*(k for k in r.built if k in ONLINE), *LONG) for key, r in rules.items()}
         self._points = list(rules)
         self._numbers = {key: number for number, key in enumerate(self._points)}
         self._tables: dict[int, tuple[tuple[Series, ...], Int64]] = {}
@@ -137,6 +143,8 @@ class Agenda:
         self._touched: dict[str, list[Int64]] = {}  # since the last tick: point number and minute, by stream
         # Minutes marked at the last tick and dirty ever since: marking them again would change nothing.
         self._marked: dict[PointKey, dict[str, Int64]] = {}
+        # The day whose long windows a stream has made dirty, and that are dirty ever since.
+        self._days: dict[PointKey, dict[str, tuple[int, int]]] = {}
         self._spans: list[tuple[PointKey, int, int]] = []  # of marks, not dirtied yet
         self.shifts = Shifts()
         if dumped:
@@ -186,7 +194,10 @@ class Agenda:
                 dirty = self._dirty.get((key, kind))
                 if dirty is None or dirty.first_end_ns > now_ns - GRACE_NS or not left:
                     continue
-                starts, ends = dirty.ready({s: limits.get((s, key), now_ns - GRACE_NS) for s in dirty.spans})
+                upto = {s: limits.get((s, key), now_ns - GRACE_NS) for s in dirty.spans}
+                if kind in LONG and _MARKED in upto:
+                    upto[_MARKED] = min([upto[_MARKED], *(span[1] for span in self._spans if span[0] == key)])
+                starts, ends = dirty.ready(upto)
                 if len(starts):
                     found[kind] = (starts[:left], ends[:left])
                     left -= len(found[kind][0])
@@ -196,7 +207,11 @@ class Agenda:
                         del self._dirty[key, kind]
             if found:
                 self._marked.pop(key, None)
-                tasks += self._tasks(key, found, frozenset(past))
+                if not found.keys().isdisjoint(LONG):
+                    self._days.pop(key, None)
+                for long in (False, True):
+                    some = {kind: spans for kind, spans in found.items() if (kind in LONG) is long}
+                    tasks += self._tasks(key, some, frozenset(past), long=long)
         self._forget(now_ns)
         return tasks
 
@@ -244,15 +259,21 @@ class Agenda:
         if stream in marked and np.isin(minutes, marked[stream]).all():
             return
         marked[stream] = minutes
+        days = self._days.setdefault(key, {})
+        from_ns, to_ns = days.get(stream, (0, 0))
+        same_day = from_ns <= minutes[0] and minutes[-1] + MINUTE_NS <= to_ns
         for kind in self._kinds[key]:
+            if same_day and kind in LONG:
+                continue
             for some in _near(minutes):
                 windows = self._rules[key].windows(kind, int(some[0]), int(some[-1]) + MINUTE_NS)
-                # Night may begin within a minute, so both ends of it count.
-                rows = np.unique(np.concatenate((windows.place(some), windows.place(some + MINUTE_NS - 1))))
-                rows = rows[rows >= 0]
+                rows = _rows(windows, some)
                 if len(rows):
                     dirty = self._dirty.setdefault((key, kind), _Dirty())
                     dirty.add(stream, windows.from_ns[rows], windows.to_ns[rows])
+        if not same_day:  # all of a day lies in the same long windows
+            last = self._rules[key].windows(DAY, int(minutes[-1]), int(minutes[-1]) + 1)
+            days[stream] = int(last.from_ns[0]), int(last.to_ns[0])
 
     def _limits(self, now_ns: int) -> dict[tuple[str, PointKey], int]:
         """Up to where each stream has delivered to each point; silent series are not waited for."""
@@ -271,11 +292,20 @@ class Agenda:
                 del progress[series]
             if not progress:
                 del self._progress[stream]
+                self._merge(stream)
                 for marked in self._marked.values():
                     marked.pop(stream, None)
+                for days in self._days.values():
+                    days.pop(stream, None)
+
+    def _merge(self, stream: str) -> None:
+        """Put what a stream left, that is gone, of long windows to that of its gateway: a year has many epochs."""
+        for (_, kind), dirty in self._dirty.items():
+            if kind in LONG and (spans := dirty.spans.pop(stream, None)) is not None:
+                dirty.add(f"{stream.partition(':')[0]}:", *spans)
 
     def _tasks(
-        self, key: PointKey, found: Mapping[str, tuple[Int64, Int64]], past: frozenset[tuple[str, int]]
+        self, key: PointKey, found: Mapping[str, tuple[Int64, Int64]], past: frozenset[tuple[str, int]], *, long: bool
     ) -> Iterator[Task]:
         """The due windows of a point, in groups that lie together in time."""
         for from_ns, to_ns in _joined(found.values()):
@@ -285,7 +315,7 @@ class Agenda:
                 if len(near):
                     laid = self._rules[key].windows(kind, int(near[0]), int(near[-1]) + 1)
                     windows[kind] = laid.take(np.isin(laid.from_ns, near))
-            yield Task(plant=key[0], point=key[1], from_ns=from_ns, to_ns=to_ns, windows=windows, past=past)
+            yield Task(plant=key[0], point=key[1], from_ns=from_ns, to_ns=to_ns, windows=windows, past=past, long=long)
 
     # --- from process to process -------------------------------------------------------------------
 
@@ -327,6 +357,16 @@ class Agenda:
 _MINUTE_BITS = 40  # minutes since 1970 take 28 bits today
 _MINUTE_MASK = (1 << _MINUTE_BITS) - 1
 _TABLES_MAX = 1000
+
+
+def _rows(windows: Windows, minutes: Int64) -> npt.NDArray[np.intp]:
+    """Which of some windows have one of some minutes in them; minutes rise."""
+    if windows.kind in LONG:  # in one piece, but those of 30 days overlap
+        first = np.searchsorted(minutes, windows.from_ns - MINUTE_NS, "right")
+        return np.flatnonzero(np.searchsorted(minutes, windows.to_ns) > first)
+    # Night may begin within a minute, so both ends of it count.
+    rows = np.unique(np.concatenate((windows.place(minutes), windows.place(minutes + MINUTE_NS - 1))))
+    return rows[rows >= 0]
 
 
 def _near(minutes: Int64) -> Sequence[Int64]:

@@ -1,9 +1,9 @@
 """The evaluator: follows the journal, derives what is due at each tick, and writes it into the book.
 
 A thread around four pure parts: the agenda (which windows, when), the recent measurements, the marks laid
-over them, and `judgement` (what they come to). What one tick derives is committed together with the agenda and
-the journal position of the tick, so a process that dies goes on exactly where it was: entries since
-that tick are read again, and lead to the same results.
+over them, and `judgement` (what they come to); months and years are made of the book's days (`long_line`).
+What one tick derives is committed together with the agenda and the journal position of the tick, so a process
+that dies goes on exactly where it was: entries since that tick are read again, and lead to the same results.
 
 A tick that derives nothing is committed only once in a while; nothing depends on which. While a backlog pours in,
 the evaluator steps back: what is in the journal waits safely, what is at the gateways does not.
@@ -33,11 +33,12 @@ from collector.verdicts.evidence import sensor_source
 from collector.verdicts.excuses import moved as moved_excuses
 from collector.verdicts.excuses import outside
 from collector.verdicts.judgement import Derived, derive, settle
+from collector.verdicts.long_line import LongLine
 from collector.verdicts.marks import SILENT, Layer
 from collector.verdicts.points import PointRules, point_rules
 from collector.verdicts.recent import Recent, of_plant
-from collector.verdicts.records import Average, Exceedance
 from collector.verdicts.states import State
+from collector.verdicts.year_counts import of_days
 from gateway import catalogue
 from gateway.document import Fault, FaultyFiles
 from gateway.measurement import Columns
@@ -234,7 +235,9 @@ class Line:
 
     def _tick(self, tick: Entry) -> None:
         """Derive what is due at a tick, and commit."""
-        results = [self._derived(task, tick) for task in self._agenda.tick(tick.received_ns)]
+        tasks = self._agenda.tick(tick.received_ns)
+        results = [self._derived(task, tick) for task in tasks if not task.long]
+        results += LongLine(self._book, self._rules, self._layer, tick.received_ns).derived(tasks, results)
         averages = [average for derived in results for average in derived.averages]
         exceedances = [exceedance for derived in results for exceedance in derived.exceedances]
         if results or self._marks or tick.position - self._committed >= COMMIT_AFTER:
@@ -264,24 +267,11 @@ class Line:
             self._recent.load(from_ns, to_ns, self._overlapping(from_ns, to_ns, tick.position))
         signals = self._recent.signals(task.plant, task.point, task.from_ns, task.to_ns)
         judged = self._layer.over(task.plant, task.point, signals)
-        said = self._said((task.plant, task.point), task.from_ns, task.to_ns)
-        derived = self._layer.told(derive(self._rules[task.plant, task.point], judged, task.windows, said=said))
-        return self._layer.explained(settle(derived, *self._known(task), now_ns=tick.received_ns, past=task.past))
-
-    def _known(self, task: Task) -> tuple[dict[tuple[str, str, int], Average], dict[tuple[str, str, int], Exceedance]]:
-        """What the book has of the windows of a task."""
-        averages: dict[tuple[str, str, int], Average] = {}
-        exceedances: dict[tuple[str, str, int], Exceedance] = {}
-        for kind, windows in task.windows.items():
-            asked = (task.plant, task.point, kind, int(windows.from_ns[0]), int(windows.from_ns[-1]) + 1)
-            starts = set(windows.from_ns.tolist())
-            for a in self._book.known_averages(*asked):
-                if a.from_ns in starts:
-                    averages[a.parameter, a.window, a.from_ns] = a
-            for e in self._book.known_exceedances(*asked):
-                if e.from_ns in starts:
-                    exceedances[e.pack, e.clause, e.from_ns] = e
-        return averages, exceedances
+        rules, said = self._rules[task.plant, task.point], self._said((task.plant, task.point), task.from_ns, task.to_ns)
+        derived = derive(rules, judged, task.windows, said=said, sums=True)
+        derived = self._layer.told(Derived(derived.averages, [*derived.exceedances, *of_days(rules, derived.averages)]))
+        known = self._book.known(task.plant, task.point, task.windows)
+        return self._layer.explained(settle(derived, *known, now_ns=tick.received_ns, past=task.past))
 
 
 def measurements(entry: Entry) -> Columns | None:

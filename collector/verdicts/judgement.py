@@ -18,6 +18,7 @@ from itertools import groupby
 import numpy as np
 
 from collector.verdicts.averages import averages, measured, records
+from collector.verdicts.day_sums import with_sums
 from collector.verdicts.derived import DerivedTables, prepared
 from collector.verdicts.evidence import average_evidence, evidence
 from collector.verdicts.judged import Breach, Judged, by_law
@@ -58,21 +59,23 @@ class Episode:
 
 def derive(
     rules: PointRules, signals: Mapping[str, Signal], wanted: Mapping[str, Windows], *, proof: bool = True,
-    said: Sequence[State] = (),
+    said: Sequence[State] = (), sums: bool = False,
 ) -> Derived:  # fmt: skip
     """The averages of the wanted windows of a point, and which of them break a clause; all of version 1.
 
     signals: all measurements of the point from the first wanted window's start to the last one's end; of those called
     good, what cannot be is counted out of range.
     wanted: windows by kind; kinds that the point does not build are allowed.
-    proof: whether exceedances carry their evidence.
+    proof: whether exceedances carry their evidence. sums: whether days carry what longer windows are made of.
     said: marks of the plant's state, in the order of the journal; where a pack has allowances, of all of the years that
     the windows touch.
     """
     tables = point_tables(rules, signals, wanted, said)
     if tables is None:
         return Derived([], [])
-    return Derived(averages(rules, tables, wanted), exceedances(rules, tables, wanted, proof=proof, said=said))
+    found = averages(rules, tables, wanted)
+    broken = exceedances(rules, tables, wanted, proof=proof, said=said)
+    return Derived(with_sums(rules, tables, found, said) if sums else found, broken)
 
 
 def point_tables(
@@ -186,10 +189,12 @@ def settle(
     new_exceedances = []
     left = dict(known_exceedances)
     for found in derived.exceedances:
-        average = versions[found.parameter, found.window, found.from_ns]
-        # Where another pack counts what is there in another way, the proof keeps the average as its own counts it.
+        its = versions.get((found.parameter, found.window, found.from_ns))
+        # A year that still runs has counts and no average yet. Where another pack counts what is there in another way,
+        # the proof keeps the average as its own counts it.
         own = {name: value for name, value in found.evidence.get("average", {}).items() if name != "version"}
-        proof = {**found.evidence, "average": {**average_evidence(average), **own}}
+        there = {"average": {**average_evidence(its), **own}} if its else {}
+        proof = {**found.evidence, **there}
         known = left.pop((found.pack, found.clause, found.from_ns), None)
         late = now_ns - found.to_ns > LATE_NS or (found.window, found.from_ns) in past
         if change := _following(replace(found, evidence=proof, late=late), known):
@@ -205,8 +210,9 @@ def settle(
 def _emptied(old: Average) -> Average | None:
     """The next version of an average whose measurements went to other times; None where it has said so."""
     empty = replace(
-        old, value=None, evaluated=None, maximum=None, coverage=0.0, valid=False, count=0, percentiles={}, inputs={}
-    )
+        old, value=None, evaluated=None, maximum=None, coverage=0.0, valid=False, count=0, percentiles={}, inputs={},
+        sums={},
+    )  # fmt: skip
     return None if empty == old else replace(empty, version=old.version + 1)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from collector.verdicts import agenda as module
 from collector.verdicts.agenda import GRACE_NS, SILENCE_NS, Agenda, Task
+from collector.verdicts.day_sums import LONG
 from gateway.measurement import SECOND_NS, Series, concatenate
 from tests.collector.verdicts.lines import HOUR_NS, MINUTE_NS, RULES, fence, one
 
@@ -78,6 +81,7 @@ def test_tasks_lie_together_in_time() -> None:
     plan, now = agenda(), START_NS + 30 * 24 * HOUR_NS
     plan.arrive("gw:1", now, fence(np.concatenate((span(0, 6, 10), span(20 * 86400, 6, 10))), 50.0))
     tasks = plan.tick(now + SILENCE_NS)
+    tasks = [task for task in tasks if not task.long]
     assert len(tasks) == 2
     assert tasks[0].to_ns < tasks[1].from_ns
     for task in tasks:
@@ -109,4 +113,54 @@ def test_the_state_is_small_when_nothing_is_open() -> None:
     for epoch in range(50):
         plan.arrive(f"gw:{epoch}", now, one(NOX, span(0, 6), 1.0))
     plan.tick(now + SILENCE_NS)
-    assert len(plan.dump()) < 100
+    assert len(plan.dump()) < 150, "its year has not ended, and one entry says so"
+
+
+# --- long windows ----------------------------------------------------------------------------------
+
+DAY_NS = 24 * HOUR_NS
+MIDNIGHT_NS = START_NS + 130 * MINUTE_NS  # of 21 November
+
+
+def long(tasks: list[Task]) -> dict[str, int]:
+    """How many long windows of each kind are due."""
+    found = Counter[str]()
+    for task in tasks:
+        assert task.long is not task.windows.keys().isdisjoint(LONG)
+        found.update({kind: len(w) for kind, w in task.windows.items() if kind in LONG})
+    return dict(found)
+
+
+def test_a_minute_lies_in_one_month_one_year_and_thirty_rolling_windows() -> None:
+    plan, now = agenda(), START_NS + 400 * DAY_NS
+    plan.arrive("gw:1", now, one(NOX, span(0, 12), 1.0))
+    assert long(plan.tick(now)) == {}, "its stream may go on"
+    assert long(plan.tick(now + SILENCE_NS)) == {"month": 1, "30d": 30, "year": 1}
+    assert long(plan.tick(now + SILENCE_NS)) == {}
+
+
+def test_long_windows_wait_for_their_end_and_come_with_the_last_day() -> None:
+    plan = agenda()
+    plan.arrive("gw:1", MIDNIGHT_NS, one(NOX, span(0, 12 * 130), 1.0))
+    assert "24h" not in {kind for task in plan.tick(MIDNIGHT_NS) for kind in task.windows}
+    tasks = plan.tick(MIDNIGHT_NS + GRACE_NS)
+    assert long(tasks) == {"30d": 1}
+    assert [task.long for task in tasks] == [False, True], "made of what is derived before"
+
+
+def test_other_days_of_a_stream_make_their_own_windows_dirty() -> None:
+    plan, later = agenda(), START_NS + 40 * DAY_NS
+    for start_s in (0, 60, 40 * 86400, 120):
+        plan.arrive("gw:1", later + HOUR_NS, one(NOX, span(start_s, 12), 1.0))
+        plan.tick(later + HOUR_NS)
+    assert long(plan.tick(later + 400 * DAY_NS)) == {"month": 2, "30d": 60, "year": 1}
+
+
+def test_long_windows_wait_for_the_last_day_of_a_mark() -> None:
+    plan, now = agenda(), START_NS + 400 * DAY_NS
+    plan.mark(("mill", "stack"), START_NS, START_NS + 3 * DAY_NS)
+    plan.mark(("mill", "fence"), START_NS, START_NS + DAY_NS)
+    found = [long(plan.tick(now)) for _ in range(5)]
+    # A mark begins in the evening: the first day that is taken up ends in the next evening. What ends before the rest
+    # of the mark begins is not touched by it any more.
+    assert found == [{"30d": 1}, {"30d": 1}, {"month": 1, "30d": 31, "year": 1}, {"month": 1, "30d": 31, "year": 1}, {}]

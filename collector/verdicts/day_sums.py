@@ -1,0 +1,256 @@
+"""Sums of a day: what months, rolling 30 days and years are made of, kept with each day's average.
+
+A year is not averaged from its values, nor from the averages of its days: a mean of means over unequal days would
+be wrong, and a day's value is rounded. So every day carries what its share of a longer window is, unrounded:
+
+- `direct`: the average of the day's values themselves, and `covered_ns`: the time they stand for (for a sum: the sum);
+- `views`, by pack and by what its rule counts (`Validity.part` of month, 30d and year): of the valid windows that
+  long ones are made of, how much time there is, their mean (in water weighted by the flow), and of what is
+  converted the same. Packs that count validity alike have one entry, under the first of them;
+- `means`, by clause: of validated short-term averages, their number and mean;
+- `counts`, by clause: of shorter windows beyond a bound, where a clause limits their number;
+- `shares`, by clause that only a share of its windows has to meet: how many have a value, and how many are above;
+- `lost`, by pack: whether too many short-term averages of the day are missing for it to be judged.
+
+Plain JSON; NaN is None. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from collector.verdicts import noise, unequal
+from collector.verdicts.counts import counted
+from collector.verdicts.judged import Judged
+from collector.verdicts.limits import Clause, resolve
+from collector.verdicts.pack import RulePack
+from collector.verdicts.points import PointRules
+from collector.verdicts.records import Average
+from collector.verdicts.screening import Booleans, Signal, usable
+from collector.verdicts.shares import shares
+from collector.verdicts.tables import Table, Tables
+from collector.verdicts.validated import validated
+from collector.verdicts.windows import FIXED_NS, HOUR_NS, KINDS, Windows, local_date
+from gateway.measurement import Float64
+
+DAY = "24h"  # months, 30 days and years hang on midnights, as it does
+LONG = ("month", "30d", "year")
+LENGTH_NS = {**FIXED_NS, DAY: 24 * HOUR_NS, "day": 24 * HOUR_NS}  # of parts that rules count
+Sums = dict[str, Any]
+View = tuple[PointRules, Collection[str], Tables]  # rules by which some packs count, and the tables of them
+
+
+def with_sums(rules: PointRules, tables: Tables, found: Sequence[Average]) -> list[Average]:
+    """Some averages of a point, those of whole days with their sums. tables: of a span that holds these days."""
+    starts = np.unique([a.from_ns for a in found if a.window == DAY]).astype(np.int64)
+    if not len(starts):
+        return list(found)
+    days = tables.windows(DAY)
+    days = days.take(days.rows(starts))
+    views = [
+        (view, packs, tables if view is rules else tables.counted_by(view))
+        for view, packs in rules.by_validity() or [(rules, ())]
+    ]
+    made = {name: _sums(name, days, views) for name in sorted({a.parameter for a in found if a.window == DAY})}
+    rows = {start: row for row, start in enumerate(days.from_ns.tolist())}
+    return [replace(a, sums=made[a.parameter][rows[a.from_ns]]) if a.window == DAY else a for a in found]
+
+
+def part_kind(base: str, declared: str) -> str:
+    """The kind of the windows that long ones are made of: those a rule counts, else those of the base."""
+    known = declared in LENGTH_NS and KINDS.index(base) <= KINDS.index(declared)
+    return declared if known else base
+
+
+def _sums(parameter: str, days: Windows, views: Sequence[View]) -> list[Sums]:
+    """The sums of one parameter, one entry a day."""
+    rules, _, tables = views[0]
+    signal = tables.signals.get(parameter)
+    found = [_direct(rules.method(parameter), days, signal) if signal else _made(tables, parameter, days)]
+    for rules, packs, tables in views:
+        found.append([{"views": {view_key(packs): parts}} for parts in _parts(rules, tables, parameter, days)])
+        found += [_of_pack(rules, pack, tables, parameter, days) for pack in rules.packs if pack.id in packs]
+    return [_merged([part[row] for part in found]) for row in range(len(days))]
+
+
+def view_key(packs: Collection[str]) -> str:
+    """What a view is known by: the first pack that counts so, "" where there is none."""
+    return next(iter(packs), "")
+
+
+def _merged(parts: Sequence[Sums]) -> Sums:
+    merged: Sums = {}
+    for part in parts:
+        for name, value in part.items():
+            merged[name] = {**merged.get(name, {}), **value} if isinstance(value, dict) else value
+    return merged
+
+
+def _direct(method: str, days: Windows, signal: Signal) -> list[Sums]:
+    """The average of each day's values, unrounded, and which instruments measured them."""
+    good = usable(signal.value, signal.status)
+    inside = days.instants(signal.time_ns)
+    rows = inside.among(good)
+    group = np.repeat(rows.window, rows.stop - rows.start)
+    some = rows.rows()
+    value, time, n = signal.value[good][some], signal.interval_ns[good][some].astype(np.float64), len(days)
+    covered = np.bincount(group, time, n)
+    if method == "energy":
+        direct = noise.energy_average_by(value, group, n, time)
+    elif method == "sum":
+        direct = np.where(covered > 0, np.bincount(group, value, n), np.nan)
+    else:
+        direct = unequal.mean_by(value, group, n, time)
+    sensors = [
+        sorted({signal.sensors[i] for i in np.unique(signal.sensor_index[first:last])})
+        for first, last in zip(inside.start.tolist(), inside.stop.tolist(), strict=True)
+    ]
+    return [
+        {"direct": number(one), "covered_ns": round(ns), "sensors": ids}
+        for one, ns, ids in zip(direct.tolist(), covered.tolist(), sensors, strict=True)
+    ]
+
+
+def _made(tables: Tables, parameter: str, days: Windows) -> list[Sums]:
+    """The days of a parameter that is computed from others: as they are, where they are valid."""
+    table = tables.table(parameter, DAY)
+    assert table is not None, "an average of a day comes from a table"
+    rows = table.windows.rows(days.from_ns)
+    covered = np.where(table.valid, table.coverage * table.windows.length_ns, 0.0)
+    return [
+        {"direct": number(one), "covered_ns": round(ns), "sensors": []}
+        for one, ns in zip(table.value[rows].tolist(), covered[rows].tolist(), strict=True)
+    ]
+
+
+def _parts(rules: PointRules, tables: Tables, parameter: str, days: Windows) -> list[dict[str, Sums]]:
+    """Of the windows that each rule counts, by what it counts, one entry a day."""
+    found: list[dict[str, Sums]] = [{} for _ in range(len(days))]
+    for declared in dict.fromkeys(rules.validity[kind].part for kind in LONG):
+        table = tables.table(parameter, part_kind(tables.base(parameter), declared))
+        if table is not None:
+            for day, sums in zip(found, _of_windows(table, days), strict=True):
+                day[declared] = sums
+    return found
+
+
+def _of_windows(table: Table, days: Windows) -> list[Sums]:
+    """How much valid time the windows of a table have in each day, and their means over it."""
+    inside = days.whole(table.windows)
+    length = table.windows.length_ns.astype(np.float64)
+    # Windows of one kind count alike in a mean; those of days of another rhythm (another instrument) by their time.
+    alike = np.full(len(length), float(LENGTH_NS[table.windows.kind]))
+    weight = alike if table.weight is None else alike * table.weight
+    good = table.valid if table.weight is None else table.valid & (table.weight > 0.0)
+
+    def total(rows: Booleans, column: Float64) -> Float64:
+        return inside.total(np.where(rows, column, 0.0))
+
+    def means(column: Float64, rows: Booleans, weight: Float64) -> list[float | None]:
+        whole = total(rows, weight)
+        mean = np.divide(total(rows, column * weight), whole, out=np.full(len(whole), np.nan), where=whole > 0.0)
+        return [number(one) for one in mean.tolist()]
+
+    columns: dict[str, Sequence[Any]] = {
+        "ns": total(good, length).tolist(), "weight": total(good, weight).tolist(),
+        "mean": means(table.value, good, weight),
+    }  # fmt: skip
+    if table.converted is not None and table.standard_dry is not None:
+        rows = good & np.isfinite(table.converted)
+        columns |= {
+            "converted_ns": total(rows, length).tolist(), "converted_weight": total(rows, alike).tolist(),
+            "converted": means(table.converted, rows, alike), "standard_dry": means(table.standard_dry, rows, alike),
+            **{name: means(column, rows, alike) for name, column in table.conditions.items()},
+        }  # fmt: skip
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _of_pack(rules: PointRules, pack: RulePack, tables: Tables, parameter: str, days: Windows) -> list[Sums]:
+    """What the clauses of one pack count in each day, by the law of that day."""
+    if not (pack.shares or pack.validation or any(c.count for c in pack.clauses)):
+        return [{} for _ in range(len(days))]
+    found = []
+    judged = Judged(rules, tables)
+    for row, from_ns in enumerate(days.from_ns.tolist()):
+        on = local_date(rules.timezone, from_ns)
+        clauses = [c for c in resolve(pack, rules.settings, on)[0] if c.parameter == parameter]
+        one = days.take(np.arange(len(days)) == row)
+        found.append(
+            {
+                "means": {c.key: mean for c in clauses if (mean := _mean(c, tables, one)) is not None},
+                "counts": {c.key: number for c in clauses if (number := _count(c, tables, one)) is not None},
+                "shares": _shares(rules, pack, clauses, judged, tables, one),
+                "lost": _lost(pack, clauses, tables, one),
+            }
+        )
+    return found
+
+
+def _mean(clause: Clause, tables: Tables, day: Windows) -> list[Any] | None:
+    """Number and mean of the validated short-term averages of a day, for a clause about a longer window."""
+    if clause.window not in LONG or clause.corrected != "validated":
+        return None
+    short = tables.table(clause.parameter, clause.short)
+    if short is None or short.converted is None:
+        return None
+    rows = day.whole(short.windows).rows()
+    series = validated(short.converted[rows], np.nan if clause.interval is None else clause.interval)
+    series = series[short.valid[rows] & ~np.isnan(series)]
+    return [len(series), float(series.mean()) if len(series) else None]
+
+
+def _count(clause: Clause, tables: Tables, day: Windows) -> int | None:
+    """How many shorter windows of a day a clause about a longer one counts."""
+    number = counted(clause, day, tables) if clause.window in LONG else None
+    return None if number is None else int(number[0])
+
+
+def _shares(
+    rules: PointRules, pack: RulePack, clauses: Sequence[Clause], judged: Judged, tables: Tables, day: Windows
+) -> dict[str, Sums]:
+    """How the windows of a day stand that only a share of has to meet its clause, by clause."""
+    asked = {share.clause for share in pack.shares} | {share.instead for share in pack.shares}
+    averages = {c.id: _averages(rules, c, judged, tables, day) for c in clauses if c.id in asked}
+    verdicts = shares(pack, rules.settings, local_date(rules.timezone, int(day.from_ns[0])), averages)
+    return {
+        f"{pack.id}/{one.share.clause}": {
+            "limit": one.limit, "counted": int(one.within.counted), "above": int(one.within.above),
+            "instead": None if one.instead is None else [int(one.instead.counted), int(one.instead.above)],
+            "broken": bool(one.broken),
+        }
+        for one in verdicts
+        if one.share.clause in averages
+    }  # fmt: skip
+
+
+def _averages(rules: PointRules, clause: Clause, judged: Judged, tables: Tables, day: Windows) -> npt.ArrayLike:
+    """The valid averages of a day that a clause is about, as it judges them."""
+    table = tables.table(clause.parameter, clause.window) if clause.window in (*FIXED_NS, DAY) else None
+    column = None if table is None else judged.column(clause, table)
+    if table is None or column is None:
+        return ()
+    rows = day.whole(table.windows).rows()
+    rows = rows[table.valid[rows]]
+    return np.asarray(column[rows][rules.applies(clause, table.windows.from_ns[rows])])
+
+
+def _lost(pack: RulePack, clauses: Sequence[Clause], tables: Tables, day: Windows) -> dict[str, Sums]:
+    """How many short-term averages a day lacks, and whether it is lost by that."""
+    text = pack.validation
+    about = [c for c in clauses if c.corrected == "validated"]
+    short = tables.table(about[0].parameter, text.window) if text and about else None
+    if text is None or short is None or short.converted is None:
+        return {}
+    rows = day.whole(short.windows).rows()
+    missing = int((~(short.valid[rows] & np.isfinite(short.converted[rows]))).sum())
+    return {pack.id: {"of": len(rows), "missing": missing, "lost": missing > text.invalid_max}}
+
+
+def number(value: float) -> float | None:
+    """A finite number, None for any other."""
+    return value if np.isfinite(value) else None

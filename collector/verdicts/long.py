@@ -1,0 +1,119 @@
+"""Months, rolling 30 days and years in the running line: averages of days as averages, judged.
+
+`judgement.derive` makes verdicts from measurements; this makes those of long windows from the averages of their days,
+newest versions, and `judgement.settle` compares both with the book in the same way. An exceedance of a long window
+stands on its days, and its evidence lists them, each with its version; every day has its own averages and measurements.
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from collector.verdicts.averages import measured, records
+from collector.verdicts.day_sums import DAY, view_key
+from collector.verdicts.evidence import average_evidence, clause_evidence, rfc3339
+from collector.verdicts.judged import Judged, by_law
+from collector.verdicts.judgement import Derived
+from collector.verdicts.limits import Clause
+from collector.verdicts.long_tables import LongTables
+from collector.verdicts.points import PointRules
+from collector.verdicts.records import Average, Exceedance
+from collector.verdicts.screening import Booleans
+from collector.verdicts.tables import DIGITS, Table
+from collector.verdicts.windows import Windows
+from gateway.measurement import Float64
+
+
+def derive_long(rules: PointRules, days: Sequence[Average], wanted: Mapping[str, Windows]) -> Derived:
+    """The averages of the wanted long windows of a point, and which of them break a clause; all of version 1.
+
+    days: all averages of whole days in these windows, newest versions, with their sums. wanted: windows by kind.
+    """
+    found: list[Average] = []
+    broken: list[Exceedance] = []
+    for view, packs in rules.by_validity() or [(rules, ())]:
+        tables = LongTables(view, view_key(packs), days, wanted)
+        judged = LongJudged(view, tables)
+        for parameter, table, rows in measured(tables, wanted):
+            if view is rules:
+                found += records(rules, judged, parameter, tables.unit(parameter), table, rows)
+            broken += _exceedances(view, tables, judged, parameter, table, rows, packs)
+    return Derived(found, broken)
+
+
+class LongJudged(Judged):
+    """The values that clauses judge of long windows: what is made of shorter windows has its sums in the days."""
+
+    def __init__(self, rules: PointRules, tables: LongTables) -> None:
+        super().__init__(rules, tables)
+        self._long = tables
+
+    def column(self, clause: Clause, table: Table) -> Float64 | None:
+        """As `Judged.column`; validated, the mean of all validated short-term averages."""
+        if clause.corrected != "validated" or table.converted is None:
+            return super().column(clause, table)
+        parts = [day.sums.get("means", {}).get(clause.key, (0, None)) for day in self._long.days(clause.parameter)]
+        number = np.array([count for count, _ in parts], np.float64)
+        mean = np.array([mean or 0.0 for _, mean in parts], np.float64)
+        count = table.segments.total(number)
+        total = table.segments.total(number * mean)
+        mean = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0.0)
+        return np.asarray(np.round(mean, DIGITS), np.float64)
+
+    def compared(self, clause: Clause, table: Table, rows: slice = slice(None)) -> Float64 | None:
+        """As `Judged.compared`; a count, of the days on which it could be counted."""
+        if clause.count is None:
+            return super().compared(clause, table, rows)
+        numbers = [day.sums.get("counts", {}).get(clause.key) for day in self._long.days(clause.parameter)]
+        counted = np.array([number is not None for number in numbers])
+        total = table.segments.total(np.array([number or 0 for number in numbers], np.float64))
+        return np.where(table.segments.number(counted) > 0, total, np.nan)[rows]
+
+
+def _exceedances(
+    rules: PointRules, tables: LongTables, judged: LongJudged, parameter: str, table: Table, wanted: Booleans,
+    packs: Collection[str],
+) -> Iterator[Exceedance]:  # fmt: skip
+    """What breaks a clause of some packs among the wanted windows of one table."""
+    windows = table.windows
+    for rows, clauses in by_law(rules, windows):
+        for clause in clauses:
+            if clause.pack not in packs or (clause.parameter, clause.window) != (parameter, windows.kind):
+                continue
+            for breach in judged.breaches(clause, table, rows, wanted):
+                one = np.arange(len(windows)) == breach.row
+                (average,) = records(rules, judged, parameter, tables.unit(parameter), table, one)
+                days = [tables.days(parameter)[row] for row in table.segments.take(np.flatnonzero(one)).rows()]
+                law = clause_evidence(
+                    rules, clause, compared=breach.compared, limit=breach.limit, conditions=breach.conditions
+                )
+                yield Exceedance(
+                    plant=rules.plant, point=rules.point, parameter=parameter, pack=clause.pack, clause=clause.id,
+                    cite=clause.cite, title=clause.title.en, window=windows.kind, from_ns=average.from_ns,
+                    to_ns=average.to_ns, value=breach.compared, limit=breach.limit, unit=clause.unit,
+                    standing=clause.standing, verified=clause.verified, low=breach.low,
+                    evidence={"clause": law, "average": average_evidence(average), **days_evidence(rules, days)},
+                )  # fmt: skip
+
+
+def days_evidence(rules: PointRules, days: Sequence[Average]) -> dict[str, Any]:
+    """The days that an exceedance stands on, with their versions, and the instruments that measured them."""
+    sensors = sorted({id for day in days for id in day.sums.get("sensors", ())})
+    parameter = days[0].parameter if days else ""
+    return {
+        "measurements": {
+            "plant": rules.plant, "point": rules.point, "parameter": parameter, "unit": days[0].unit if days else "",
+            "from": rfc3339(days[0].from_ns) if days else "", "to": rfc3339(days[-1].to_ns) if days else "",
+            "count": sum(day.count for day in days), "interval": DAY,
+            "items": [
+                [rfc3339(day.from_ns), day.value, day.inputs.get("converted"), day.valid, day.version] for day in days
+            ],
+        },
+        "conditions": {},
+        "sensors": [{**rules.sources.get(id, {"sensor": id}), "parameters": [parameter]} for id in sensors],
+        "settings": {name: list(v) if isinstance(v, tuple) else v for name, v in rules.settings.items()},
+    }  # fmt: skip

@@ -1,0 +1,208 @@
+"""Tables of months, rolling 30 days and years, made of the averages of their days.
+
+What `tables` makes of all measurements, this makes of the days' sums (`day_sums`), so that a year costs what reading
+its days costs. For means, sums, maxima, energy and flow-weighted averages, for converted and validated values and for
+validity both come to the same. It cannot be the same where a result hangs on every single value:
+
+- a median over a long window is the median of its days' medians, each for as long as its values stand for; the
+  record says so;
+- a long window has no percentiles.
+
+A window one of whose days came from a version that kept no sums is left out. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from collector.verdicts import noise, unequal
+from collector.verdicts.day_sums import LENGTH_NS, LONG
+from collector.verdicts.points import PointRules
+from collector.verdicts.records import Average
+from collector.verdicts.screening import Booleans
+from collector.verdicts.segments import Segments
+from collector.verdicts.tables import CONDITIONS, DIGITS, Table, Tables
+from collector.verdicts.tables import _enough as parts_enough
+from collector.verdicts.validity import Validity
+from collector.verdicts.windows import Windows
+from gateway.measurement import Float64, Int64, Status
+
+MEDIAN = "median of 24h medians"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongTable(Table):
+    """A table of long windows. segments: which of its days lie in each. statuses: as by_status."""
+
+    statuses: Int64
+
+    @property
+    def by_status(self) -> Int64:
+        """How many values of each status there are, shape (n, number of statuses)."""
+        return self.statuses
+
+
+class LongTables(Tables):
+    """The tables of one point's long windows, as one of its views counts validity.
+
+    days: averages of whole days with their sums, newest versions. view: `day_sums.view_key` of it.
+    wanted: the windows by kind.
+    """
+
+    def __init__(self, rules: PointRules, view: str, days: Sequence[Average], wanted: Mapping[str, Windows]) -> None:
+        super().__init__(rules, {}, 0, 0)
+        self._view = view
+        self._wanted = wanted
+        self._long: dict[tuple[str, str], LongTable | None] = {}
+        self._days: dict[str, list[Average]] = {}
+        for day in sorted(days, key=lambda day: day.from_ns):
+            self._days.setdefault(day.parameter, []).append(day)
+
+    @property
+    def parameters(self) -> list[str]:
+        """The parameters that have days, in alphabetical order."""
+        return sorted(self._days)
+
+    def unit(self, parameter: str) -> str:
+        """The unit of a parameter that has days."""
+        return self._days[parameter][-1].unit
+
+    def windows(self, kind: str) -> Windows:
+        """The wanted windows of a long kind."""
+        return self._wanted[kind]
+
+    def days(self, parameter: str) -> Sequence[Average]:
+        """The days of a parameter, in order: those that `LongTable.segments` speaks of."""
+        return self._days[parameter]
+
+    def table(self, parameter: str, kind: str) -> LongTable | None:
+        """The table of a parameter; None where it has no days, or the kind is not wanted or not long."""
+        key = (parameter, kind)
+        if key not in self._long:
+            there = parameter in self._days and kind in LONG and len(self._wanted.get(kind, ()))
+            self._long[key] = self._of_days(parameter, kind) if there else None
+        return self._long[key]
+
+    def _of_days(self, parameter: str, kind: str) -> LongTable:
+        validity = self._rules.validity[kind]
+        columns = _Days(self._days[parameter], validity, self._view)
+        return _table(self._wanted[kind], columns, self._rules.method(parameter), validity)
+
+
+class _Days:
+    """The days of one parameter by column, shape (n,) each; NaN = none."""
+
+    def __init__(self, days: Sequence[Average], validity: Validity, view: str) -> None:
+        sums = [day.sums for day in days]
+        self.from_ns = np.array([day.from_ns for day in days], np.int64)
+        self.count = np.array([day.count for day in days], np.int64)
+        self.value = _column([day.value for day in days])
+        self.maximum = _column([day.maximum for day in days])
+        self.direct = _column([one.get("direct") for one in sums])
+        self.covered = np.array([one.get("covered_ns", 0) for one in sums], np.float64)
+        self.whole = np.array([bool(one) or not day.inputs for one, day in zip(sums, days, strict=True)])
+        self.flow = np.array([day.inputs.get("method") == "flow_weighted" for day in days])
+        self.statuses = np.array([_statuses(day.inputs.get("counts", {})) for day in days], np.int64)
+        self._parts = [one.get("views", {}).get(view, {}).get(validity.part, {}) for one in sums]
+        self.steps = next((s for day in reversed(days) if (s := _steps(day))), ())
+
+    def part(self, name: str) -> Float64:
+        """One of the means of the windows that the rule counts."""
+        return _column([part.get(name) for part in self._parts])
+
+    def time(self, name: str) -> Float64:
+        """One of their times or weights, 0 where there is none."""
+        return np.nan_to_num(self.part(name))
+
+
+def _column(values: Sequence[float | None]) -> Float64:
+    return np.array(values, np.float64)  # None becomes NaN
+
+
+def _statuses(counts: Mapping[str, int]) -> list[int]:
+    return [counts.get(status.name.lower(), 0) for status in Status]
+
+
+def _steps(day: Average) -> tuple[str, ...]:
+    return tuple(step["step"] for step in day.inputs.get("corrections", ()))
+
+
+def _table(windows: Windows, days: _Days, method: str, validity: Validity) -> LongTable:
+    """The table of long windows."""
+    first, last = np.searchsorted(days.from_ns, windows.from_ns), np.searchsorted(days.from_ns, windows.to_ns)
+    inside = Segments(first, last, np.arange(len(windows)), len(windows))
+    length = windows.length_ns
+
+    def means(column: Float64, weight: Float64) -> Float64:
+        rows = weight > 0.0
+        whole = inside.total(np.where(rows, weight, 0.0))
+        summed = inside.total(np.where(rows, column * weight, 0.0))
+        return np.asarray(np.divide(summed, whole, out=np.full(len(whole), np.nan), where=whole > 0.0))
+
+    count, covered = inside.total(days.count), inside.total(days.covered)
+    flow = method == "flow_weighted" and bool(days.flow.any())
+    # A day without a flow has no say in what is weighted by the flow.
+    there = days.flow if flow else np.ones(len(days.flow), np.bool_)
+    unit = LENGTH_NS.get(validity.part, 0)
+    value = _direct(method, days, inside)
+    if flow or (method in ("mean", "flow_weighted") and unit):
+        made = means(days.part("mean"), np.where(there, days.time("weight"), 0.0))
+        value = made if flow else np.where(np.isnan(made), value, made)
+    # As many values could be there as fill the window at the rate of those that are.
+    filled = np.divide(length * count, covered, out=np.zeros(len(length)), where=covered > 0)
+    expected: Float64 = length / unit if unit else np.asarray(np.round(filled, 6), np.float64)
+
+    def enough(time: Float64) -> tuple[Float64, Booleans]:
+        parts = np.asarray(np.round(inside.total(time) / unit, 6) if unit else count, np.float64)
+        return parts, parts_enough(validity, parts, expected)
+
+    parts, valid = enough(np.where(there, days.time("ns"), 0.0))
+    valid &= (count > 0) & (~np.isnan(value) if flow else True)
+    statuses = np.stack([inside.total(column) for column in days.statuses.T], axis=1).astype(np.int64)
+    whole = inside.number(~days.whole) == 0
+    table = LongTable(
+        windows=windows, method=_METHODS.get(method, method) if not flow else method, value=np.round(value, DIGITS),
+        coverage=np.minimum(covered / length, 1.0), valid=valid, measured=np.where(whole, statuses.sum(axis=1), 0),
+        count=count.astype(np.int64), maximum=_largest(inside, days.maximum), parts=parts, segments=inside,
+        status=np.zeros(0, np.uint8), statuses=statuses,
+    )  # fmt: skip
+    if not days.steps:
+        return table
+    ok = enough(days.time("converted_ns"))[1] if unit else valid
+    alike = days.time("converted_weight")
+    snapped = {name: np.round(means(days.part(name), alike), DIGITS) for name in (*CONDITIONS, "standard_dry")}
+    converted = np.round(means(days.part("converted"), alike), DIGITS)
+    return replace(
+        table, steps=days.steps, converted=np.where(ok, converted, np.nan), standard_dry=snapped.pop("standard_dry"),
+        conditions=snapped,
+    )  # fmt: skip
+
+
+# What is told of a median, and what concentrations in water are averaged by where nobody measured the flow.
+_METHODS = {"median": MEDIAN, "flow_weighted": "mean"}
+
+
+def _direct(method: str, days: _Days, inside: Segments) -> Float64:
+    """The average of all values of each window, NaN where there is none."""
+    inside = inside.among(days.covered > 0)
+    rows = np.flatnonzero(days.covered > 0)[inside.rows()]
+    group, n = np.repeat(inside.window, inside.stop - inside.start), inside.windows
+    time = days.covered[rows]
+    if method == "maximum":
+        return _largest(inside, days.maximum[days.covered > 0])
+    if method == "energy":
+        return noise.energy_average_by(days.direct[rows], group, n, time)
+    if method == "median":
+        return unequal.median_by(days.value[rows], group, n, time.astype(np.int64))
+    if method == "sum":
+        return np.where(inside.count() > 0, np.bincount(group, days.direct[rows], n), np.nan)
+    return unequal.mean_by(days.direct[rows], group, n, time)
+
+
+def _largest(inside: Segments, column: Float64) -> Float64:
+    """The largest value of each window, NaN where there is none."""
+    there = ~np.isnan(column)
+    return inside.among(there).largest(column[there])
