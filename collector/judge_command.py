@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +22,7 @@ from rich.table import Table
 from collector.catalogue import check_pack, rule_packs
 from collector.verdicts import csv_file, csv_times
 from collector.verdicts.csv_file import Layout, parse_columns, read_csv
+from collector.verdicts.day_sums import DAY
 from collector.verdicts.judgement import Derived, Episode, derive, episodes
 from collector.verdicts.listed import rfc3339
 from collector.verdicts.pack import RulePack
@@ -31,6 +32,7 @@ from collector.verdicts.screening import Signal
 from collector.verdicts.states import STATES, State
 from collector.verdicts.unjudged import unjudged
 from collector.verdicts.windows import FIXED_NS
+from collector.verdicts.year_counts import of_days, of_year
 from gateway import catalogue
 from gateway.document import Fault, FaultyFiles
 from gateway.measurement import SECOND_NS
@@ -123,7 +125,18 @@ def judged(law: PointRules, signals: Sequence[Signal], said: Sequence[State] = (
     from_ns = min(int(signal.time_ns[0]) for signal in signals)
     to_ns = max(int(signal.time_ns[-1]) + signal.coarsest_ns for signal in signals)
     wanted = {kind: law.windows(kind, from_ns, to_ns) for kind in law.built}
-    return derive(law, {signal.parameter: signal for signal in signals}, wanted, proof=False, said=said)
+    counts = any(pack.shares or pack.validation for pack in law.packs)
+    found = derive(law, {signal.parameter: signal for signal in signals}, wanted, proof=False, said=said, sums=counts)
+    return Derived(found.averages, [*found.exceedances, *_counts(law, found.averages, from_ns, to_ns)])
+
+
+def _counts(law: PointRules, averages: Sequence[Average], from_ns: int, to_ns: int) -> Iterator[Exceedance]:
+    """What packs count over days and years; of a year that the file does not end, what its rest cannot mend."""
+    days = [average for average in averages if average.window == DAY and average.sums]
+    yield from of_days(law, days)
+    years = law.windows("year", from_ns, to_ns) if days else None
+    for start, end in zip(years.from_ns.tolist(), years.to_ns.tolist(), strict=True) if years else ():
+        yield from of_year(law, days, start, end, ended=end <= to_ns)
 
 
 def report(pack: RulePack, law: PointRules, derived: Derived) -> dict[str, Any]:

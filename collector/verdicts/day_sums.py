@@ -4,9 +4,10 @@ A year is not averaged from its values, nor from the averages of its days: a mea
 be wrong, and a day's value is rounded. So every day carries what its share of a longer window is, unrounded:
 
 - `direct`: the average of the day's values themselves, and `covered_ns`: the time they stand for (for a sum: the sum);
-- `views`, by pack and by what its rule counts (`Validity.part` of month, 30d and year): of the valid windows that
-  long ones are made of, how much time there is, their mean (in water weighted by the flow), and of what is
-  converted the same. Packs that count validity alike have one entry, under the first of them;
+- `views`, by who sees it so (packs count validity and plant states by themselves) and by what the rule counts
+  (`part_key` of month, 30d and year): of the valid windows that long ones are made of, how much time there is, their
+  mean (in water weighted by the flow), and of what is converted the same; `values` as the view sees them. What is
+  seen as it is shown has no entry but "";
 - `means`, by clause: of validated short-term averages, their number and mean;
 - `counts`, by clause: of shorter windows beyond a bound, where a clause limits their number;
 - `shares`, by clause that only a share of its windows has to meet: how many have a value, and how many are above;
@@ -17,7 +18,7 @@ Plain JSON; NaN is None. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,10 +32,13 @@ from collector.verdicts.limits import Clause, resolve
 from collector.verdicts.pack import RulePack
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
+from collector.verdicts.scopes import View, views
 from collector.verdicts.screening import Booleans, Signal, usable
 from collector.verdicts.shares import shares
+from collector.verdicts.states import Scope, State
 from collector.verdicts.tables import Table, Tables
 from collector.verdicts.validated import validated
+from collector.verdicts.validity import Validity
 from collector.verdicts.windows import FIXED_NS, HOUR_NS, KINDS, Windows, local_date
 from gateway.measurement import Float64
 
@@ -42,21 +46,27 @@ DAY = "24h"  # months, 30 days and years hang on midnights, as it does
 LONG = ("month", "30d", "year")
 LENGTH_NS = {**FIXED_NS, DAY: 24 * HOUR_NS, "day": 24 * HOUR_NS}  # of parts that rules count
 Sums = dict[str, Any]
-View = tuple[PointRules, Collection[str], Tables]  # rules by which some packs count, and the tables of them
 
 
-def with_sums(rules: PointRules, tables: Tables, found: Sequence[Average]) -> list[Average]:
-    """Some averages of a point, those of whole days with their sums. tables: of a span that holds these days."""
+def with_sums(rules: PointRules, tables: Tables, found: Sequence[Average], said: Sequence[State] = ()) -> list[Average]:
+    """Some averages of a point, those of whole days with their sums.
+
+    tables: of a span that holds these days. said: as `judgement.derive` takes it.
+    """
     starts = np.unique([a.from_ns for a in found if a.window == DAY]).astype(np.int64)
     if not len(starts):
         return list(found)
     days = tables.windows(DAY)
     days = days.take(days.rows(starts))
-    views = [
-        (view, packs, tables if view is rules else tables.counted_by(view))
-        for view, packs in rules.by_validity() or [(rules, ())]
-    ]
-    made = {name: _sums(name, days, views) for name in sorted({a.parameter for a in found if a.window == DAY})}
+    seen: dict[tuple[int, Scope | None], Tables] = {}
+    own: list[tuple[View, Tables]] = []
+    for view in views(rules, tables.states, said):
+        key = (id(view.rules), view.scope)
+        if key not in seen:
+            seen[key] = tables.seen_by(view.rules, view.scope)
+        own.append((view, seen[key]))
+    names = sorted({a.parameter for a in found if a.window == DAY})
+    made = {name: _sums(name, days, rules, tables, own) for name in names}
     rows = {start: row for row, start in enumerate(days.from_ns.tolist())}
     return [replace(a, sums=made[a.parameter][rows[a.from_ns]]) if a.window == DAY else a for a in found]
 
@@ -67,20 +77,30 @@ def part_kind(base: str, declared: str) -> str:
     return declared if known else base
 
 
-def _sums(parameter: str, days: Windows, views: Sequence[View]) -> list[Sums]:
-    """The sums of one parameter, one entry a day."""
-    rules, _, tables = views[0]
-    signal = tables.signals.get(parameter)
-    found = [_direct(rules.method(parameter), days, signal) if signal else _made(tables, parameter, days)]
-    for rules, packs, tables in views:
-        found.append([{"views": {view_key(packs): parts}} for parts in _parts(rules, tables, parameter, days)])
-        found += [_of_pack(rules, pack, tables, parameter, days) for pack in rules.packs if pack.id in packs]
+def view_key(view: View) -> str:
+    """What a view is known by in a day's sums, whatever packs say later; where it sees what is shown, "" has it."""
+    return f"{view.packs[0]}: {' '.join(sorted(view.judged))} of {' '.join(sorted(view.operating))}"
+
+
+def part_key(validity: Validity) -> str:
+    """What a rule about long windows counts, as a day's sums name it."""
+    return f"{validity.part} of operating" if validity.operating else validity.part
+
+
+def _sums(
+    parameter: str, days: Windows, rules: PointRules, tables: Tables, own: Sequence[tuple[View, Tables]]
+) -> list[Sums]:
+    """The sums of one parameter, one entry a day. tables: as averages are shown. own: of each view."""
+    method, signal = rules.method(parameter), tables.signals.get(parameter)
+    found = [_made(method, tables, parameter, days) if signal is None else _direct(method, days, signal)]
+    found.append([{"views": {"": parts}} for parts in _parts(rules, tables, parameter, days)])
+    for view, its in own:
+        if its is not tables:
+            parts, values = _parts(view.rules, its, parameter, days), _values(method, its, parameter, days)
+            seen = [{**part, "values": value} for part, value in zip(parts, values, strict=True)]
+            found.append([{"views": {view_key(view): one}} for one in seen])
+        found += [_of_pack(view, pack, its, parameter, days) for pack in view.rules.packs if pack.id in view.packs]
     return [_merged([part[row] for part in found]) for row in range(len(days))]
-
-
-def view_key(packs: Collection[str]) -> str:
-    """What a view is known by: the first pack that counts so, "" where there is none."""
-    return next(iter(packs), "")
 
 
 def _merged(parts: Sequence[Sums]) -> Sums:
@@ -116,12 +136,27 @@ def _direct(method: str, days: Windows, signal: Signal) -> list[Sums]:
     ]
 
 
-def _made(tables: Tables, parameter: str, days: Windows) -> list[Sums]:
-    """The days of a parameter that is computed from others: as they are, where they are valid."""
+def _values(method: str, tables: Tables, parameter: str, days: Windows) -> list[Sums]:
+    """What the row of a day says as it is shown, as another view of the point sees it."""
+    table, signal = tables.table(parameter, DAY), tables.signals.get(parameter)
+    if table is None:
+        return [{} for _ in range(len(days))]
+    made = _made(method, tables, parameter, days) if signal is None else _direct(method, days, signal)
+    rows = table.windows.rows(days.from_ns)
+    lists = (table.count[rows].tolist(), table.value[rows].tolist(), table.maximum[rows].tolist())
+    return [
+        {"count": count, "value": number(value), "maximum": number(most), **one}
+        for count, value, most, one in zip(*lists, made, strict=True)
+    ]
+
+
+def _made(method: str, tables: Tables, parameter: str, days: Windows) -> list[Sums]:
+    """The days of a parameter that is computed from others: valid ones as they are, and all that is summed."""
     table = tables.table(parameter, DAY)
     assert table is not None, "an average of a day comes from a table"
     rows = table.windows.rows(days.from_ns)
-    covered = np.where(table.valid, table.coverage * table.windows.length_ns, 0.0)
+    counts = table.valid | (method == "sum")
+    covered = np.where(counts, table.coverage * table.windows.length_ns, 0.0)
     return [
         {"direct": number(one), "covered_ns": round(ns), "sensors": []}
         for one, ns in zip(table.value[rows].tolist(), covered[rows].tolist(), strict=True)
@@ -131,18 +166,23 @@ def _made(tables: Tables, parameter: str, days: Windows) -> list[Sums]:
 def _parts(rules: PointRules, tables: Tables, parameter: str, days: Windows) -> list[dict[str, Sums]]:
     """Of the windows that each rule counts, by what it counts, one entry a day."""
     found: list[dict[str, Sums]] = [{} for _ in range(len(days))]
-    for declared in dict.fromkeys(rules.validity[kind].part for kind in LONG):
-        table = tables.table(parameter, part_kind(tables.base(parameter), declared))
+    for validity in {part_key(rules.validity[kind]): rules.validity[kind] for kind in LONG}.values():
+        table = tables.table(parameter, part_kind(tables.base(parameter), validity.part))
         if table is not None:
-            for day, sums in zip(found, _of_windows(table, days), strict=True):
-                day[declared] = sums
+            length = tables.length_ns(table.windows, validity).astype(np.float64)
+            for day, sums, ran_ns in zip(
+                found, _of_windows(table, days, length), tables.length_ns(days, validity).tolist(), strict=True
+            ):
+                day[part_key(validity)] = {**sums, "ran_ns": ran_ns}
     return found
 
 
-def _of_windows(table: Table, days: Windows) -> list[Sums]:
-    """How much valid time the windows of a table have in each day, and their means over it."""
+def _of_windows(table: Table, days: Windows, length: Float64) -> list[Sums]:
+    """How much valid time the windows of a table have in each day, and their means over it.
+
+    length: how much of the time of each window counts, shape (windows,). [ns]
+    """
     inside = days.whole(table.windows)
-    length = table.windows.length_ns.astype(np.float64)
     # Windows of one kind count alike in a mean; those of days of another rhythm (another instrument) by their time.
     alike = np.full(len(length), float(LENGTH_NS[table.windows.kind]))
     weight = alike if table.weight is None else alike * table.weight
@@ -170,22 +210,23 @@ def _of_windows(table: Table, days: Windows) -> list[Sums]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _of_pack(rules: PointRules, pack: RulePack, tables: Tables, parameter: str, days: Windows) -> list[Sums]:
-    """What the clauses of one pack count in each day, by the law of that day."""
+def _of_pack(view: View, pack: RulePack, tables: Tables, parameter: str, days: Windows) -> list[Sums]:
+    """What the clauses of one pack that a view judges count in each day, by the law of that day."""
+    rules = view.rules
     if not (pack.shares or pack.validation or any(c.count for c in pack.clauses)):
         return [{} for _ in range(len(days))]
     found = []
     judged = Judged(rules, tables)
     for row, from_ns in enumerate(days.from_ns.tolist()):
         on = local_date(rules.timezone, from_ns)
-        clauses = [c for c in resolve(pack, rules.settings, on)[0] if c.parameter == parameter]
+        clauses = [c for c in resolve(pack, rules.settings, on)[0] if c.parameter == parameter and view.judges(c)]
         one = days.take(np.arange(len(days)) == row)
         found.append(
             {
                 "means": {c.key: mean for c in clauses if (mean := _mean(c, tables, one)) is not None},
                 "counts": {c.key: number for c in clauses if (number := _count(c, tables, one)) is not None},
                 "shares": _shares(rules, pack, clauses, judged, tables, one),
-                "lost": _lost(pack, clauses, tables, one),
+                "lost": _lost(rules, pack, clauses, tables, one),
             }
         )
     return found
@@ -239,14 +280,17 @@ def _averages(rules: PointRules, clause: Clause, judged: Judged, tables: Tables,
     return np.asarray(column[rows][rules.applies(clause, table.windows.from_ns[rows])])
 
 
-def _lost(pack: RulePack, clauses: Sequence[Clause], tables: Tables, day: Windows) -> dict[str, Sums]:
-    """How many short-term averages a day lacks, and whether it is lost by that."""
+def _lost(
+    rules: PointRules, pack: RulePack, clauses: Sequence[Clause], tables: Tables, day: Windows
+) -> dict[str, Sums]:
+    """How many short-term averages a day lacks of its operating time, and whether it is lost by that."""
     text = pack.validation
     about = [c for c in clauses if c.corrected == "validated"]
     short = tables.table(about[0].parameter, text.window) if text and about else None
     if text is None or short is None or short.converted is None:
         return {}
     rows = day.whole(short.windows).rows()
+    rows = rows[tables.length_ns(short.windows, rules.validity[text.window])[rows] > 0]
     missing = int((~(short.valid[rows] & np.isfinite(short.converted[rows]))).sum())
     return {pack.id: {"of": len(rows), "missing": missing, "lost": missing > text.invalid_max}}
 

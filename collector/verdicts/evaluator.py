@@ -267,7 +267,10 @@ class Line:
             self._recent.load(from_ns, to_ns, self._overlapping(from_ns, to_ns, tick.position))
         signals = self._recent.signals(task.plant, task.point, task.from_ns, task.to_ns)
         judged = self._layer.over(task.plant, task.point, signals)
-        rules, said = self._rules[task.plant, task.point], self._said((task.plant, task.point), task.from_ns, task.to_ns)
+        rules, said = (
+            self._rules[task.plant, task.point],
+            self._said((task.plant, task.point), task.from_ns, task.to_ns),
+        )
         derived = derive(rules, judged, task.windows, said=said, sums=True)
         derived = self._layer.told(Derived(derived.averages, [*derived.exceedances, *of_days(rules, derived.averages)]))
         known = self._book.known(task.plant, task.point, task.windows)

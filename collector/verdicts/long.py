@@ -8,7 +8,9 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +24,12 @@ from collector.verdicts.limits import Clause
 from collector.verdicts.long_tables import LongTables
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average, Exceedance
+from collector.verdicts.scopes import View, views
 from collector.verdicts.screening import Booleans
+from collector.verdicts.states import ALWAYS, OPERATING, STATES
 from collector.verdicts.tables import DIGITS, Table
 from collector.verdicts.windows import Windows
-from gateway.measurement import Float64
+from gateway.measurement import SECOND_NS, Float64
 
 
 def derive_long(rules: PointRules, days: Sequence[Average], wanted: Mapping[str, Windows]) -> Derived:
@@ -35,14 +39,29 @@ def derive_long(rules: PointRules, days: Sequence[Average], wanted: Mapping[str,
     """
     found: list[Average] = []
     broken: list[Exceedance] = []
-    for view, packs in rules.by_validity() or [(rules, ())]:
-        tables = LongTables(view, view_key(packs), days, wanted)
-        judged = LongJudged(view, tables)
-        for parameter, table, rows in measured(tables, wanted):
-            if view is rules:
-                found += records(rules, judged, parameter, tables.unit(parameter), table, rows)
-            broken += _exceedances(view, tables, judged, parameter, table, rows, packs)
+    shown = LongTables(rules, "", days, wanted)
+    for parameter, table, rows in measured(shown, wanted):
+        its = records(rules, LongJudged(rules, shown), parameter, shown.unit(parameter), table, rows)
+        found += [_in_states(average, shown.days(parameter)) for average in its]
+    for view in views(rules, ALWAYS):  # the same ones whatever the plant's states were
+        tables = LongTables(view.rules, view_key(view), days, wanted)
+        judged = LongJudged(view.rules, tables)
+        for parameter, table, rows in measured(tables, wanted, view.asked):
+            broken += _exceedances(view, tables, judged, parameter, table, rows)
     return Derived(found, broken)
+
+
+def _in_states(average: Average, days: Sequence[Average]) -> Average:
+    """An average that tells how long the plant was in which state, where some of its days do. [s]"""
+    held = Counter[str]()
+    for day in days:
+        if average.from_ns <= day.from_ns < average.to_ns:
+            held.update({state: s for state, s in day.inputs.get("states", {}).items() if state != STATES[OPERATING]})
+    if not held:
+        return average
+    ran = (average.to_ns - average.from_ns) / SECOND_NS - sum(held.values())
+    told = {**({STATES[OPERATING]: ran} if ran else {}), **held}
+    return replace(average, inputs={**average.inputs, "states": told})
 
 
 class LongJudged(Judged):
@@ -75,14 +94,13 @@ class LongJudged(Judged):
 
 
 def _exceedances(
-    rules: PointRules, tables: LongTables, judged: LongJudged, parameter: str, table: Table, wanted: Booleans,
-    packs: Collection[str],
-) -> Iterator[Exceedance]:  # fmt: skip
-    """What breaks a clause of some packs among the wanted windows of one table."""
-    windows = table.windows
+    view: View, tables: LongTables, judged: LongJudged, parameter: str, table: Table, wanted: Booleans
+) -> Iterator[Exceedance]:
+    """What breaks a clause of a view among the wanted windows of one table."""
+    rules, windows = view.rules, table.windows
     for rows, clauses in by_law(rules, windows):
         for clause in clauses:
-            if clause.pack not in packs or (clause.parameter, clause.window) != (parameter, windows.kind):
+            if not view.judges(clause) or (clause.parameter, clause.window) != (parameter, windows.kind):
                 continue
             for breach in judged.breaches(clause, table, rows, wanted):
                 one = np.arange(len(windows)) == breach.row

@@ -15,20 +15,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from collector.verdicts import noise, unequal
-from collector.verdicts.day_sums import LENGTH_NS, LONG
+from collector.verdicts.day_sums import LENGTH_NS, LONG, part_key
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
-from collector.verdicts.screening import Booleans
+from collector.verdicts.screening import REASONS, Booleans
 from collector.verdicts.segments import Segments
 from collector.verdicts.tables import CONDITIONS, DIGITS, Table, Tables
 from collector.verdicts.tables import _enough as parts_enough
 from collector.verdicts.validity import Validity
 from collector.verdicts.windows import Windows
-from gateway.measurement import Float64, Int64, Status
+from gateway.measurement import Float64, Int64
 
 MEDIAN = "median of 24h medians"
 
@@ -98,20 +99,25 @@ class _Days:
     def __init__(self, days: Sequence[Average], validity: Validity, view: str) -> None:
         sums = [day.sums for day in days]
         self.from_ns = np.array([day.from_ns for day in days], np.int64)
-        self.count = np.array([day.count for day in days], np.int64)
-        self.value = _column([day.value for day in days])
-        self.maximum = _column([day.maximum for day in days])
-        self.direct = _column([one.get("direct") for one in sums])
-        self.covered = np.array([one.get("covered_ns", 0) for one in sums], np.float64)
+        self.length = np.array([day.to_ns - day.from_ns for day in days], np.int64)
+        views: list[Mapping[str, Any]] = [one.get("views", {}) for one in sums]
+        its = [one.get(view, one.get("", {})) for one in views]
+        shown = [{"count": d.count, "value": d.value, "maximum": d.maximum, **d.sums} for d in days]
+        values = [one.get("values") or other for one, other in zip(its, shown, strict=True)]
+        self.parts = [one.get(part_key(validity), {}) for one in its]
+        self.count = np.array([one["count"] for one in values], np.int64)
+        self.value = _column([one["value"] for one in values])
+        self.maximum = _column([one["maximum"] for one in values])
+        self.direct = _column([one.get("direct") for one in values])
+        self.covered = np.array([one.get("covered_ns", 0) for one in values], np.float64)
         self.whole = np.array([bool(one) or not day.inputs for one, day in zip(sums, days, strict=True)])
         self.flow = np.array([day.inputs.get("method") == "flow_weighted" for day in days])
         self.statuses = np.array([_statuses(day.inputs.get("counts", {})) for day in days], np.int64)
-        self._parts = [one.get("views", {}).get(view, {}).get(validity.part, {}) for one in sums]
         self.steps = next((s for day in reversed(days) if (s := _steps(day))), ())
 
     def part(self, name: str) -> Float64:
         """One of the means of the windows that the rule counts."""
-        return _column([part.get(name) for part in self._parts])
+        return _column([part.get(name) for part in self.parts])
 
     def time(self, name: str) -> Float64:
         """One of their times or weights, 0 where there is none."""
@@ -123,7 +129,7 @@ def _column(values: Sequence[float | None]) -> Float64:
 
 
 def _statuses(counts: Mapping[str, int]) -> list[int]:
-    return [counts.get(status.name.lower(), 0) for status in Status]
+    return [counts.get(reason, 0) for reason in REASONS]
 
 
 def _steps(day: Average) -> tuple[str, ...]:
@@ -134,7 +140,11 @@ def _table(windows: Windows, days: _Days, method: str, validity: Validity) -> Lo
     """The table of long windows."""
     first, last = np.searchsorted(days.from_ns, windows.from_ns), np.searchsorted(days.from_ns, windows.to_ns)
     inside = Segments(first, last, np.arange(len(windows)), len(windows))
-    length = windows.length_ns
+    # A day of which nothing is known counts as a whole.
+    ran = np.array(
+        [part.get("ran_ns", ns) for part, ns in zip(days.parts, days.length.tolist(), strict=True)], np.int64
+    )
+    length = windows.length_ns - inside.total(days.length - ran)
 
     def means(column: Float64, weight: Float64) -> Float64:
         rows = weight > 0.0
@@ -165,8 +175,8 @@ def _table(windows: Windows, days: _Days, method: str, validity: Validity) -> Lo
     whole = inside.number(~days.whole) == 0
     table = LongTable(
         windows=windows, method=_METHODS.get(method, method) if not flow else method, value=np.round(value, DIGITS),
-        coverage=np.minimum(covered / length, 1.0), valid=valid, measured=np.where(whole, statuses.sum(axis=1), 0),
-        count=count.astype(np.int64), maximum=_largest(inside, days.maximum), parts=parts, segments=inside,
+        coverage=np.minimum(covered / np.maximum(length, 1), 1.0), valid=valid, count=count.astype(np.int64),
+        measured=np.where(whole, statuses.sum(axis=1), 0), maximum=_largest(inside, days.maximum), parts=parts, segments=inside,
         status=np.zeros(0, np.uint8), statuses=statuses,
     )  # fmt: skip
     if not days.steps:

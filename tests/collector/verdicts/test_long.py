@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from collector.verdicts.pack import ClauseText, ValidityText
 from collector.verdicts.points import PointRules, point_rules
 from collector.verdicts.records import Average, Standing
 from collector.verdicts.screening import Signal, joined, signal
+from collector.verdicts.states import State
 from collector.verdicts.windows import windows
 from gateway.measurement import SECOND_NS, Status
 from gateway.settings import Label
@@ -45,11 +46,14 @@ def clause(parameter: str, kind: str, high: float, *, unit: str, corrected: str 
     )  # fmt: skip
 
 
-def rules(kind: str, pack: str, settings: Mapping[str, Any], *more: ClauseText, part: str = "") -> PointRules:
+def rules(
+    kind: str, pack: str, settings: Mapping[str, Any], *more: ClauseText, part: str = "", operating: bool = False
+) -> PointRules:
     """The law of a point with clauses about long windows besides. part: what a month counts, "" = values."""
     of = PACKS[pack]
     counted = tuple(
-        ValidityText(window=w, part=part, minimum=None, share=0.5, setting="", cite="made up", verified=False)
+        ValidityText(window=w, part=part, minimum=None, share=0.5, setting="", cite="made up", verified=False,
+                     operating=operating)
         for w in LONG
     )  # fmt: skip
     of = replace(of, clauses=(*of.clauses, *more), validity=(*of.validity, *(counted if part else ())))
@@ -69,6 +73,7 @@ POINTS = {
     ),
     "hours": (rules("stack", "ultra-low-2015", GAS, part="1h"), GASES),
     "validated": (rules("stack", "bimschv-13-2021", {**GAS, **ELV}), GASES),
+    "operating": (rules("stack", "bimschv-13-2021", {**GAS, **ELV}, part="1h", operating=True), GASES),
     "noise": (
         rules("noise", "gb12348-2008", {"area_class": 2}, clause("LAeq", "month", 55.0, unit="dB(A)")),
         ("LAeq", "LAFmax"),
@@ -108,7 +113,18 @@ def measured(rng: np.random.Generator, parameter: str, days: int, gaps: float) -
     return part(np.arange(n), STEP_NS, "old")
 
 
-def by_days(law: PointRules, signals: Mapping[str, Signal]) -> list[Average]:
+def spans(rng: np.random.Generator, days: int) -> list[State]:
+    """What was said of the plant's state, some of it over other such spans."""
+    begin = START + rng.integers(0, days * 144, rng.integers(0, 7)) * STEP_NS
+    names = rng.choice(["start_up", "shut_down", "stopped", "operating"], len(begin))
+    lengths = rng.integers(1, 400, len(begin)) * STEP_NS
+    return [
+        State(state=str(name), from_ns=int(first), to_ns=int(first + length))
+        for name, first, length in zip(names, begin, lengths, strict=True)
+    ]
+
+
+def by_days(law: PointRules, signals: Mapping[str, Signal], said: Sequence[State] = ()) -> list[Average]:
     """The averages of days, each derived by itself, as the running line does."""
     end = START + 400 * 24 * HOUR_NS
     laid = law.windows(DAY, START, max(int(s.time_ns[-1]) + 1 for s in signals.values()))
@@ -117,7 +133,7 @@ def by_days(law: PointRules, signals: Mapping[str, Signal]) -> list[Average]:
         one = laid.take(np.arange(len(laid)) == row)
         span = int(one.from_ns[0]), min(int(one.to_ns[0]), end)
         own = {name: part for name, s in signals.items() if len(part := s.within(*span))}
-        found += derive(law, own, {DAY: one}, sums=True).averages
+        found += derive(law, own, {DAY: one}, sums=True, said=said).averages
     return found
 
 
@@ -142,7 +158,8 @@ def test_both_ways_come_to_the_same(name: str, seed: int, days: int, gaps: float
     signals = {parameter: measured(rng, parameter, days, gaps) for parameter in parameters}
     last = max(int(s.time_ns[-1]) for s in signals.values())
     wanted = {kind: law.windows(kind, START, last + 1) for kind in LONG}
-    raw, long = derive(law, signals, wanted), derive_long(law, by_days(law, signals), wanted)
+    said = spans(rng, days) if law.kind == "stack" else []
+    raw, long = derive(law, signals, wanted, said=said), derive_long(law, by_days(law, signals, said), wanted)
     assert [(a.parameter, a.window, a.from_ns) for a in long.averages] == [
         (a.parameter, a.window, a.from_ns) for a in raw.averages
     ]

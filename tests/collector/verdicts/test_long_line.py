@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from collector.judge_command import judged
 from collector.marks import Kind
 from collector.verdicts.agenda import PointKey
 from collector.verdicts.book import Book
@@ -26,6 +27,7 @@ from gateway.measurement import SECOND_NS, Series
 from tests.collector.verdicts.lines import HOUR_NS, MINUTE_NS, RULES, MemoryJournal, fence, one, rows
 from tests.collector.verdicts.test_averages import PACKS, PARAMETERS
 from tests.collector.verdicts.test_marks import marked, say
+from tests.effort import examples
 
 DAY_NS = 24 * HOUR_NS
 HALF_NS = HOUR_NS // 2
@@ -168,7 +170,7 @@ def test_a_mark_over_many_days_makes_one_version_of_each_long_window(book: Book)
     assert all(row.average.inputs["marks"] for row in book.averages(window="year"))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(examples(1, 20)))
 def test_a_stop_anywhere_leads_to_the_same_book(seed: int, book: Book, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
     journal = days(45, skip=slice(100, 103))
@@ -179,7 +181,7 @@ def test_a_stop_anywhere_leads_to_the_same_book(seed: int, book: Book, tmp_path:
         journal.tick(now := now + 5 * SECOND_NS)
     follow(journal, book)
     with closing(Book(tmp_path / "other.db")) as other:
-        follow(journal, other, stops=rng.choice(len(journal.entries), 25, replace=False).tolist())
+        follow(journal, other, stops=rng.choice(len(journal.entries), 12, replace=False).tolist())
         assert rows(other) == rows(book)
 
 
@@ -302,3 +304,17 @@ def test_a_share_of_a_day_is_judged_with_the_day(book: Book) -> None:
     found = [e for row in book.exceedances(window=DAY) if (e := row.exceedance).clause == "co-10-minutes-share"]
     assert [(e.version, e.change) for e in found] == [(1, Change.OPENED), (2, Change.WITHDRAWN)]
     assert (found[0].value, found[0].limit) == (round(1200 / 144, 9), 5.0)
+
+
+def test_a_share_of_the_year_is_judged_of_a_file_too() -> None:
+    law = stack()["mill", "stack"]
+    times = YEAR_NS + np.arange(20 * 24) * HOUR_NS
+    signals = [
+        signal(name, unit, time_ns=times, value=np.full(len(times), value), status=np.zeros(len(times), np.uint8),
+               interval_ns=HOUR_NS)
+        for name, unit, value in (("SO2", "mg/m3", 300.0), ("O2", "%", 6.0))
+    ]  # fmt: skip
+    found = [e for e in judged(law, signals).exceedances if e.window == "year"]
+    assert [(e.clause, (e.to_ns - YEAR_NS) // DAY_NS) for e in found] == [("so2-hour-share", 20)]
+    fewer = [s.within(0, YEAR_NS + 9 * DAY_NS) for s in signals]
+    assert not [e for e in judged(law, fewer).exceedances if e.window == "year"]
