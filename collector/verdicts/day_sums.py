@@ -36,7 +36,7 @@ from collector.verdicts.scopes import View, views
 from collector.verdicts.screening import Booleans, Signal, usable
 from collector.verdicts.shares import shares
 from collector.verdicts.states import Scope, State
-from collector.verdicts.tables import Table, Tables
+from collector.verdicts.tables import CONDITIONS, DILUTED, Table, Tables
 from collector.verdicts.validated import validated
 from collector.verdicts.validity import Validity
 from collector.verdicts.windows import FIXED_NS, HOUR_NS, KINDS, Windows, local_date
@@ -201,12 +201,15 @@ def _of_windows(table: Table, days: Windows, length: Float64) -> list[Sums]:
         "mean": means(table.value, good, weight),
     }  # fmt: skip
     if table.converted is not None and table.standard_dry is not None:
+        # Each has its own windows: what is let out does not hang on the oxygen that limits are about.
+        for name, column in (
+            ("converted", table.converted), ("standard_dry", table.standard_dry), (DILUTED, table.conditions[DILUTED]),
+        ):  # fmt: skip
+            rows = good & np.isfinite(column)
+            columns[f"{name}_ns"], columns[f"{name}_weight"] = total(rows, length).tolist(), total(rows, alike).tolist()
+            columns[name] = means(column, rows, alike)
         rows = good & np.isfinite(table.converted)
-        columns |= {
-            "converted_ns": total(rows, length).tolist(), "converted_weight": total(rows, alike).tolist(),
-            "converted": means(table.converted, rows, alike), "standard_dry": means(table.standard_dry, rows, alike),
-            **{name: means(column, rows, alike) for name, column in table.conditions.items()},
-        }  # fmt: skip
+        columns |= {name: means(table.conditions[name], rows, alike) for name in CONDITIONS}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

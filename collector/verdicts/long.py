@@ -42,7 +42,7 @@ def derive_long(rules: PointRules, days: Sequence[Average], wanted: Mapping[str,
     shown = LongTables(rules, "", days, wanted)
     for parameter, table, rows in measured(shown, wanted):
         its = records(rules, LongJudged(rules, shown), parameter, shown.unit(parameter), table, rows)
-        found += [_in_states(average, shown.days(parameter)) for average in its]
+        found += [_told(average, shown.days(parameter)) for average in its]
     for view in views(rules, ALWAYS):  # the same ones whatever the plant's states were
         tables = LongTables(view.rules, view_key(view), days, wanted)
         judged = LongJudged(view.rules, tables)
@@ -51,17 +51,31 @@ def derive_long(rules: PointRules, days: Sequence[Average], wanted: Mapping[str,
     return Derived(found, broken)
 
 
-def _in_states(average: Average, days: Sequence[Average]) -> Average:
-    """An average that tells how long the plant was in which state, where some of its days do. [s]"""
+def _told(average: Average, days: Sequence[Average]) -> Average:
+    """An average with what its days tell: how it is computed from others, how long the plant was in each state. [s]"""
+    its = [day for day in days if average.from_ns <= day.from_ns < average.to_ns]
+    more: dict[str, Any] = {}
+    if computed := [day for day in its if "derived" in day.inputs]:
+        told = _computed([day.inputs["derived"] for day in computed])
+        more = {"method": computed[-1].inputs["method"], "derived": told}
     held = Counter[str]()
-    for day in days:
-        if average.from_ns <= day.from_ns < average.to_ns:
-            held.update({state: s for state, s in day.inputs.get("states", {}).items() if state != STATES[OPERATING]})
-    if not held:
-        return average
-    ran = (average.to_ns - average.from_ns) / SECOND_NS - sum(held.values())
-    told = {**({STATES[OPERATING]: ran} if ran else {}), **held}
-    return replace(average, inputs={**average.inputs, "states": told})
+    for day in its:
+        held.update({state: s for state, s in day.inputs.get("states", {}).items() if state != STATES[OPERATING]})
+    if held:
+        ran = (average.to_ns - average.from_ns) / SECOND_NS - sum(held.values())
+        more["states"] = {**({STATES[OPERATING]: ran} if ran else {}), **held}
+    return replace(average, inputs={**average.inputs, **more}) if more else average
+
+
+def _computed(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How a parameter is computed from others, by what its days tell: what is the same on all, and how many hours."""
+    same = {name: value for name, value in told[-1].items() if all(one.get(name) == value for one in told)}
+    hours = {"hours": sum(one.get("hours") or 0.0 for one in told)} if any("hours" in one for one in told) else {}
+    lacking = Counter[str]()
+    for one in told:
+        lacking.update(one.get("lacking", {}))
+    same.pop("lacking", None)
+    return {**same, **hours, **({"lacking": dict(lacking)} if lacking else {})}
 
 
 class LongJudged(Judged):

@@ -25,7 +25,7 @@ from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
 from collector.verdicts.screening import REASONS, Booleans
 from collector.verdicts.segments import Segments
-from collector.verdicts.tables import CONDITIONS, DIGITS, Table, Tables
+from collector.verdicts.tables import CONDITIONS, DIGITS, DILUTED, Table, Tables
 from collector.verdicts.tables import _enough as parts_enough
 from collector.verdicts.validity import Validity
 from collector.verdicts.windows import Windows
@@ -176,18 +176,23 @@ def _table(windows: Windows, days: _Days, method: str, validity: Validity) -> Lo
     table = LongTable(
         windows=windows, method=_METHODS.get(method, method) if not flow else method, value=np.round(value, DIGITS),
         coverage=np.minimum(covered / np.maximum(length, 1), 1.0), valid=valid, count=count.astype(np.int64),
-        measured=np.where(whole, statuses.sum(axis=1), 0), maximum=_largest(inside, days.maximum), parts=parts, segments=inside,
-        status=np.zeros(0, np.uint8), statuses=statuses,
+        measured=np.where(whole, statuses.sum(axis=1), 0), maximum=_largest(inside, days.maximum), parts=parts,
+        segments=inside, status=np.zeros(0, np.uint8), statuses=statuses,
     )  # fmt: skip
     if not days.steps:
         return table
-    ok = enough(days.time("converted_ns"))[1] if unit else valid
-    alike = days.time("converted_weight")
-    snapped = {name: np.round(means(days.part(name), alike), DIGITS) for name in (*CONDITIONS, "standard_dry")}
-    converted = np.round(means(days.part("converted"), alike), DIGITS)
+
+    def snapped(name: str, of: str) -> Float64:
+        return np.asarray(np.round(means(days.part(name), days.time(f"{of}_weight")), DIGITS), np.float64)
+
+    def counted(name: str) -> Float64:
+        ok = enough(days.time(f"{name}_ns"))[1] if unit else valid
+        return np.where(ok, snapped(name, name), np.nan)
+
+    conditions = {**{name: snapped(name, "converted") for name in CONDITIONS}, DILUTED: snapped(DILUTED, DILUTED)}
     return replace(
-        table, steps=days.steps, converted=np.where(ok, converted, np.nan), standard_dry=snapped.pop("standard_dry"),
-        conditions=snapped,
+        table, steps=days.steps, converted=counted("converted"), standard_dry=counted("standard_dry"),
+        conditions=conditions,
     )  # fmt: skip
 
 
