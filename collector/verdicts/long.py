@@ -17,10 +17,11 @@ import numpy as np
 
 from collector.verdicts.averages import measured, records
 from collector.verdicts.day_sums import DAY, view_key
-from collector.verdicts.evidence import average_evidence, clause_evidence, rfc3339
+from collector.verdicts.evidence import average_evidence, clause_evidence
 from collector.verdicts.judged import Judged, by_law
 from collector.verdicts.judgement import Derived
 from collector.verdicts.limits import Clause
+from collector.verdicts.listed import rfc3339
 from collector.verdicts.long_tables import LongTables
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average, Exceedance

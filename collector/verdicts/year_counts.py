@@ -18,7 +18,7 @@ from fractions import Fraction
 from typing import Any
 
 from collector.verdicts.day_sums import DAY
-from collector.verdicts.evidence import rfc3339
+from collector.verdicts.listed import rfc3339
 from collector.verdicts.long import days_evidence
 from collector.verdicts.pack import RulePack
 from collector.verdicts.points import PointRules
