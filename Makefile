@@ -29,6 +29,7 @@ bench: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/build.py
+	$(BIN)/python -m grafana.build
 
 # The servers the tests start: a broker, a browser, time-series databases; strace. Where they cannot be installed the tests say so.
 servers:

@@ -75,6 +75,7 @@ COMMANDS = {
     "witness": Command("hold collectors' checkpoints and sign them", "collector.proof.witness_command:witness"),
     "rebuild": Command("build the store anew from the journal", "collector.rebuild_command:rebuild"),
     "journal": Command("the journal's months: list, seal, archive, attach, expire", "collector.journal_command:app"),
+    "grafana": Command("push the dashboards into a Grafana that runs", "grafana.push:app"),
     "quarantine": Command(
         "list what is in quarantine, and take in what can be read by now", "collector.quarantine_command:quarantine"
     ),
