@@ -27,8 +27,8 @@ from gateway.measurement import SECOND_NS, Float64, Int64, Status, UInt8
 Booleans = npt.NDArray[np.bool_]
 
 # Why a value goes into no average: its status, or, beyond what instruments and gateways say, what it was measured in.
-REASONS = (*(status.name.lower() for status in Status), "wind", "rain", "other_state")
-WIND, RAIN, OTHER_STATE = (REASONS.index(name) for name in ("wind", "rain", "other_state"))
+REASONS = (*(status.name.lower() for status in Status), "wind", "rain", "other_state", "not_assured")
+WIND, RAIN, OTHER_STATE, NOT_ASSURED = range(len(Status), len(REASONS))
 USABLE = (Status.OK,)
 _USABLE = np.array([code in USABLE for code in range(len(REASONS))])
 
@@ -39,6 +39,7 @@ class Signal:
 
     sensors: ids of the instruments. intervals_ns: what a value of each stands for, > 0. [ns]
     sensor_index: which instrument gave value i, shape (n,). time_ns, value, status (places in REASONS): shape (n,).
+    raw: the values as measured, where a calibration function made others of them; None = they are as measured.
     """
 
     parameter: str
@@ -49,6 +50,7 @@ class Signal:
     time_ns: Int64
     value: Float64
     status: UInt8
+    raw: Float64 | None = None
 
     def __len__(self) -> int:
         return len(self.time_ns)
@@ -72,7 +74,7 @@ class Signal:
         return Signal(
             parameter=self.parameter, unit=self.unit, sensors=self.sensors, intervals_ns=self.intervals_ns,
             sensor_index=self.sensor_index[rows], time_ns=self.time_ns[rows], value=self.value[rows],
-            status=self.status[rows],
+            status=self.status[rows], raw=None if self.raw is None else self.raw[rows],
         )  # fmt: skip
 
 
@@ -135,7 +137,7 @@ def by_status(status: UInt8, group: npt.NDArray[np.intp], groups: int) -> Int64:
 def named(counts: Sequence[int]) -> dict[str, int]:
     """Counts of one group by the name of the status or reason, without those that are zero.
 
-    >>> named([5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 0, 0])
+    >>> named([5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0])
     {'ok': 5, 'fault': 1, 'wind': 2}
     """
     return {name: count for name, count in zip(REASONS, counts, strict=True) if count}
