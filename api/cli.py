@@ -56,6 +56,7 @@ COMMANDS = {
     "rules": Command("rule packs: list, show, check", "collector.rules_command:app"),
     "conformance": Command("run worked examples of the standards", "collector.conformance_command:conformance"),
     "judge": Command("judge a CSV file offline", "collector.judge_command:judge"),
+    "quality": Command("what calibrations and tests of measuring systems come to", "collector.quality_command:quality"),
     "simulate": Command("serve every sensor of a site over Modbus", "simulators.simulate_command:simulate"),
     "status": Command("how a running gateway is, on its own machine", "gateway.status_command:status"),
     "loopcheck": Command("follow a known value from the instrument to the page", "api.loopcheck_command:loopcheck"),

@@ -77,6 +77,7 @@ class Point:
     """A place that is watched. settings: what rule packs ask for (area_class, reference_oxygen, ..).
 
     commissioning: it is being set up: measured and judged like any other, and nobody is told.
+    certificates: files, or folders of them, with the tests of its measuring systems, relative to the site file.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Point:
     rules: tuple[str, ...]
     settings: Mapping[str, Any]
     commissioning: bool = False
+    certificates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +300,7 @@ def _points(root: Table) -> tuple[Point, ...]:
                     rules=table.texts("rules", [], hint="ids of rule packs: `emitwatch rules list`"),
                     settings=table.mapping("settings", {}),
                     commissioning=table.boolean("commissioning", False, hint="true: nobody is told of its incidents"),
+                    certificates=table.texts("certificates", [], hint="certificate files, or folders of them"),
                 )
             )
     _unique(root, "point", [p.id for p in found])

@@ -204,6 +204,15 @@ def range_watch(values: npt.ArrayLike, weeks: npt.ArrayLike, upper: float, rule:
     found, place = np.unique(np.asarray(weeks, np.int64).ravel()[there], return_inverse=True)
     counted = np.bincount(place, minlength=len(found))
     above = np.bincount(place[value[there] > upper], minlength=len(found))
+    return watched(found, counted, above, rule)
+
+
+def watched(weeks: npt.ArrayLike, counted: npt.ArrayLike, above: npt.ArrayLike, rule: RangeWatch) -> Watched:
+    """As range_watch, where somebody has counted.
+
+    weeks: rising, counted: values in each, above: of these above the range; shape (n,) each.
+    """
+    found, counted, above = (np.asarray(column, np.int64) for column in (weeks, counted, above))
     many = above * 100.0 > counted * rule.week_percent
     due = np.flatnonzero((np.cumsum(many) > rule.weeks_max) | (above * 100.0 > counted * rule.once_percent))
     return Watched(found, above / np.maximum(counted, 1), int(many.sum()), int(found[due[0]]) if len(due) else None)
