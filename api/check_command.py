@@ -26,7 +26,7 @@ from alerts.settings import parse_alerts
 from alerts.witness_settings import parse_witnesses
 from api.settings import parse_api
 from api.tokens import TokenError, require_usable
-from collector.catalogue import scan_rule_packs
+from collector.catalogue import scan_rule_packs, site_certificates
 from collector.commissioning import in_commissioning
 from collector.intake.disk import CLOSE_SHARE, Space, days_left
 from collector.intake.journal import JournalError
@@ -71,7 +71,7 @@ def check(
     else:
         sys.stdout.write("".join(f"{fault}\n" for fault in faults))
         sys.stdout.write("".join(f"note, for this machine: {note}\n" for note in [*notes, *_forecasts(sites)]))
-        sys.stdout.write("".join(f"warning: {warning}\n" for warning in _silent(sites)))
+        sys.stdout.write("".join(f"warning: {warning}\n" for warning in [*_silent(sites), *_certificates(sites)[1]]))
         files = len({fault.file for fault in faults})
         verdict = (
             f"{_count(len(faults), 'fault')} in {_count(files, 'file')}" if faults
@@ -90,7 +90,7 @@ def examine(path: str, *, demo: bool = False) -> tuple[list[Site], list[Fault]]:
     found, faults = catalogue.scan_sites(path)
     sites = list(found)
     parsed = [fault for parse in READERS if sites for fault in parse(sites)[1]]
-    _add(faults, [*_rule_faults(sites), *_sensor_faults(sites)])
+    _add(faults, [*_rule_faults(sites), *_sensor_faults(sites), *_certificates(sites)[0]])
     _add(faults, machine_faults(sites, demo=demo))
     _add(faults, parsed)
     below = {(fault.file, place) for fault in faults for place in _around(fault.path)}
@@ -121,6 +121,13 @@ def _rule_faults(sites: Sequence[Site]) -> Iterator[Fault]:
             for point in site.points
         )
         yield from site_faults(replace(site, points=points), packs, on)
+
+
+def _certificates(sites: Sequence[Site]) -> tuple[list[Fault], list[str]]:
+    """What is wrong with the certificate files that the sites name, and which of them are not used."""
+    folders, _ = _own_folders(sites, "rules")
+    found = [site_certificates(site, scan_rule_packs(folders)[0]) for site in sites]
+    return [fault for _, _, wrong in found for fault in wrong], [note for _, notes, _ in found for note in notes]
 
 
 def _sensor_faults(sites: Sequence[Site]) -> Iterator[Fault]:

@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from collector.catalogue import check_pack, rule_packs
-from collector.verdicts import csv_file, csv_times
+from collector.certified import certified, certified_inputs, range_watch, watched_weeks
+from collector.verdicts import csv_file, csv_times, quality_words
 from collector.verdicts.csv_file import Layout, parse_columns, read_csv
 from collector.verdicts.day_sums import DAY
 from collector.verdicts.judgement import Derived, Episode, derive, episodes
@@ -60,6 +61,10 @@ States = Annotated[
     list[str] | None,
     typer.Option("--state", help="When the plant was in which state, as a mark says it.", metavar="STATE=FROM/TO"),
 ]
+Certificates = Annotated[
+    list[Path] | None,
+    typer.Option("--certificates", help="Certificates of the point, or a folder of them.", metavar="FILE"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -75,6 +80,7 @@ def judge(
     start: Start = "",
     interval: Interval = None,
     state: States = None,
+    certificates: Certificates = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge measurements in a CSV file by a rule pack, offline. Exit 0 whether or not a limit is exceeded."""
@@ -89,6 +95,7 @@ def judge(
     )  # fmt: skip
     if faults:
         raise FaultyFiles(faults)
+    law, unused = certified(law, pack, certificates or [])
 
     def named(text: str) -> str:
         known = parameters.find(text)
@@ -109,7 +116,7 @@ def judge(
         raise FaultyFiles(faults)
     _require_short(signals, str(csv))
     derived = judged(law, signals, [_state(text, zone) for text in state or ()])
-    for note in [*notes, *unjudged(law, [signal.parameter for signal in signals], derived.averages)]:
+    for note in [*notes, *unused, *unjudged(law, [signal.parameter for signal in signals], derived.averages)]:
         sys.stderr.write(f"note: {csv}: {note}\n")
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(report(pack, law, derived)) + b"\n")
@@ -147,6 +154,7 @@ def report(pack: RulePack, law: PointRules, derived: Derived) -> dict[str, Any]:
         "averages": [_average(average) for average in derived.averages],
         "exceedances": [_exceedance(exceedance) for exceedance in derived.exceedances],
         "episodes": [_episode(episode) for episode in episodes(law, derived.exceedances)],
+        **range_watch(law, derived.averages),
     }
 
 
@@ -155,6 +163,7 @@ def _average(average: Average) -> dict[str, Any]:
         "parameter": average.parameter, "window": average.window, "from": rfc3339(average.from_ns),
         "to": rfc3339(average.to_ns), "value": average.value, "evaluated": average.evaluated, "unit": average.unit,
         "coverage": average.coverage, "valid": average.valid, "percentiles": average.percentiles,
+        **certified_inputs(average),
     }  # fmt: skip
 
 
@@ -295,6 +304,8 @@ def _show(pack: RulePack, law: PointRules, derived: Derived) -> None:
     for run in runs[:ROWS_MAX]:
         table.add_row(run.clause, run.parameter, _local(run.from_ns, zone), _local(run.to_ns, zone), str(run.windows))
     _print(console, f"Episodes: {len(runs)}", table)
+    for found_weeks in watched_weeks(law, derived.averages):
+        console.print("\n".join(["", *quality_words.weeks(found_weeks)]))
 
 
 def _averages_table(found: Sequence[Average], zone: ZoneInfo) -> Table:

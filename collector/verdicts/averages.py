@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from collector.verdicts import background, limits, noise
+from collector.verdicts.assurance_told import told
 from collector.verdicts.derived import weather_rule
 from collector.verdicts.judged import Judged, by_law
 from collector.verdicts.points import PointRules
@@ -46,11 +47,12 @@ def averages(rules: PointRules, tables: Tables, wanted: Mapping[str, Windows]) -
     tables: over a span that holds every wanted window as a whole.
     """
     judged = Judged(rules, tables)
-    return [
+    found = [
         average
         for parameter, table, rows in measured(tables, wanted)
         for average in records(rules, judged, parameter, tables.unit(parameter), table, rows)
     ]
+    return told(rules.assurance, tables, found)
 
 
 def measured(

@@ -19,15 +19,17 @@ import sqlite3
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
-from collector.catalogue import rule_packs
+from collector.catalogue import rule_packs, site_certificates
 from collector.marks import Filed, MarkError, filed
 from collector.reading import decoded
 from collector.shifts import Moved, moved, told_by
 from collector.store import Entry, EntryKind, JournalReader, NotHere, Shift
 from collector.verdicts.agenda import Agenda, PointKey, Task
+from collector.verdicts.assurance import UNCERTIFIED
 from collector.verdicts.book import Book
 from collector.verdicts.evidence import sensor_source
 from collector.verdicts.excuses import moved as moved_excuses
@@ -303,6 +305,10 @@ def site_rules(sites: Sequence[Site]) -> tuple[dict[PointKey, PointRules], dict[
         profiles = catalogue.profiles([site.path(folder) for folder in site.folders.profiles])
         sensors, wrong = resolve(site, profiles, parameters)
         faults += wrong
+        assured, notes, wrong = site_certificates(site, packs)
+        faults += wrong
+        for note in notes:
+            log.warning("A certificate is not used.", reason=note)
         for s in sensors:
             intervals.update({(site.plant.id, s.settings.id, name): ns for name, ns in s.intervals_ns.items()})
         for number, point in enumerate(site.points):
@@ -318,7 +324,7 @@ def site_rules(sites: Sequence[Site]) -> tuple[dict[PointKey, PointRules], dict[
                 parameters=parameters, sources=_sources(sensors, point.id), document=site.document,
                 path=f"{path}.settings",
             )  # fmt: skip
-            rules[site.plant.id, point.id] = made
+            rules[site.plant.id, point.id] = replace(made, assurance=assured.get(point.id, UNCERTIFIED))
             faults += wrong
     if faults:
         raise FaultyFiles(faults)

@@ -17,6 +17,8 @@ from itertools import groupby
 
 import numpy as np
 
+from collector.verdicts.assurance import assured
+from collector.verdicts.assurance_told import told as certified
 from collector.verdicts.averages import averages, measured, records
 from collector.verdicts.day_sums import with_sums
 from collector.verdicts.derived import DerivedTables, prepared
@@ -91,7 +93,7 @@ def point_tables(
     believed = {name: plausible(signal, rules.settings, rules.strictest(name)) for name, signal in signals.items()}
     from_ns, to_ns = min(a for a, _ in spans), max(b for _, b in spans)
     states = timeline(rules.settings, believed, within(said, from_ns, to_ns))
-    taken, scope = prepared(rules, believed), shown(rules, states)
+    taken, scope = prepared(rules, assured(rules.assurance, believed)), shown(rules, states)
     return DerivedTables(rules, taken, from_ns, to_ns, states=states, scope=scope)
 
 
@@ -142,6 +144,7 @@ def _exceedances(
         rows = np.zeros(len(windows), np.bool_)
         rows[[breach.row for _, breach in broken]] = True
         shown = records(rules, judged, parameter, tables.unit(parameter), table, rows)
+        shown = certified(rules.assurance, tables, shown)
         told = dict(zip(np.flatnonzero(rows).tolist(), shown, strict=True))
     for clause, breach in broken:
         known = evidence(

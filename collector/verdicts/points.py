@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from collector.verdicts.assurance import UNCERTIFIED, Assurance
 from collector.verdicts.concurrent import MIXED_HINT, mixed, nights, strictest, validities
 from collector.verdicts.corrections import StackSettings, stack_settings
 from collector.verdicts.limits import Clause, read_settings, resolve
@@ -45,6 +46,7 @@ class PointRules:
     settings: typed and complete. built: kinds of windows, shortest first. validity: for every kind of window, as the
     first pack says that does; it is what is shown, and each pack judges by its own (`by_validity`).
     sources: sensor id -> what evidence says of it (`evidence.sensor_source`).
+    assurance: what the certificates of its measuring systems come to.
     """
 
     plant: str
@@ -59,6 +61,7 @@ class PointRules:
     built: tuple[str, ...]
     stack: StackSettings | None
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    assurance: Assurance = UNCERTIFIED
     _clauses: dict[date, tuple[Clause, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def clauses(self, on: date) -> tuple[Clause, ...]:
