@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from collector.verdicts.assessment import Drawn
 from collector.verdicts.assurance_told import Weeks
 from collector.verdicts.quality_words import ROWS, chart, facts, plain, weeks
-from tests.collector.verdicts.certified import LINEARITY, QAL2, RATA, outcomes
+from tests.collector.verdicts.certified import DAILY, LINEARITY, QAL2, RATA, checks, outcomes
 from tests.effort import examples
 
 
@@ -27,6 +27,9 @@ def test_facts_are_a_line_each() -> None:
         facts(outcomes(LINEARITY)[0])
     )
     assert "bias_adjustment_factor: 1.024" in list(facts(outcomes(RATA)[0]))
+    late = checks(("2026-04-01T00:10:00Z", 0.0, 251.0), ("2026-04-03T00:10:00Z", 0.0, 251.0))
+    lapse = "out_of_control: 2026-04-02T02:00:00Z 2026-04-03T00:00:00Z expired"
+    assert lapse in list(facts(outcomes(DAILY, late)[0]))
 
 
 @settings(max_examples=examples(60), deadline=None)
