@@ -248,6 +248,19 @@ def _biases(found: Certificates, rules: Law, timezone: str, notes: list[str]) ->
         )  # fmt: skip
 
 
+def changed_from(old: Assurance, new: Assurance) -> int | None:
+    """The earliest instant from which on two sets of certificates make other values; None where they never do.
+
+    A calibration function ends where the next begins, so only beginnings are compared.
+    """
+    parts = [
+        {(kind, name, replace(one, to_ns=END_NS) if isinstance(one, Calibration) else one)
+         for kind in ("calibrations", "lapses", "biases") for name, own in getattr(found, kind).items() for one in own}
+        for found in (old, new)
+    ]  # fmt: skip
+    return min((one.from_ns for _, _, one in parts[0] ^ parts[1]), default=None)
+
+
 # --- what follows for values -----------------------------------------------------------------------
 
 

@@ -29,12 +29,12 @@ from gateway.units import conversion
 LAPSES_TOLD = 10  # newest ones, of a window
 
 
-def told(found: Assurance, tables: Tables, averages: Sequence[Average]) -> list[Average]:
+def told(found: Assurance, tables: Tables, averages: list[Average]) -> list[Average]:
     """Averages that tell, beside how they came about, what certificates made of their values. [inputs]
 
     tables: that the averages were taken from. Those of a minute are left as they are: there are many of them.
     """
-    return [_told(found, tables, one) for one in averages] if found else list(averages)
+    return [_told(found, tables, one) for one in averages] if found else averages
 
 
 def _told(found: Assurance, tables: Tables, average: Average) -> Average:

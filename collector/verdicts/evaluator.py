@@ -29,8 +29,9 @@ from collector.reading import decoded
 from collector.shifts import Moved, moved, told_by
 from collector.store import Entry, EntryKind, JournalReader, NotHere, Shift
 from collector.verdicts.agenda import Agenda, PointKey, Task
-from collector.verdicts.assurance import UNCERTIFIED
+from collector.verdicts.assurance import UNCERTIFIED, Assurance, changed_from
 from collector.verdicts.book import Book
+from collector.verdicts.certificate_watch import CertificateWatch
 from collector.verdicts.evidence import sensor_source
 from collector.verdicts.excuses import moved as moved_excuses
 from collector.verdicts.excuses import outside
@@ -69,6 +70,7 @@ class Evaluator:
         history = {gateway.id for site in sites for gateway in site.gateways if gateway.history}
         self._line = Line(journal, book, rules, intervals, history=history)
         self._journal = journal
+        self._certificates = CertificateWatch(sites)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
         self.trouble = ""  # what keeps it from judging right now, for people; "" = nothing
@@ -117,6 +119,7 @@ class Evaluator:
         while not self._stopping.is_set():
             began_s, before = time.monotonic(), self._last()
             entries = self._journal.read(self._line.position, READ)
+            self._line.certify(self._certificates.changed())
             if not entries:
                 self._journal.wait(self._line.position, WAIT_S)
             for entry in entries:
@@ -150,7 +153,8 @@ class Line:
         self._history = history
         self._journal = journal
         self._book = book
-        self._rules = rules
+        self._rules = dict(rules)
+        self._certified, self._dirtied = list[tuple[PointKey, int]](), list[tuple[PointKey, int]]()
         self._intervals = intervals
         self.resume()
 
@@ -161,6 +165,8 @@ class Line:
         self._agenda = Agenda(self._rules, self._intervals, dumped, history=self._history)
         self._recent = Recent(self._intervals, virgin=self.position == 0)
         self._layer, self._marks = Layer(self._book.marks()), list[Filed]()
+        self._certified = [*self._dirtied, *self._certified]  # what no commit has kept
+        self._dirtied = []
         self.overdue = 0
 
     def take(self, entry: Entry) -> None:
@@ -178,6 +184,14 @@ class Line:
         elif (shift := told_by(entry)) is not None:
             self._move(shift, entry.position)
         self.position = entry.position
+
+    def certify(self, found: Mapping[PointKey, Assurance]) -> None:
+        """Certificates of points have changed: what they make of another value is judged anew from the next tick on."""
+        for key, new in found.items():
+            since_ns = changed_from(self._rules[key].assurance, new)
+            if since_ns is not None:
+                self._rules[key] = replace(self._rules[key], assurance=new)
+                self._certified.append((key, since_ns))
 
     def _mark(self, entry: Entry) -> None:
         """Take in a mark: what it speaks of is judged anew from the next tick on."""
@@ -237,6 +251,10 @@ class Line:
 
     def _tick(self, tick: Entry) -> None:
         """Derive what is due at a tick, and commit."""
+        for key, since_ns in self._certified:
+            self._agenda.mark(key, since_ns, tick.received_ns)
+        self._dirtied += self._certified
+        self._certified.clear()
         tasks = self._agenda.tick(tick.received_ns)
         results = [self._derived(task, tick) for task in tasks if not task.long]
         results += LongLine(self._book, self._rules, self._layer, tick.received_ns).derived(tasks, results)
@@ -249,6 +267,7 @@ class Line:
             )  # fmt: skip
             self._committed = tick.position
             self._marks.clear()
+            self._dirtied.clear()
         self._recent.trim()
         self.overdue = self._agenda.overdue(tick.received_ns)
 

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.verdicts.assurance import UNCERTIFIED, Assurance, assurance, assured, bias_factors, bias_told
+from collector.verdicts.assurance import (
+    UNCERTIFIED,
+    Assurance,
+    assurance,
+    assured,
+    bias_factors,
+    bias_told,
+    changed_from,
+)
 from collector.verdicts.screening import NOT_ASSURED, Signal, signal, usable
 from gateway.measurement import SECOND_NS, Status
 from tests.collector.verdicts.certified import DAILY, PAIRS, QAL2, RATA, certificates, checks, point
@@ -133,6 +141,15 @@ def test_an_audit_that_was_not_passed_gives_no_factor() -> None:
     found, notes = assurance([certificates(far)], "UTC")
     assert not found
     assert "not passed; no factor" in notes[0]
+
+
+def test_what_certificates_change_begins_where_they_differ() -> None:
+    assert changed_from(point(QAL2), point(QAL2)) is None
+    assert changed_from(UNCERTIFIED, point(QAL2)) == ns("2026-04-01T00:00")
+    assert changed_from(point(QAL2), point(QAL2, SECOND)) == ns("2026-06-01T00:00"), "not from the first on"
+    assert changed_from(point(QAL2, RATA), point(QAL2)) == ns("2026-03-03T00:00")
+    once = DAILY + checks(("2026-04-01T06:10:00Z", 0.0, 251.0))
+    assert changed_from(point(once), point(CALIBRATED)) == ns("2026-04-02T08:00"), "when the first had expired"
 
 
 @settings(max_examples=examples(60), deadline=None)
