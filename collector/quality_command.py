@@ -1,9 +1,10 @@
-"""`emitwatch quality FILE...`: what certificates of measuring systems come to; exit 1 where a test is not passed."""
+"""`emitwatch quality [FILE...] [--site SITE]`: what certificates of measuring systems come to; exit 1 on a failure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,18 +14,31 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from collector.catalogue import certificate_files, rule_packs
+from collector.catalogue import certificate_files, rule_packs, site_certificates
+from collector.settings import parse_collector
 from collector.verdicts import quality_words
 from collector.verdicts.assessment import Outcome, assess_en14181
 from collector.verdicts.assessment_us import assess_part75
-from collector.verdicts.assurance import Law
+from collector.verdicts.assurance import Assurance, Law
+from collector.verdicts.assurance_told import watch_outcome, weeks_above
+from collector.verdicts.book import Book, BookError
 from collector.verdicts.certificates import Certificates
-from gateway import terminal
+from gateway import catalogue, terminal
+from gateway.document import FaultyFiles
+from gateway.settings import Site
 from gateway.terminal import AsJson
 
 
 def quality(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Certificate files, or folders of them.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE...]", help="Certificate files, or folders of them.")
+    ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            help="The certificates that a site names, and how often their valid ranges were left.", metavar="SITE"
+        ),
+    ] = None,
     rules: Annotated[list[Path] | None, typer.Option(help="A folder of further rule packs.")] = None,
     on: Annotated[str, typer.Option(help="The day on which it is asked what is overdue; today.", metavar="DATE")] = "",
     as_json: AsJson = False,
@@ -34,8 +48,18 @@ def quality(
     Exit 1 where one is not passed, a system is out of control, or the next test is overdue.
     """
     today = _day(on)
-    found = certificate_files([str(file) for file in files], rule_packs([str(folder) for folder in rules or ()]))
-    outcomes = [(certificates, assessed(certificates, law, today)) for certificates, law in found]
+    if not files and site is None:
+        raise typer.BadParameter("name certificate files, or a site with --site SITE")
+    packs = rule_packs([str(folder) for folder in rules or ()])
+    outcomes = [
+        (certificates, assessed(certificates, law, today))
+        for certificates, law in certificate_files([str(file) for file in files or ()], packs)
+    ]
+    try:
+        outcomes += _of_site(site, today) if site else []
+    except (BookError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
     failed = sum(not outcome.passed for _, own in outcomes for outcome in own)
     if as_json:
         typer.echo(json.dumps([_file(*one) for one in outcomes], ensure_ascii=False, indent=1))
@@ -53,6 +77,46 @@ def assessed(found: Certificates, law: Law, on: date) -> list[Outcome]:
     european = assess_en14181(found, law.quality, law.quality_pack, on) if law.quality else ()
     american = assess_part75(found, law.us, law.us_pack, on) if law.us else ()
     return [*european, *american]
+
+
+def _of_site(path: Path, on: date) -> list[tuple[Certificates, list[Outcome]]]:
+    """Every test of the certificates that sites name, and the watch of their valid ranges by what was judged so far."""
+    sites = catalogue.load_sites(str(path))
+    settings, faults = parse_collector(sites)
+    if settings is None:
+        raise FaultyFiles(faults)
+    found: list[tuple[Certificates, list[Outcome]]] = []
+    for site in sites:
+        packs = rule_packs([site.path(folder) for folder in site.folders.rules])
+        known, _, faults = site_certificates(site, packs)
+        if faults:
+            raise FaultyFiles(faults)
+        for point in site.points:
+            files = certificate_files([site.path(name) for name in point.certificates], packs)
+            own = [(one, law) for one, law in files if (one.plant, one.point) == (site.plant.id, point.id)]
+            found += [(one, assessed(one, law, on)) for one, law in own]
+            watched = _watched(Path(settings.folder) / "verdicts.db", site, point.id, known[point.id]) if own else []
+            found += (
+                [(Certificates(file=str(path), plant=site.plant.id, point=point.id, rules=()), watched)]
+                if watched
+                else []
+            )
+    return found
+
+
+def _watched(file: Path, site: Site, point: str, known: Assurance) -> list[Outcome]:
+    """How often valid ranges of a point were left; nothing where no collector has judged here."""
+    if not file.exists() or known.watch is None:
+        return []
+    with closing(Book(file)) as book:
+        days = [
+            row.average
+            for name in known.calibrations
+            for row in book.averages(
+                plant=site.plant.id, point=point, parameter=name, window="24h", from_ns=known.watched_ns[name]
+            )
+        ]
+    return [watch_outcome(one, known) for one in weeks_above(days, site.plant.timezone, known.watch, known.watched_ns)]
 
 
 def _day(text: str) -> date:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from collector.verdicts.assessment import Cite, Outcome, Problem
 from collector.verdicts.assurance import END_NS, Assurance, Calibration, Lapse, cited
 from collector.verdicts.certificates import told_time
 from collector.verdicts.quality import watched
@@ -27,6 +28,7 @@ from collector.verdicts.windows import local_date
 from gateway.units import conversion
 
 LAPSES_TOLD = 10  # newest ones, of a window
+WEEKS_TOLD = 60  # newest ones; more than from one AST to the next
 
 
 def told(found: Assurance, tables: Tables, averages: list[Average]) -> list[Average]:
@@ -137,3 +139,24 @@ def weeks_above(days: Sequence[Average], timezone: str, rule: RangeWatch, since:
             )
         )  # fmt: skip
     return found
+
+
+def watch_outcome(found: Weeks, known: Assurance) -> Outcome:
+    """The watch of a valid range as a test among others. known: of the point, with the function that is watched."""
+    assert known.watch is not None, "nothing is watched without a rule"
+    due = [
+        Problem(
+            f"the valid range is left too often since the week of {found.due}",
+            "a new QAL2 is due; the function in force is used meanwhile",
+        )
+    ] if found.due is not None else []  # fmt: skip
+    last = found.weeks[-1][0]
+    return Outcome(
+        test="valid range", path="", parameter=found.parameter, unit=found.unit, date=str(last + timedelta(days=6)),
+        facts={
+            "valid_upto": found.upto, "weeks_too_often": found.often,
+            "week": [(str(monday), f"{above} of {of} above") for monday, of, above in found.weeks[-WEEKS_TOLD:]],
+        },
+        problems=tuple(due),
+        cites=(Cite(known.calibrations[found.parameter][-1].cite.pack, known.watch.cite, known.watch.verified),),
+    )  # fmt: skip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import structlog
 
+from api.cli import main
 from collector.verdicts import evaluator as module
 from collector.verdicts.book import Book
 from collector.verdicts.certificate_watch import CertificateWatch
@@ -21,6 +24,7 @@ from gateway.measurement import SECOND_NS, Series
 from gateway.settings import Site
 from tests.collector.verdicts.certified import HEAD, PAIRS, QAL2
 from tests.collector.verdicts.lines import HOUR_NS, MINUTE_NS, SITE, MemoryJournal, newest, one
+from tests.collector.verdicts.test_evaluator import CONDITIONS, STACK
 
 NOX = Series("mill", "stack", "cems", "NOx", "mg/m3")
 MIDNIGHT_NS = 1775001600 * SECOND_NS - 8 * HOUR_NS  # 1 April 2026 in Shanghai
@@ -176,3 +180,46 @@ def test_the_thread_takes_a_change_up(book: Book, plant: Site, monkeypatch: pyte
         time.sleep(0.1)
     thread.stop()
     assert [value for value, _ in told(book)] == [21.0]
+
+
+def test_quality_counts_the_weeks_of_what_was_judged(
+    plant: Site, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Three hours of 30 mg/m3 as measured, over 70 by its function at the conditions of the limit."""
+    low = NOX_QAL2.replace("valid_upto = 90.0", "valid_upto = 70.0")
+    write(tmp_path, low)
+    site = str(tmp_path / "site.toml")
+    assert main(["quality", "--site", site, "--on", "2026-05-01"]) == 0, "nothing was judged yet"
+    capfd.readouterr()
+    journal = MemoryJournal()
+    with closing(Book(tmp_path / "data" / "collector" / "verdicts.db")) as book:
+        line = Line(journal, book, *site_rules([plant]))
+        times = np.arange(MIDNIGHT_NS, MIDNIGHT_NS + 3 * HOUR_NS, 5 * SECOND_NS)
+        for series in STACK:
+            journal.batch(MIDNIGHT_NS + 3 * HOUR_NS, one(series, times, CONDITIONS[series.parameter]))
+        journal.ticks(MIDNIGHT_NS + 24 * HOUR_NS, MIDNIGHT_NS + 24 * HOUR_NS + 120 * SECOND_NS)
+        follow(line, journal)
+    assert main(["quality", "--site", site, "--on", "2026-05-01", "--json"]) == 1
+    tests, watched = json.loads(capfd.readouterr().out)
+    assert [test["test"] for test in tests["tests"]] == ["QAL2"]
+    (test,) = watched["tests"]
+    assert test["test"] == "valid range"
+    assert test["facts"]["week"] == [["2026-03-30", "6 of 6 above"]]
+    assert "since the week of 2026-03-30" in test["problems"][0]["what"]
+    assert main(["quality", "--site", site, "--on", "2026-05-01"]) == 1
+    assert "week: 2026-03-30 6 of 6 above" in capfd.readouterr().out
+
+
+def test_quality_of_a_site_names_its_faults(plant: Site, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    site = str(tmp_path / "site.toml")
+    write(tmp_path, NOX_QAL2.replace("limit", "limmit"))
+    assert main(["quality", "--site", site]) == 1
+    write(tmp_path, NOX_QAL2)
+    (tmp_path / "data" / "collector").mkdir(parents=True)
+    (tmp_path / "data" / "collector" / "verdicts.db").write_text("no book")
+    assert main(["quality", "--site", site]) == 2
+    file = tmp_path / "site.toml"
+    file.write_text(file.read_text() + '[store]\nkind = "influxdb"\n')
+    assert main(["quality", "--site", site]) == 1
+    assert main(["quality"]) == 2
+    assert "name certificate files" in capfd.readouterr().err
