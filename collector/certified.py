@@ -15,7 +15,7 @@ from collector.verdicts.points import PointRules
 from collector.verdicts.quality_words import plain
 from collector.verdicts.records import Average
 
-INPUTS = ("calibration", "range", "not_assured")  # of an average, beside what it has without certificates
+INPUTS = ("calibration", "range", "not_assured", "bias")  # of an average, beside what it has without certificates
 
 
 def certified(law: PointRules, pack: RulePack, paths: Sequence[Path]) -> tuple[PointRules, list[str]]:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from collector.verdicts.assessment import Cite, Outcome, Problem
-from collector.verdicts.assurance import END_NS, Assurance, Calibration, Lapse, cited
+from collector.verdicts.assurance import END_NS, Assurance, Calibration, Lapse, bias_told, cited
 from collector.verdicts.certificates import told_time
 from collector.verdicts.quality import watched
 from collector.verdicts.quality_rules import RangeWatch
@@ -52,6 +52,11 @@ def _told(found: Assurance, tables: Tables, average: Average) -> Average:
             {"from": told_time(one.from_ns), "to": None if one.to_ns == END_NS else told_time(one.to_ns),
              "why": one.why, **cited(one.cite)} for one in lapses[-LAPSES_TOLD:]
         ]  # fmt: skip
+    derived = average.inputs.get("derived", {})
+    if derived.get("how") in ("mass", "mass_flow"):
+        names = (*derived["of"], *(["gas_flow"] if "velocity" in derived["of"] else []))
+        biases = {name: bias_told(found, name, average.to_ns - 1) for name in names}
+        more |= {"bias": told} if (told := {name: bias for name, bias in biases.items() if bias}) else {}
     return replace(average, inputs={**average.inputs, **more}) if more else average
 
 

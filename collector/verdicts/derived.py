@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from collector.verdicts import loads
+from collector.verdicts.bias import adjusted
 from collector.verdicts.day_levels import KINDS as WHOLE_DAYS
 from collector.verdicts.day_levels import LEVEL, day_level_table
 from collector.verdicts.oxides import summed
@@ -154,4 +155,6 @@ class DerivedTables(Tables):
         stack = self._rules.stack
         if stack is None:
             return loads.water_mass(self, of) if of else loads.water_volume(self)
-        return loads.gas_mass(stack, self, of) if of else loads.dry_gas_flow(stack, self)
+        if not of:
+            return loads.dry_gas_flow(stack, self)
+        return adjusted(self._rules.assurance, loads.gas_mass(stack, self, of))
