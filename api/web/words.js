@@ -143,6 +143,8 @@ export const WORDS = {
   status_calibration: ["calibration", "校准"],
   status_fault: ["fault", "故障"],
   status_out_of_range: ["out of range", "超量程"],
+  status_not_assured: ["not quality-assured", "未经质量保证"],
+  measured: ["as measured", "实测值"],
   status_stopped: ["stopped", "停运"],
   status_manual: ["manual", "手工"],
   status_no_comm: ["no answer", "无通信"],

@@ -101,15 +101,18 @@ def _inside(pieces: list[tuple[int, int]], time_ns: Int64) -> Booleans:
 
 
 def _values(part: Signal) -> dict[str, Any]:
-    """Each value with its status; with its instrument too where there was more than one."""
+    """Each value with its status; with its instrument too where there was more than one, and as measured where a
+    calibration function made another of it."""
     several = len(np.unique(part.sensor_index)) > 1
     columns: list[list[Any]] = [
         times(part.time_ns), numbers(part.value), [REASONS[code] for code in part.status.tolist()],
     ]  # fmt: skip
     if several:
         columns.append([part.sensors[index] for index in part.sensor_index.tolist()])
+    if part.raw is not None:
+        columns.append(numbers(part.raw))
     return {
-        "columns": [*RAW_COLUMNS, *(["sensor"] if several else [])],
+        "columns": [*RAW_COLUMNS, *(["sensor"] if several else []), *(["measured"] if part.raw is not None else [])],
         "items": [list(row) for row in zip(*columns, strict=True)],
         "left": None,
     }

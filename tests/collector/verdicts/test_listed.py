@@ -200,3 +200,12 @@ def test_validated_values_that_a_day_is_the_mean_of_are_listed() -> None:
 def test_times_within_a_second_are_told() -> None:
     found = told(NOISE, "1m", series("LAeq", [50.0, 51.0], step_s=0.25))
     assert [row[0] for row in found["items"]] == ["2026-11-19T16:00:00Z", "2026-11-19T16:00:00.25Z"]
+
+
+def test_values_that_a_calibration_function_made_stand_beside_what_was_measured() -> None:
+    measured = series("SO2", [30.0, np.nan])
+    made = replace(measured, value=2.0 * measured.value + 1.0, raw=measured.value)
+    found = told(STACK, "1m", made)
+    assert found["columns"] == ["time", "value", "status", "measured"]
+    assert [row[3] for row in found["items"]] == [30.0]
+    assert [row[1] for row in found["items"]] == [61.0]
