@@ -48,7 +48,8 @@ RULES = (
     ),
     Rule(
         name="exceedance", severity="critical", kind="gt", threshold=0,
-        query='SELECT sum("open") FROM "exceedance" WHERE time > now() - 26h GROUP BY "plant", "point", "clause"',
+        query='SELECT count("value") FROM "exceedance" WHERE "withdrawn" = 0 AND time > now() - 26h '
+              'GROUP BY "plant", "point", "clause"',
     ),
 )  # fmt: skip
 

@@ -25,7 +25,7 @@ TAG = "emitwatch"
 NOISE_PACK = "gb12348-2008"
 FIRST = {"stack": ("dust", "SO2", "NOx"), "water": ("COD", "NH3-N", "pH")}  # shown from the start, the rest in rows
 ZONES = ("Asia/Shanghai", "Europe/Berlin", "Europe/London", "America/New_York", "UTC")
-OPEN, HIGH, LEVEL = '"open" = 1', "\"bound\" = 'high'", "\"parameter\" = 'LAeq'"
+STANDS, HIGH, LEVEL = '"withdrawn" = 0', "\"bound\" = 'high'", "\"parameter\" = 'LAeq'"
 MINUTE, HOUR, DAY, NIGHT = (f"\"window\" = '{kind}'" for kind in ("1m", "1h", "24h", "night"))
 CHOSEN = '"parameter" =~ /^${parameter:regex}$/'
 LISTED = '"parameter", "value", "limit", "unit", "window", "clause", "standing"'
@@ -62,17 +62,19 @@ class Maker:
         say, recent = self._words.panel, "time > now() - 10m"
         each = f'SELECT last("value") AS "v" FROM "measurement" {where(HERE, span=recent)}'
         now = f'SELECT count("v") FROM ({each} GROUP BY "plant", "point", "parameter") WHERE {recent}'
-        count = f'SELECT count("value") FROM "exceedance" {where(OPEN, HERE)}'
+        count = f'SELECT count("value") FROM "exceedance" {where(STANDS, HERE)}'
         valid = f'SELECT mean("valid") FROM "average" {where(HOUR, HERE)}'
         yield panels.number(*say("series_now"), "", Query(now), steps=[(None, BAD), (1, GOOD)])
         yield panels.number(*say("exceedances"), "", Query(count), steps=[(None, GOOD), (1, BAD)])
-        incidents = f'SELECT count("open") FROM "incident" {where(OPEN, AT_PLANT)}'
+        incidents = f'SELECT count("open") FROM "incident" {where('"open" = 1', AT_PLANT)}'
         yield panels.number(*say("incidents"), "", Query(incidents), steps=[(None, GOOD), (1, WARN)])
         yield panels.number(*say("valid_hours"), "share", Query(valid), steps=[(None, BAD), (0.75, WARN), (0.9, GOOD)])
         newest = f'SELECT last("value") AS "value" FROM "measurement" {where(HERE)}'
         by_series = Query(f'{newest} GROUP BY "plant", "point", "parameter", "unit"', table=True)
         yield panels.rows(*say("points_now"), by_series, names=self._columns(), width=HALF)
-        listed = f'SELECT "plant", "point", {LISTED} FROM "exceedance" {where(OPEN, HERE)} ORDER BY time DESC LIMIT 500'
+        listed = (
+            f'SELECT "plant", "point", {LISTED} FROM "exceedance" {where(STANDS, HERE)} ORDER BY time DESC LIMIT 500'
+        )
         yield panels.rows(*say("exceedance_list"), Query(listed, table=True), names=self._columns(), width=HALF)
         days = Query(f"{count} GROUP BY time(1d), \"plant\" fill(0) tz('${{zone}}')", "$tag_plant")
         yield panels.bars(*say("exceedances_a_day"), "", days)
@@ -91,7 +93,7 @@ class Maker:
         yield panels.series(*say("statistical_levels"), "dB(A)", *levels)
         nights = Query(f'SELECT "evaluated" FROM "average" {where(NIGHT, LEVEL, HERE)} GROUP BY "point"', "$tag_point")
         yield panels.bars(*say("nights"), "dB(A)", nights, self._limit(LEVEL, NIGHT, HIGH))
-        broken = Query(f'SELECT count("value") FROM "exceedance" {where(OPEN, NIGHT, HERE)}')
+        broken = Query(f'SELECT count("value") FROM "exceedance" {where(STANDS, NIGHT, HERE)}')
         yield panels.number(*say("nights_violated"), "", broken, steps=[(None, GOOD), (1, BAD)], width=THIRD)
         loudest = Query(f'SELECT max("maximum") FROM "average" {where(MINUTE, LEVEL, HERE)}')
         yield panels.number(*say("loudest"), "dB(A)", loudest, steps=[(None, PLAIN)], width=THIRD)
@@ -170,7 +172,7 @@ class Maker:
         status = Query(f'{worst} GROUP BY time($__interval), "parameter" fill(null)', "$tag_parameter")
         named = {one.value: (one.name.lower(), GOOD if one is Status.OK else WARN) for one in Status}
         yield panels.states(*say("status"), status, words=named)
-        listed = f'SELECT {LISTED} FROM "exceedance" {where(OPEN, HERE)} ORDER BY time DESC LIMIT 200'
+        listed = f'SELECT {LISTED} FROM "exceedance" {where(STANDS, HERE)} ORDER BY time DESC LIMIT 200'
         yield panels.rows(*say("point_exceedances"), Query(listed, table=True), names=self._columns())
 
     # --- what they share ---------------------------------------------------------------------------

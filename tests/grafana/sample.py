@@ -50,5 +50,5 @@ def _averages(tags: str, begin: int) -> Iterator[str]:
 def _judged(tags: str, begin: int) -> Iterator[str]:
     for window in ("1h", "24h", "night"):
         clause = f"clause=gb12348-2008/{window}-level,{tags},window={window}"
-        yield f"exceedance,{clause} value=58,limit=50,open=1,version=1,late=0,seconds=3600 {begin}"
+        yield f"exceedance,{clause} value=58,limit=50,withdrawn=0,version=1,late=0,minutes=60 {begin}"
         yield f"limit,bound=high,{clause} value=50 {begin}"
