@@ -25,6 +25,7 @@ TAG = "emitwatch"
 NOISE_PACK = "gb12348-2008"
 FIRST = {"stack": ("dust", "SO2", "NOx"), "water": ("COD", "NH3-N", "pH")}  # shown from the start, the rest in rows
 ZONES = ("Asia/Shanghai", "Europe/Berlin", "Europe/London", "America/New_York", "UTC")
+OPEN = '"open" = 1'
 STANDS, HIGH, LEVEL = '"withdrawn" = 0', "\"bound\" = 'high'", "\"parameter\" = 'LAeq'"
 MINUTE, HOUR, DAY, NIGHT = (f"\"window\" = '{kind}'" for kind in ("1m", "1h", "24h", "night"))
 CHOSEN = '"parameter" =~ /^${parameter:regex}$/'
@@ -66,7 +67,7 @@ class Maker:
         valid = f'SELECT mean("valid") FROM "average" {where(HOUR, HERE)}'
         yield panels.number(*say("series_now"), "", Query(now), steps=[(None, BAD), (1, GOOD)])
         yield panels.number(*say("exceedances"), "", Query(count), steps=[(None, GOOD), (1, BAD)])
-        incidents = f'SELECT count("open") FROM "incident" {where('"open" = 1', AT_PLANT)}'
+        incidents = f'SELECT count("open") FROM "incident" {where(OPEN, AT_PLANT)}'
         yield panels.number(*say("incidents"), "", Query(incidents), steps=[(None, GOOD), (1, WARN)])
         yield panels.number(*say("valid_hours"), "share", Query(valid), steps=[(None, BAD), (0.75, WARN), (0.9, GOOD)])
         newest = f'SELECT last("value") AS "value" FROM "measurement" {where(HERE)}'

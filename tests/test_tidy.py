@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("gateway", "collector", "alerts", "api", "simulators")
+PACKAGES = ("gateway", "collector", "alerts", "api", "simulators", "grafana")
 TOOL = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["emitwatch"]
 SHELLS: list[str] = TOOL["shells"]
 ALONE: list[str] = TOOL["alone"]  # single files that are copied out and run by themselves
