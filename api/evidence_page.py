@@ -11,11 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from api.evidence_parts import average_part, measured_part
+from api.evidence_parts import average_part, measured_part, others
 from api.markup import Child, Markup, facts, style_hash, table, tag
 from api.told import Told
 
 Trail = Mapping[str, Any]
+# What the page says in words of its own; the rest of a clause is shown as it is.
+CLAUSE = ("pack", "clause", "cite", "source", "title", "standing", "verified", "parameter", "window", "statistic",
+          "corrected", "rounding", "places", "compared", "limit", "low", "high", "unit", "conditions", "interval",
+          "interval_of", "count")  # fmt: skip
 STANDINGS = {"finding": "finding_word", "evidence": "evidence_word", "early warning": "warning_word"}
 
 
@@ -106,6 +110,7 @@ def clause_part(trail: Trail, told: Told) -> Child:
             (told.t("verified"), told.t("yes" if verified else "no")),
             (told.t("source"), clause.get("source") or pack["source"]),
             (told.t("note_word"), pack["note"]),
+            *others(clause, CLAUSE, told),
         ]),
     ]  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -18,6 +18,10 @@ MARGIN = 14
 TOGETHER = 20  # rows of a table
 GAP = 2.5  # usual distances between two values; further ones are no line
 UNITS = {"_c": "degC", "_pa": "Pa", "_percent": "%"}
+# What the page says in words of its own; the rest of an average is shown as it is.
+AVERAGE = ("parameter", "window", "from", "to", "unit", "value", "evaluated", "maximum", "method", "coverage", "valid",
+           "parts", "counts", "marks", "version", "percentiles", "count", "corrections", "standard_dry",
+           "converted")  # fmt: skip
 HEADS = {
     "time": "time", "from": "time", "value": "value", "converted": "converted_short", "judged": "judged_value",
     "valid": "valid", "statuses": "status_word", "status": "status_word", "sensor": "sensor",
@@ -44,10 +48,26 @@ def average_part(trail: Trail, told: Told) -> Child:
             (told.t("marks"), ", ".join(map(str, average.get("marks", ())))),
             (told.t("version_word"), told.t("version", average.get("version", "–"))),
             *levels,
+            *others(average, AVERAGE, told),
         ]),
         list(_corrections(average, told)),
         _settings(trail["evidence"].get("settings", {}), told),
     ]  # fmt: skip
+
+
+def others(found: Trail, known: Collection[str], told: Told) -> Iterator[tuple[str, str]]:
+    """What else was written down, as its name and its value in JSON, so that the page leaves nothing out."""
+    for name in (name for name in found if name not in known and found[name] not in (None, "", [], {})):
+        yield name.replace("_", " "), plain_json(found[name], told)
+
+
+def plain_json(value: Any, told: Told) -> str:  # noqa: ANN401 - any JSON value
+    """A value of JSON as people read it: `how: mass, of: SO2, velocity`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')}: {plain_json(item, told)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(plain_json(item, told) for item in value)
+    return str(value) if isinstance(value, str) else told.number(value)
 
 
 def _validity(parts: Trail | None, told: Told) -> str | None:
@@ -85,14 +105,8 @@ def _unit(taken: str) -> str:
 def _settings(settings: Trail, told: Told) -> Child:
     if not settings:
         return None
-    rows = [(name, _said(value, told)) for name, value in settings.items() if value is not None]
+    rows = [(name, plain_json(value, told)) for name, value in settings.items() if value is not None]
     return [tag("h3", told.t("settings_used")), facts(rows)]
-
-
-def _said(value: Any, told: Told) -> str:  # noqa: ANN401 - a setting of any kind
-    if isinstance(value, list | tuple):
-        return " – ".join(_said(one, told) for one in value)
-    return told.number(value) if isinstance(value, bool | int | float) else str(value)
 
 
 def measured_part(trail: Trail, told: Told) -> Child:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import msgspec
@@ -20,6 +20,11 @@ from api.evidence_parts import drawing
 from api.markup import VOID, Markup, style_hash, table, tag, text
 from api.times import parse_time
 from api.told import LANGUAGES, Told, parse_words, preferred
+from api.trail_schemas import Cause
+from collector.verdicts.pack import CORRECTED, ROUNDINGS, STATISTICS
+from collector.verdicts.screening import REASONS
+from collector.verdicts.windows import KINDS
+from gateway.parameters import AVERAGES
 from tests.api.line import Line, wait_until
 from tests.api.test_marks import PLACE, Desk
 from tests.effort import examples
@@ -347,3 +352,18 @@ def test_numbers_and_times_as_people_read_them() -> None:
         "nobody",
     )
     assert preferred("", "") == "en"
+
+
+def test_there_is_a_word_for_whatever_a_pack_or_a_table_can_say() -> None:
+    wanted = {f"rounding_{name}" for name in ROUNDINGS if name != "none"} | {f"statistic_{name}" for name in STATISTICS}
+    wanted |= {name.replace(" ", "_") for name in CORRECTED} | {f"method_{name}" for name in AVERAGES}
+    wanted |= {f"status_{name}" for name in REASONS} | {f"window_{kind}" for kind in KINDS}
+    wanted |= {f"because_{what}" for what in get_args(Cause.model_fields["what"].annotation)}
+    assert wanted <= set(WORDS)
+
+
+def test_what_nobody_foresaw_is_shown_too() -> None:
+    average = {"unit": "kg", "value": 3.0, "derived": {"how": "mass", "of": ["SO2", "velocity"], "verified": False}}
+    shown = Reader(page(trail_of(average=average, clause={"states": ["operating", "start_up"]}))).text
+    assert "how: mass, of: SO2, velocity, verified: no" in shown
+    assert "operating, start_up" in shown
