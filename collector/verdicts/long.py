@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from collector.verdicts.assurance_told import told as certified
 from collector.verdicts.averages import measured, records
 from collector.verdicts.day_sums import DAY, view_key
 from collector.verdicts.evidence import average_evidence, clause_evidence
@@ -43,7 +44,7 @@ def derive_long(rules: PointRules, days: Sequence[Average], wanted: Mapping[str,
     shown = LongTables(rules, "", days, wanted)
     for parameter, table, rows in measured(shown, wanted):
         its = records(rules, LongJudged(rules, shown), parameter, shown.unit(parameter), table, rows)
-        found += [_told(average, shown.days(parameter)) for average in its]
+        found += [_told(average, shown.days(parameter)) for average in certified(rules.assurance, shown, its)]
     for view in views(rules, ALWAYS):  # the same ones whatever the plant's states were
         tables = LongTables(view.rules, view_key(view), days, wanted)
         judged = LongJudged(view.rules, tables)
@@ -119,7 +120,8 @@ def _exceedances(
                 continue
             for breach in judged.breaches(clause, table, rows, wanted):
                 one = np.arange(len(windows)) == breach.row
-                (average,) = records(rules, judged, parameter, tables.unit(parameter), table, one)
+                its = records(rules, judged, parameter, tables.unit(parameter), table, one)
+                (average,) = certified(rules.assurance, tables, its)
                 days = [tables.days(parameter)[row] for row in table.segments.take(np.flatnonzero(one)).rows()]
                 law = clause_evidence(
                     rules, clause, compared=breach.compared, limit=breach.limit, conditions=breach.conditions

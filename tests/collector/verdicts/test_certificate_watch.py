@@ -223,3 +223,17 @@ def test_quality_of_a_site_names_its_faults(plant: Site, tmp_path: Path, capfd: 
     assert main(["quality", "--site", site]) == 1
     assert main(["quality"]) == 2
     assert "name certificate files" in capfd.readouterr().err
+
+
+def test_a_month_of_the_line_tells_its_functions(plant: Site, book: Book) -> None:
+    write(Path(plant.base), NOX_QAL2)
+    journal = MemoryJournal()
+    line = Line(journal, book, *site_rules([plant]))
+    times = np.arange(MIDNIGHT_NS, MIDNIGHT_NS + HOUR_NS, 5 * SECOND_NS)
+    journal.batch(MIDNIGHT_NS + HOUR_NS, one(NOX, times, 10.0))
+    for days in (1, 30, 31):
+        journal.ticks(MIDNIGHT_NS + days * 24 * HOUR_NS, MIDNIGHT_NS + days * 24 * HOUR_NS + 120 * SECOND_NS)
+    follow(line, journal)
+    (month,) = [a for (_, name, window, _), a in newest(book).items() if (name, window) == ("NOx", "month")]
+    assert [one["report"] for one in month.inputs["calibration"]["functions"]] == ["R-17"]
+    assert month.value == 21.0
