@@ -131,6 +131,8 @@ def _facts(clause: ClauseText, pack: RulePack, parameters: Parameters) -> Iterat
     yield "unit", clause.unit or ("a number" if clause.count else "none (a bare number)")
     yield "judged", _judged(clause, known)
     yield "window", f"`{clause.window}`" + (f", where it starts in the {clause.period}" if clause.period else "")
+    if clause.states:
+        yield "plant states", words.states(clause.states)
     if clause.rounding == "none":
         yield "rounding", "none: compared as it is"
     else:

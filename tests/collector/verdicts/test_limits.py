@@ -19,7 +19,9 @@ from tests.collector.verdicts.test_pack_file import GOOD, parse
 from tests.effort import examples
 
 TODAY = date(2026, 11, 21)
-NOISE, WATER, STACK = (rule_packs()[id] for id in ("gb12348-2008", "gb18918-2002", "ultra-low-2015"))
+NOISE, WATER, STACK, COUNTED = (
+    rule_packs()[id] for id in ("gb12348-2008", "gb18918-2002", "ultra-low-2015", "gb18485-2014")
+)
 
 
 def clause(id: str, settings: dict[str, object], on: date = TODAY) -> Clause:
@@ -271,6 +273,7 @@ def test_a_night_is_that_of_the_pack_in_force() -> None:
     said = {"night": "21:00-05:00"}
     assert nights([old, new], said) == ((date.min, ("21:00", "05:00")),)
     assert nights([old, new], {"night": "never"}) == nights([old, new], {})
+    assert night_hours([replace(new, night=None), old], said | {"night": None}) == EARLY
     assert nights([], said) == ((date.min, ("21:00", "05:00")),)
 
 
@@ -292,6 +295,14 @@ def test_the_strictest_limit_of_a_mean_is_found() -> None:
     assert strictest([WATER], found, "NH3-N") == 25.0
     assert strictest([WATER], found, "TN") is None
     assert strictest([], found, "COD") is None
+
+
+def test_a_count_is_held_against_the_limit_itself() -> None:
+    found = next(c for c in resolve(COUNTED, {"reference_oxygen": 11.0}, TODAY)[0] if c.count is not None)
+    day = average(found, 900.0, valid=False)
+    assert breach(found, day, counted=6) == (6.0, 5.0)
+    assert breach(found, day, counted=5) is None
+    assert breach(found, day) is None
 
 
 # --- properties -----------------------------------------------------------------------------------------
