@@ -1,6 +1,7 @@
 # Everything a newcomer runs; each target makes its own .venv first.
 #   make demo    the whole plant on this machine        make test    all tests, with real servers
 #   make check   format, lint, types, layers, tidiness   make bench   figures   make docs   reference pages
+#   make cover   branches of the modules that judge: all of them, or it fails
 
 PYTHON ?= python3
 VENV   := .venv
@@ -8,7 +9,10 @@ BIN    := $(VENV)/bin
 EFFORT ?= default
 export EFFORT
 
-.PHONY: demo test check bench docs clean servers
+COVERING := corrections limits pack_check pack_file pack_nest pack_page plausible points rating rating_file rounding \
+            site_faults validation_rules validity
+
+.PHONY: demo test check cover bench docs clean servers
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -23,6 +27,11 @@ check: $(VENV)/.installed
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_tidy.py tests/test_docs.py
+
+cover: $(VENV)/.installed
+	$(BIN)/coverage run --rcfile=.ci/coverage.toml --data-file=$(VENV)/.coverage -m pytest -q \
+	    $(COVERING:%=tests/collector/verdicts/test_%.py)
+	$(BIN)/coverage report --rcfile=.ci/coverage.toml --data-file=$(VENV)/.coverage
 
 bench: $(VENV)/.installed
 	@for name in $$($(BIN)/python -m benchmarks --list); do $(BIN)/python -m benchmarks $$name || exit 1; done
