@@ -11,7 +11,7 @@ from collector.verdicts import pack as p
 from collector.verdicts.pack import RulePack
 from collector.verdicts.pack_file import parse_rules
 from collector.verdicts.pack_page import CORRECTED, ROUNDED, STANDINGS, UNVERIFIED, WINDOWS, index, page
-from collector.verdicts.pack_words import pack_words
+from collector.verdicts.pack_words import pack_words, states
 from collector.verdicts.records import Standing
 from collector.verdicts.windows import KINDS
 from gateway import catalogue
@@ -40,6 +40,7 @@ def test_every_clause_is_told_whole(pack: RulePack) -> None:
         for said in (clause.title.en, clause.title.zh, clause.cite, clause.unit, clause.parameter, clause.note,
                      clause.rounding_cite, str(clause.standing), f"`{clause.window}`", clause.period):  # fmt: skip
             assert flat(said) in own
+        assert not clause.states or f"| plant states | {states(clause.states)} |" in own
         assert (UNVERIFIED in own) == (not clause.verified)
         for row in clause.rows:
             for number in (row.low, row.high):
