@@ -194,6 +194,8 @@ REFUSED = [
     ('window = "1h"\npart = "1m"', 'window = "15m"\npart = "10m"', "validity[0].part", "a 15m is not made of 10m"),
     ('window = "24h"\npart = "1h"', 'window = "month"\npart = "night"', "validity[1].part", "not made of night"),
     ("minimum = 45", "minimum = 61", "validity[0].minimum", "at most 60 of 1m"),
+    ("minimum = 45", "missing = 60", "validity[0].missing", "a 1h has 60 of 1m"),
+    ("minimum = 45", 'minimum = 45\nof = "operating"', "validity[0].of", "no [states] in this pack"),
     ("minimum = 45", "share = 1.5", "validity[0].share", "outside 0 to 1"),
     ("high = 1.0\ndefault", "high = 2.0\ndefault", "validity[1].setting", "other than a share"),
     ("low = 0.0\n", "", "validity[1].setting", "other than a share"),
