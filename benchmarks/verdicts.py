@@ -168,7 +168,7 @@ def _resample(rules: PointRules, signals: Mapping[str, Signal]) -> None:
                 days = energy.resample("1D").agg(["sum", "count"]).rolling(30).sum()
                 _ = days["sum"] / days["count"], values.resample("1D").max().rolling(30).max()
                 continue
-            some, what, offset = slice(None), OFFSETS.get(kind, "24h"), "22h" if kind == "night" else "0h"
+            some, what, offset = slice(None), OFFSETS.get(kind, "24h"), "22h" if kind == "night" else None
             if rules.kind == "noise" and kind in ("day", "night", "calendar_night"):
                 some = ~at_night if kind == "day" else at_night
             windows = energy[some].resample(what, offset=offset)

@@ -136,20 +136,22 @@ class Loops:
             if part.valid and window.holds(part.pieces[0][0], part.pieces[-1][1]) and (not flow or part.weight > 0)
         ]
         usual = [part for part in parts if math.isfinite(part.converted)]
+        dry = [part for part in parts if math.isfinite(part.standard_dry)]
         if (flow or (self.method(parameter) == "mean" and expected is not None)) and (parts or flow):
             window.weight = sum(part.weight for part in parts) if flow else 1.0
             window.value = sum(p.value * p.weight for p in parts) / sum(p.weight for p in parts) if parts else NAN
-        converted = window.valid
+        converted = let_out = window.valid
         if expected is not None:
             unit = FIXED_NS.get(declared, DAY_NS)
-            there, known = (sum(p.length_ns for p in some) / unit for some in (parts, usual))
+            there, known, dried = (sum(p.length_ns for p in some) / unit for some in (parts, usual, dry))
             window.valid = enough(validity, there, expected) and window.count > 0
-            converted = enough(validity, known, expected)
+            converted, let_out = enough(validity, known, expected), enough(validity, dried, expected)
         if flow:
             window.valid = window.valid and not math.isnan(window.value)
-        if usual:
-            window.converted = float(np.mean([p.converted for p in usual])) if converted else NAN
-            window.standard_dry = float(np.mean([p.standard_dry for p in usual]))
+        if usual and converted:
+            window.converted = float(np.mean([p.converted for p in usual]))
+        if dry and let_out:
+            window.standard_dry = float(np.mean([p.standard_dry for p in dry]))
 
 
 def pieces_of(laid: Windows) -> list[list[tuple[int, int]]]:
@@ -166,6 +168,8 @@ def averaged(method: str, good: Sequence[float]) -> float:
 
 
 def enough(validity: Validity, there: float, expected: float) -> bool:
+    if validity.missing is not None:
+        return there > 0 and expected - there <= validity.missing
     if validity.minimum is None:
         assert validity.share is not None
         return there >= float(validity.share) * expected - 1e-9
