@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from collector.verdicts.limits import read_settings
 from collector.verdicts.screening import Signal, signal
-from collector.verdicts.state_sources import CHANNEL, timeline
+from collector.verdicts.state_sources import CHANNEL, channels, timeline
 from collector.verdicts.states import ALWAYS, STATES, State
 from collector.verdicts.windows import MINUTE_NS, windows
 from gateway.measurement import SECOND_NS, Status
@@ -128,3 +128,8 @@ def test_settings_may_be_texts_of_a_command_line() -> None:
     assert typed["state_codes"] == {"0": "stopped", "1": "start_up"}
     assert (typed["operating_where"], typed["other_states_max"]) == ("flow > -2.5e1", 0.1)
     assert read_settings("stack", [], {})[0]["other_states_max"] == 0.0
+
+
+def test_what_tells_the_state_is_known() -> None:
+    assert channels({}) == set()
+    assert channels({"state_codes": CODES, "operating_where": "load > 3"}) == {CHANNEL, "load"}
