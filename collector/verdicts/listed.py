@@ -62,7 +62,7 @@ def listed(
     if table is None:
         return {**about, "count": 0, "interval": "", "columns": [], "items": [], "left": None}
     count = int(table.measured[rows].sum()) if part is None else len(part)
-    left = _left(about, count, table.windows.kind) if part is not None else None
+    left = left_out(about, count, table.windows.kind) if part is not None else None
     return {
         **about, "count": count, "interval": table.windows.kind, "columns": list(WINDOW_COLUMNS),
         "items": _windows(table, rows), "left": left,
@@ -170,7 +170,7 @@ def _windows(table: Table, rows: Booleans) -> list[list[Any]]:
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _left(about: Mapping[str, Any], count: int, kind: str) -> dict[str, Any]:
+def left_out(about: Mapping[str, Any], count: int, kind: str) -> dict[str, Any]:
     """What the list leaves to windows, and where each value of it can be had."""
     span = {name: about[name] for name in ("from", "to")}
     place = {name: about[name] for name in ("plant", "point", "parameter")}

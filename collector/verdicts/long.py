@@ -22,7 +22,7 @@ from collector.verdicts.evidence import average_evidence, clause_evidence
 from collector.verdicts.judged import Judged, by_law
 from collector.verdicts.judgement import Derived
 from collector.verdicts.limits import Clause
-from collector.verdicts.listed import rfc3339
+from collector.verdicts.listed import WINDOW_COLUMNS, left_out, rfc3339
 from collector.verdicts.long_tables import LongTables
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average, Exceedance
@@ -136,19 +136,23 @@ def _exceedances(
 
 
 def days_evidence(rules: PointRules, days: Sequence[Average]) -> dict[str, Any]:
-    """The days that an exceedance stands on, with their versions, and the instruments that measured them."""
+    """The days that an exceedance stands on, at least one, with their versions, and what instruments measured them."""
     sensors = sorted({id for day in days for id in day.sums.get("sensors", ())})
-    parameter = days[0].parameter if days else ""
+    about: dict[str, Any] = {
+        "plant": rules.plant, "point": rules.point, "parameter": days[0].parameter, "unit": days[0].unit,
+        "from": rfc3339(days[0].from_ns), "to": rfc3339(days[-1].to_ns),
+    }  # fmt: skip
+    count = sum(day.count for day in days)
+    items = [
+        [rfc3339(d.from_ns), d.value, d.inputs.get("converted"), d.valid, d.inputs.get("counts", {}), d.version]
+        for d in days
+    ]
     return {
         "measurements": {
-            "plant": rules.plant, "point": rules.point, "parameter": parameter, "unit": days[0].unit if days else "",
-            "from": rfc3339(days[0].from_ns) if days else "", "to": rfc3339(days[-1].to_ns) if days else "",
-            "count": sum(day.count for day in days), "interval": DAY,
-            "items": [
-                [rfc3339(day.from_ns), day.value, day.inputs.get("converted"), day.valid, day.version] for day in days
-            ],
+            **about, "count": count, "interval": DAY, "columns": [*WINDOW_COLUMNS, "version"], "items": items,
+            "left": left_out(about, count, DAY),
         },
         "conditions": {},
-        "sensors": [{**rules.sources.get(id, {"sensor": id}), "parameters": [parameter]} for id in sensors],
+        "sensors": [{**rules.sources.get(id, {"sensor": id}), "parameters": [days[0].parameter]} for id in sensors],
         "settings": {name: list(v) if isinstance(v, tuple) else v for name, v in rules.settings.items()},
     }  # fmt: skip
