@@ -151,11 +151,12 @@ def _values(method: str, tables: Tables, parameter: str, days: Windows) -> list[
 
 
 def _made(method: str, tables: Tables, parameter: str, days: Windows) -> list[Sums]:
-    """The days of a parameter that is computed from others: valid ones as they are, and all that is summed."""
+    """The days of a parameter that is computed from others: loads as they are, of the others those that are valid."""
     table = tables.table(parameter, DAY)
     assert table is not None, "an average of a day comes from a table"
     rows = table.windows.rows(days.from_ns)
-    counts = table.valid | (method == "sum")
+    load = table.origin is not None and "hours" in table.origin.taken
+    counts = table.valid | (method == "sum") | load
     covered = np.where(counts, table.coverage * table.windows.length_ns, 0.0)
     return [
         {"direct": number(one), "covered_ns": round(ns), "sensors": []}

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from collector.verdicts import noise, unequal
-from collector.verdicts.day_sums import LENGTH_NS, LONG, part_key
+from collector.verdicts.day_sums import DAY, LENGTH_NS, LONG, part_key
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
 from collector.verdicts.screening import REASONS, Booleans
@@ -28,7 +28,7 @@ from collector.verdicts.segments import Segments
 from collector.verdicts.tables import CONDITIONS, DIGITS, DILUTED, Table, Tables
 from collector.verdicts.tables import _enough as parts_enough
 from collector.verdicts.validity import Validity
-from collector.verdicts.windows import Windows
+from collector.verdicts.windows import FIXED_NS, HOUR_NS, Windows
 from gateway.measurement import Float64, Int64
 
 MEDIAN = "median of 24h medians"
@@ -111,6 +111,9 @@ class _Days:
         self.direct = _column([one.get("direct") for one in values])
         self.covered = np.array([one.get("covered_ns", 0) for one in values], np.float64)
         self.whole = np.array([bool(one) or not day.inputs for one, day in zip(sums, days, strict=True)])
+        # How many hours of a load there are (`loads`), NaN of everything else; what it is made of is told with it.
+        self.hours = _column([day.inputs.get("derived", {}).get("hours") for day in days])
+        self.valid = np.array([day.valid for day in days])
         self.flow = np.array([day.inputs.get("method") == "flow_weighted" for day in days])
         self.statuses = np.array([_statuses(day.inputs.get("counts", {})) for day in days], np.int64)
         self.steps = next((s for day in reversed(days) if (s := _steps(day))), ())
@@ -158,7 +161,8 @@ def _table(windows: Windows, days: _Days, method: str, validity: Validity) -> Lo
     there = days.flow if flow else np.ones(len(days.flow), np.bool_)
     unit = LENGTH_NS.get(validity.part, 0)
     value = _direct(method, days, inside)
-    if flow or (method in ("mean", "flow_weighted") and unit):
+    load = bool(np.isfinite(days.hours).any())
+    if flow or (method in ("mean", "flow_weighted") and unit and not load):
         made = means(days.part("mean"), np.where(there, days.time("weight"), 0.0))
         value = made if flow else np.where(np.isnan(made), value, made)
     # As many values could be there as fill the window at the rate of those that are.
@@ -171,6 +175,8 @@ def _table(windows: Windows, days: _Days, method: str, validity: Validity) -> Lo
 
     parts, valid = enough(np.where(there, days.time("ns"), 0.0))
     valid &= (count > 0) & (~np.isnan(value) if flow else True)
+    if load:
+        parts, valid = _load_parts(windows, days, inside, validity)
     statuses = np.stack([inside.total(column) for column in days.statuses.T], axis=1).astype(np.int64)
     whole = inside.number(~days.whole) == 0
     table = LongTable(
@@ -202,12 +208,14 @@ _METHODS = {"median": MEDIAN, "flow_weighted": "mean"}
 
 def _direct(method: str, days: _Days, inside: Segments) -> Float64:
     """The average of all values of each window, NaN where there is none."""
-    inside = inside.among(days.covered > 0)
-    rows = np.flatnonzero(days.covered > 0)[inside.rows()]
+    time = np.where(np.isnan(days.hours), days.covered, np.nan_to_num(days.hours) * HOUR_NS)
+    some = time > 0.0
+    inside = inside.among(some)
+    rows = np.flatnonzero(some)[inside.rows()]
     group, n = np.repeat(inside.window, inside.stop - inside.start), inside.windows
-    time = days.covered[rows]
+    time = time[rows]
     if method == "maximum":
-        return _largest(inside, days.maximum[days.covered > 0])
+        return _largest(inside, days.maximum[some])
     if method == "energy":
         return noise.energy_average_by(days.direct[rows], group, n, time)
     if method == "median":
@@ -215,6 +223,18 @@ def _direct(method: str, days: _Days, inside: Segments) -> Float64:
     if method == "sum":
         return np.where(inside.count() > 0, np.bincount(group, days.direct[rows], n), np.nan)
     return unequal.mean_by(days.direct[rows], group, n, time)
+
+
+def _load_parts(windows: Windows, days: _Days, inside: Segments, validity: Validity) -> tuple[Float64, Booleans]:
+    """How many parts of a load there are, days or hours as the rule counts, and whether they are enough."""
+    hours = inside.total(np.nan_to_num(days.hours))
+    if validity.part in (DAY, "day"):
+        parts = inside.number(days.valid).astype(np.float64)
+        expected = np.asarray(np.round(windows.length_ns / LENGTH_NS[DAY]), np.float64)
+    else:
+        unit = FIXED_NS.get(validity.part, HOUR_NS)
+        parts, expected = np.asarray(np.round(hours * HOUR_NS / unit, 6), np.float64), windows.length_ns / unit
+    return parts, (hours > 0.0) & validity.enough(parts, expected)
 
 
 def _largest(inside: Segments, column: Float64) -> Float64:
