@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 
 import numpy as np
@@ -116,6 +117,20 @@ def test_the_state_is_small_when_nothing_is_open() -> None:
     assert len(plan.dump()) < 150, "its year has not ended, and one entry says so"
 
 
+def test_tables_of_series_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each batch may bring a table of its own: what is remembered has a bound, forgetting changes nothing."""
+    monkeypatch.setattr(module, "_TABLES_MAX", 3)
+    plan = agenda()
+    batches = [one(Series("mill", point, f"s{n}", "NOx", ""), span(0, 2), 1.0)
+               for n in range(5) for point in ("stack", "elsewhere")]  # fmt: skip
+    before = [sys.getrefcount(batch.series) for batch in batches]
+    for _ in range(2):
+        judged = [plan.touch("gw:1", batch).tolist() for batch in batches]
+        assert judged == [[True, True], [False, False]] * 5
+    held = [sys.getrefcount(batch.series) - count for batch, count in zip(batches, before, strict=True)]
+    assert 1 <= sum(held) <= 3
+
+
 # --- long windows ----------------------------------------------------------------------------------
 
 DAY_NS = 24 * HOUR_NS
@@ -164,3 +179,17 @@ def test_long_windows_wait_for_the_last_day_of_a_mark() -> None:
     # A mark begins in the evening: the first day that is taken up ends in the next evening. What ends before the rest
     # of the mark begins is not touched by it any more.
     assert found == [{"30d": 1}, {"30d": 1}, {"month": 1, "30d": 31, "year": 1}, {"month": 1, "30d": 31, "year": 1}, {}]
+
+
+def test_a_stream_that_comes_back_after_silence_is_waited_for_again() -> None:
+    """Also where it sends the minute again that its clock, ahead of time, had touched before it fell silent."""
+    plan, early = agenda(), MIDNIGHT_NS - 4 * HOUR_NS
+    last = span(120 * 60, 12)  # of 23:50 to 23:51
+    plan.arrive("gw:1", early, one(NOX, last, 1.0))
+    for now in (early, early + SILENCE_NS):
+        assert plan.tick(now) == []
+    plan.arrive("gw:1", MIDNIGHT_NS, one(NOX, last, 1.0))
+    behind = plan.tick(MIDNIGHT_NS + GRACE_NS)
+    assert minutes(behind) == [120]
+    assert {kind for task in behind for kind in task.windows}.isdisjoint({"24h", *LONG})
+    assert long(plan.tick(MIDNIGHT_NS + SILENCE_NS)) == {"30d": 1}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,12 @@ def test_the_examples_in_docstrings_are_true(name: str) -> None:
     found = doctest.testmod(importlib.import_module(f"collector.verdicts.{name}"))
     assert found.attempted > 0
     assert found.failed == 0
+
+
+def test_a_calculation_is_there_with_the_rules_it_takes_from_its_pack() -> None:
+    packs = rule_packs()
+    named = {"gb12348_boundary", "gb12348_peak", "gb12348_background"}
+    assert calculations(packs).keys() >= named
+    bare = replace(packs["gb12348-2008"], background=None)
+    assert calculations({**packs, bare.id: bare}).keys() & named == named - {"gb12348_background"}
+    assert calculations({}).keys().isdisjoint(named)

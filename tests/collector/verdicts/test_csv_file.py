@@ -188,3 +188,12 @@ def test_a_number_that_cannot_be_does_not_refuse_the_file() -> None:
 def test_a_wide_file_is_found_below_what_stands_before_it() -> None:
     text = "Meter;42\nSerial;a,b,c,d,e\n\nDate;Time;LAeq\n2014-08-19;01:32;35,9 dB\n2014-08-19;01:33;35,9 dB\n"
     assert only(text).value.tolist() == [35.9, 35.9]
+
+
+def test_every_row_says_of_which_parameter_it_is() -> None:
+    text = "time,parameter,value\n2026-01-01T00:00:00Z,NOx,1\n2026-01-01T00:00:00Z, ,2\n"
+    found = fault(text, parameter="")
+    assert (found.line, found.path, found.message) == (3, "parameter", "empty")
+    signals, faults, _ = read(text, parameter="O2")
+    assert not faults
+    assert {s.parameter: s.value.tolist() for s in signals} == {"NOx": [1.0], "O2": [2.0]}, "or the caller does"

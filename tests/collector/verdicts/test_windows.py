@@ -133,6 +133,30 @@ def test_a_day_without_night_hours_is_the_whole_date() -> None:
     assert not len(windows("1h", "UTC", HOUR_NS, HOUR_NS))
 
 
+@settings(max_examples=examples(100))
+@given(
+    kind=st.sampled_from(["day", "night", "calendar_night"]), zone=st.sampled_from(ZONES), start=instants,
+    hours=st.integers(1, 100), other=st.sampled_from(["06:00", "18:00", "22:30"]), ends=st.booleans(),
+)  # fmt: skip
+def test_midnight_is_the_end_of_a_date_or_the_start_of_the_next(kind, zone, start, hours, other, ends) -> None:
+    """Law says "22:00 to 24:00" as well as "to 00:00"."""
+    found = [
+        windows(kind, zone, start, start + hours * HOUR_NS, (other, midnight) if ends else (midnight, other))
+        for midnight in ("24:00", "00:00")
+    ]
+    for name in ("from_ns", "to_ns", "piece_from", "piece_to", "piece_window"):
+        assert getattr(found[0], name).tolist() == getattr(found[1], name).tolist()
+
+
+def test_a_night_ends_at_midnight() -> None:
+    (begin,), (end,) = (
+        getattr(windows("night", "Europe/Berlin", at, at + HOUR_NS, ("22:00", "24:00")), name).tolist()
+        for at in [ns("2026-03-28T23:00", "Europe/Berlin")]
+        for name in ("from_ns", "to_ns")
+    )
+    assert (wall(begin, "Europe/Berlin"), wall(end, "Europe/Berlin")) == ("2026-03-28 22:00", "2026-03-29 00:00")
+
+
 def test_the_date_on_the_wall() -> None:
     assert local_date("Asia/Shanghai", ns("2026-11-20T17:00")).isoformat() == "2026-11-21"
 
