@@ -235,8 +235,6 @@ def _instant(timezone: str, day: int, seconds: int) -> int:
 
     A clock time that does not exist (the hour that is skipped) is the instant of the change.
     """
-    if seconds >= 86400:
-        return _instant(timezone, day + 1, seconds - 86400)
     wall = datetime.combine(date.fromordinal(day), datetime.min.time()) + timedelta(seconds=seconds)
     instant = wall.replace(tzinfo=_zone(timezone)).astimezone(UTC)
     if instant.astimezone(_zone(timezone)).replace(tzinfo=None) != wall:
