@@ -115,6 +115,12 @@ def test_the_list_of_shells_names_modules_that_exist() -> None:
         assert any(name == shell or name.startswith(shell + ".") for name in names), f"{shell} is gone"
 
 
+def test_coverage_leaves_out_the_shells_that_judge_and_nothing_else() -> None:
+    left_out = tomllib.loads((ROOT / ".ci" / "coverage.toml").read_text())["tool"]["coverage"]["run"]["omit"]
+    shells = [shell for shell in SHELLS if shell.startswith("collector.verdicts.")]
+    assert sorted(left_out) == sorted(f"{shell.replace('.', '/')}.py" for shell in shells)
+
+
 @pytest.mark.parametrize("path", [p for p in ALL if p.name == "__init__.py"], ids=str)
 def test_init_files_hold_a_docstring_only(path: Path) -> None:
     body = ast.parse(path.read_text()).body
