@@ -56,7 +56,7 @@ class LongTables(Tables):
     def __init__(self, rules: PointRules, view: str, days: Sequence[Average], wanted: Mapping[str, Windows]) -> None:
         super().__init__(rules, {}, 0, 0)
         self._view = view
-        self._wanted = wanted
+        self._laid.update(wanted)
         self._long: dict[tuple[str, str], LongTable | None] = {}
         self._days: dict[str, list[Average]] = {}
         for day in sorted(days, key=lambda day: day.from_ns):
@@ -71,10 +71,6 @@ class LongTables(Tables):
         """The unit of a parameter that has days."""
         return self._days[parameter][-1].unit
 
-    def windows(self, kind: str) -> Windows:
-        """The wanted windows of a long kind."""
-        return self._wanted[kind]
-
     def days(self, parameter: str) -> Sequence[Average]:
         """The days of a parameter, in order: those that `LongTable.segments` speaks of."""
         return self._days[parameter]
@@ -83,14 +79,14 @@ class LongTables(Tables):
         """The table of a parameter; None where it has no days, or the kind is not wanted or not long."""
         key = (parameter, kind)
         if key not in self._long:
-            there = parameter in self._days and kind in LONG and len(self._wanted.get(kind, ()))
+            there = parameter in self._days and kind in LONG and len(self._laid.get(kind, ()))
             self._long[key] = self._of_days(parameter, kind) if there else None
         return self._long[key]
 
     def _of_days(self, parameter: str, kind: str) -> LongTable:
         validity = self._rules.validity[kind]
         columns = _Days(self._days[parameter], validity, self._view)
-        return _table(self._wanted[kind], columns, self._rules.method(parameter), validity)
+        return _table(self._laid[kind], columns, self._rules.method(parameter), validity)
 
 
 class _Days:
