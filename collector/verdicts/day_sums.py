@@ -139,8 +139,7 @@ def _direct(method: str, days: Windows, signal: Signal) -> list[Sums]:
 def _values(method: str, tables: Tables, parameter: str, days: Windows) -> list[Sums]:
     """What the row of a day says as it is shown, as another view of the point sees it."""
     table, signal = tables.table(parameter, DAY), tables.signals.get(parameter)
-    if table is None:
-        return [{} for _ in range(len(days))]
+    assert table is not None, "views judge the same measurements, so what has days as it is shown has them in each"
     made = _made(method, tables, parameter, days) if signal is None else _direct(method, days, signal)
     rows = table.windows.rows(days.from_ns)
     lists = (table.count[rows].tolist(), table.value[rows].tolist(), table.maximum[rows].tolist())
@@ -168,13 +167,15 @@ def _parts(rules: PointRules, tables: Tables, parameter: str, days: Windows) -> 
     """Of the windows that each rule counts, by what it counts, one entry a day."""
     found: list[dict[str, Sums]] = [{} for _ in range(len(days))]
     for validity in {part_key(rules.validity[kind]): rules.validity[kind] for kind in LONG}.values():
-        table = tables.table(parameter, part_kind(tables.base(parameter), validity.part))
-        if table is not None:
-            length = tables.length_ns(table.windows, validity).astype(np.float64)
-            for day, sums, ran_ns in zip(
-                found, _of_windows(table, days, length), tables.length_ns(days, validity).tolist(), strict=True
-            ):
-                day[part_key(validity)] = {**sums, "ran_ns": ran_ns}
+        base = tables.base(parameter)
+        # Levels of whole days have no daytime of their own: where a rule counts these, whole days count.
+        table = tables.table(parameter, part_kind(base, validity.part)) or tables.table(parameter, base)
+        assert table is not None, "what has days has the shortest windows that they are made of"
+        length = tables.length_ns(table.windows, validity).astype(np.float64)
+        for day, sums, ran_ns in zip(
+            found, _of_windows(table, days, length), tables.length_ns(days, validity).tolist(), strict=True
+        ):
+            day[part_key(validity)] = {**sums, "ran_ns": ran_ns}
     return found
 
 
