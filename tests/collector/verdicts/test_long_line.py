@@ -279,6 +279,25 @@ def test_a_year_that_has_ended_is_judged_by_what_it_has(book: Book) -> None:
     assert len(months[0].evidence["measurements"]["items"]) == 30
 
 
+def test_a_day_that_changes_when_its_year_has_ended_is_judged_with_the_whole_year_alone(book: Book) -> None:
+    journal = hours(20, 300.0)
+    for after in (20, 90, 200):
+        journal.tick(YEAR_NS + 365 * DAY_NS + after * SECOND_NS)
+    follow(journal, book, stack(), HOURLY)
+    assert [row[1:3] for row in counts(book)] == [(1, Change.OPENED), (2, Change.AMENDED)]
+    now = YEAR_NS + 365 * DAY_NS + HOUR_NS
+    # What is left is not 5 % of a whole year any more, but the year has no more days to come.
+    scaled = marked(YEAR_NS, YEAR_NS + 5 * DAY_NS, Kind.CORRECTION, point="stack", parameter="SO2", scale=0.5)
+    say(journal, now, scaled)
+    for _ in range(10):
+        journal.tick(now := now + 5 * SECOND_NS)
+    follow(journal, book, stack(), HOURLY)
+    third = counts(book)[2:]
+    assert third == [("so2-hour-share", 3, Change.AMENDED, 75.0, 5.0, 365)], "once, of 15 days of 20"
+    counted = book.exceedances(window="year")[-1].exceedance.evidence["counted"]
+    assert (counted["counted"], counted["above"], counted["left"]) == (480, 360, 0)
+
+
 def test_the_eleventh_day_that_is_lost_is_told(book: Book) -> None:
     journal = hours(13, 90.0, lacking=4)  # of hours three may be missing
     follow(journal, book, stack(), HOURLY)
