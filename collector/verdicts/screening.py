@@ -128,12 +128,6 @@ def disputed(time_ns: Int64, value: Float64, status: UInt8) -> int:
     return len(np.unique(times[1:][(times[1:] == times[:-1]) & (values[1:] != values[:-1])]))
 
 
-def by_status(status: UInt8, group: npt.NDArray[np.intp], groups: int) -> Int64:
-    """How many values of each status each group has, shape (groups, number of REASONS)."""
-    cells = group * len(REASONS) + status
-    return np.bincount(cells, minlength=groups * len(REASONS)).reshape(groups, len(REASONS)).astype(np.int64)
-
-
 def named(counts: Sequence[int]) -> dict[str, int]:
     """Counts of one group by the name of the status or reason, without those that are zero.
 

@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 
 from collector.verdicts.screening import (
     Signal,
-    by_status,
     joined,
-    named,
     settled,
     signal,
     spacing_ns,
@@ -60,11 +58,6 @@ def test_only_good_values_are_used() -> None:
     status = np.arange(len(Status), dtype=np.uint8)
     assert usable(np.ones(len(Status)), status).tolist() == [s is Status.OK for s in Status]
     assert not usable(np.array([np.nan, np.inf]), np.zeros(2, np.uint8)).any()
-
-
-def test_counts_by_status_of_each_group() -> None:
-    counts = by_status(np.array([0, 0, 3, 7], np.uint8), np.array([0, 1, 1, 1]), 3)
-    assert [named(row) for row in counts.tolist()] == [{"ok": 1}, {"ok": 1, "fault": 1, "no_comm": 1}, {}]
 
 
 @pytest.mark.parametrize("status", Status)
