@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -217,14 +218,21 @@ def unlawful(oracle: Oracle, ledger: Ledger, one: Left, corrupt: set[tuple[str, 
 
 def _tells_of(payload: bytes, epoch: bytes, seq: int, beyond: int | None) -> bool:
     """Whether a row, lost itself, is the record of a number: its gap record, or the hello after damage beyond it."""
-    batch = wire.decode(payload[1 + SIGNATURE_BYTES :])
+    batch = _record(payload)
+    if batch is None:
+        return False
     if batch.header.kind == "hello":
         damage = batch.fields["reason"] == "corrupt"
         return damage and beyond is not None and _start(batch.header.ep) > beyond
-    if batch.header.kind != "gap":
-        return False
     gap = batch.fields["gap"]
     return bool(gap["ep"] == epoch and gap["from_seq"] <= seq <= gap["to_seq"])
+
+
+@lru_cache(maxsize=1 << 15)
+def _record(payload: bytes) -> wire.Batch | None:
+    """The hello or gap record in a row, which is asked for each number that is missing; None = it holds values."""
+    batch = wire.decode(payload[1 + SIGNATURE_BYTES :])
+    return batch if batch.header.kind in ("hello", "gap") else None
 
 
 def _numbers(oracle: Oracle, ledger: Ledger, read: Sequence[Record]) -> None:
