@@ -159,14 +159,16 @@ class Sorter:
         if examined.hello or verdict in (Verdict.DUPLICATE, Verdict.CONFLICT):
             self._inbox.hurry(entry.gateway)
         arrival = Arrival((entry.gateway, entry.epoch), entry.seq, examined.digest, examined.said)
-        if verdict is Verdict.FRESH:
-            if examined.said and entry.last_ns and self._newest.get(entry.gateway, (b"", 0)) < (entry.epoch, entry.seq):
-                self._newest[entry.gateway] = entry.epoch, entry.seq
-                counts.clock_wrong = examined.said.unsynced
-            counts.quarantined += entry.kind is EntryKind.QUARANTINE
-            fault = self._fault(examined, counts, self._told, now_ns) if examined.what else []
-            return [entry, *fault, *self._follow(entry, arrival, now_ns)]
-        return self._conflict(entry, arrival, now_ns) if verdict is Verdict.CONFLICT else []
+        if verdict not in (Verdict.FRESH, Verdict.CONFLICT):
+            return []
+        fault = self._fault(examined, counts, self._told, now_ns) if examined.what else []
+        if verdict is Verdict.CONFLICT:
+            return [*self._conflict(entry, arrival, now_ns), *fault]
+        if examined.said and entry.last_ns and self._newest.get(entry.gateway, (b"", 0)) < (entry.epoch, entry.seq):
+            self._newest[entry.gateway] = entry.epoch, entry.seq
+            counts.clock_wrong = examined.said.unsynced
+        counts.quarantined += entry.kind is EntryKind.QUARANTINE
+        return [entry, *fault, *self._follow(entry, arrival, now_ns)]
 
     def replay(self, examined: Examined, now_ns: int) -> list[Entry]:
         """The entries of a good batch that is in quarantine under its number, which counts as received since."""

@@ -227,6 +227,17 @@ def test_a_link_over_poison_holds_and_a_link_over_a_gap_is_not_doubted() -> None
     assert desk.held["riverside-gw", sender.epoch] == Ranges(0, ((2, 7),))
 
 
+def test_poison_under_a_number_that_is_taken_is_told_as_both_and_kept_beside() -> None:
+    desk, sender = Desk(), gateway()
+    sender.sealed()
+    good = sender.sealed()
+    sender.seq -= 1
+    poison = sender.gap(1, 2)
+    assert whats(desk.events(good, poison)) == ["conflict", "poison"]
+    assert [entry.kind for entry in desk.entries if entry.seq] == [EntryKind.BATCH, EntryKind.CONFLICT]
+    assert desk.events(poison) == [], "the same again is nothing new"
+
+
 # --- epochs ---------------------------------------------------------------------------------------
 
 
