@@ -176,6 +176,7 @@ class Sender:
         self._stuck_ns: int | None = None
         self._srtt_ns: int | None = None
         self._heard_ns: int | None = None
+        self._generation: int | None = None  # of the journal that was heard last
         self._old: Key = START  # up to here rows were there before the connection
         self.resent = 0
 
@@ -316,15 +317,17 @@ class Sender:
     def acked(self, ack: wire.Ack, now_ns: int, *, lacking: bool = False) -> int | None:
         """The collector's journal holds what the acknowledgement names; it has been accepted as newer.
 
-        lacking: it was restored from a backup, and what it lacks is without acknowledgement again: backlog.
+        lacking: what it lacks is without acknowledgement again in the spool: backlog. So is what another journal had
+        acknowledged and the spool had no room to note.
         Returns how long ago the latest batch went out that is acknowledged now and was made on this connection, so
         that nobody can have acknowledged it before; None = there is none. [ns]
         """
         back = self._heard_ns is not None and now_ns - self._heard_ns > self.rto_ns
         self._heard_ns = now_ns
         self._window = min(ack.win, MAX_WINDOW)
-        if lacking:
+        if lacking or grown(ack, self._generation):
             self._lanes.rewind()
+        self._generation = ack.gen[0]
         shortest: int | None = None
         for key in held(ack, self._flights):
             flight = self._flights.pop(key)

@@ -67,5 +67,20 @@ def test_a_full_disk_only_delays_the_filling_of_a_restored_journal(tmp_path, mon
         assert sent(exchange) == 40
 
 
+def test_what_a_full_disk_could_not_note_as_received_goes_again_to_a_journal_that_lost_it(tmp_path, monkeypatch):
+    with contextlib.closing(opened(tmp_path)) as outbox:
+        outbox.put(columns(20_000))
+        outbox.flush()
+        exchange, epoch = talking(outbox), outbox.epoch
+        with monkeypatch.context() as patch:
+            patch.setattr(outbox._keeper._shelves, "mark", full)
+            for n in (1, 2):  # more went out when the first one said how much it takes
+                assert exchange.heard(sealed_ack(ack(epoch, 99, n=n)), SECOND_NS).unnoted
+                sent(exchange)
+        assert sent(exchange) == 0, "all has arrived"
+        assert exchange.heard(restored(outbox, epoch), SECOND_NS).refilled == 0, "nothing was marked"
+        assert sent(exchange) == 40
+
+
 def full(*_: object, **__: object) -> None:
     raise SpoolFull("no room")
