@@ -34,7 +34,7 @@ from collector.verdicts.book import Book
 from collector.verdicts.certificate_watch import CertificateWatch
 from collector.verdicts.evidence import sensor_source
 from collector.verdicts.excuses import moved as moved_excuses
-from collector.verdicts.excuses import outside
+from collector.verdicts.excuses import outside, told_in
 from collector.verdicts.judgement import Derived, derive, settle
 from collector.verdicts.long_line import LongLine
 from collector.verdicts.marks import SILENT, Layer
@@ -217,10 +217,8 @@ class Line:
     def _said(self, point: PointKey, from_ns: int, to_ns: int) -> list[State]:
         """What was said of the state of a plant at a point; where hours of a state are limited, in the whole years."""
         rules = self._rules.get(point)
-        if rules is not None and any(pack.allowances for pack in rules.packs):
-            years = rules.windows("year", from_ns, to_ns)
-            from_ns, to_ns = int(years.from_ns[0]), int(years.to_ns[-1])
-        return self._layer.states(*point, from_ns, to_ns)
+        span = (from_ns, to_ns) if rules is None else told_in(rules, from_ns, to_ns)
+        return self._layer.states(*point, *span)
 
     def _placed(self, entry: Entry) -> Columns | None:
         """The measurements of a batch where they belong."""

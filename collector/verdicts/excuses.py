@@ -13,6 +13,7 @@ import numpy as np
 
 from collector.verdicts.allowances import Allowance, excused, spent
 from collector.verdicts.pack import RulePack
+from collector.verdicts.points import PointRules
 from collector.verdicts.states import ALWAYS, OPERATING, STATES, State, Timeline, changing, marked
 
 Span = tuple[int, int]
@@ -34,6 +35,14 @@ def excusing(pack: RulePack, timeline: Timeline, said: Sequence[State], timezone
         capped = np.isin(code, [STATES.index(state) for state in allowance.states if state in STATES])
         code[capped & ~excused([allowance], known, timezone, start_ns)] = OPERATING
     return changing(start_ns, code)
+
+
+def told_in(rules: PointRules, from_ns: int, to_ns: int) -> Span:
+    """The time whose marks say what is excused in a span: where hours of a state are limited, all of its years."""
+    if not any(pack.allowances for pack in rules.packs):
+        return from_ns, to_ns
+    years = rules.windows("year", from_ns, to_ns)
+    return int(years.from_ns[0]), int(years.to_ns[-1])
 
 
 def held(said: Iterable[State]) -> list[State]:

@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.catalogue import rule_packs
-from collector.verdicts.excuses import excusing, held, moved
+from collector.verdicts.excuses import excusing, held, moved, told_in
+from collector.verdicts.points import point_rules
 from collector.verdicts.state_sources import timeline
 from collector.verdicts.states import ALWAYS, STATES, State, Timeline
 from collector.verdicts.windows import HOUR_NS
+from gateway.catalogue import parameters
 from tests.effort import examples
 
 FURNACE = rule_packs()["gb18485-2014"]
@@ -55,6 +57,16 @@ def test_the_later_mark_takes_back_hours_that_were_spent() -> None:
     marks = [said("start_up", 0, 60), said("operating", 10, 60), said("breakdown", 100, 150)]
     assert held(marks) == [said("start_up", 0, 10), said("breakdown", 100, 150)]
     assert taken(*marks) == [(0, "start_up"), (10, "operating"), (100, "breakdown"), (150, "operating")]
+
+
+def test_marks_of_the_whole_year_matter_where_hours_are_limited() -> None:
+    span = BEGIN_NS, BEGIN_NS + HOUR_NS
+    for pack, years in (("gb18485-2014", True), ("ied-2010-75-annex-v", False)):
+        rules, _ = point_rules(
+            "p", "x", "stack", timezone=ZONE, packs=[rule_packs()[pack]], settings={}, parameters=parameters()
+        )
+        year = rules.windows("year", *span)
+        assert told_in(rules, *span) == ((int(year.from_ns[0]), int(year.to_ns[0])) if years else span)
 
 
 def test_hours_spent_here_are_missing_there() -> None:
