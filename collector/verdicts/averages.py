@@ -20,11 +20,12 @@ from collector.verdicts import background, limits, noise
 from collector.verdicts.assurance_told import told
 from collector.verdicts.derived import weather_rule
 from collector.verdicts.judged import Judged, by_law
+from collector.verdicts.parts import DILUTED
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
 from collector.verdicts.screening import Booleans, named
 from collector.verdicts.states import seconds_by_state
-from collector.verdicts.tables import DILUTED, Table, Tables
+from collector.verdicts.tables import Table, Tables
 from collector.verdicts.windows import Windows
 from gateway.measurement import Float64
 

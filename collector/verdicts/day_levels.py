@@ -17,22 +17,24 @@ Pure. NaN = no value.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from collector.verdicts import rating
+from collector.verdicts import noise, rating
 from collector.verdicts.loads import HOUR, Source, snapped
 from collector.verdicts.origin import Origin
 from collector.verdicts.pack import RulePack, span_h
-from collector.verdicts.screening import Booleans
-from collector.verdicts.tables import Table
+from collector.verdicts.parts import AnyTable, ratio
+from collector.verdicts.points import PointRules
+from collector.verdicts.segments import Booleans, Segments
 from collector.verdicts.validity import Validity
 from collector.verdicts.windows import FIXED_NS, HOUR_NS, Windows, windows
 from gateway.measurement import Float64
 
 LEVEL = "LAeq"
+COMPOSITE = "composite"  # the method of these levels
 KINDS = ("24h", "month", "30d", "year")
 Hours = Mapping[str, tuple[str, str]]
 
@@ -53,40 +55,75 @@ def composite_hours(pack: RulePack, settings: Mapping[str, Any]) -> Hours:
     return {name: (str(begin), str(end)) for name, (begin, end) in found.items()}
 
 
+def composing(rules: PointRules, code: str) -> RulePack | None:
+    """The pack of a point that says how a composite is made; None where there is none."""
+    return next((pack for pack in rules.packs if pack.rating and pack.rating.composite == code), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Periods:
+    """The valid hours of windows of whole days, by period of the day; shape (n,) each.
+
+    level: their energy mean by period, NaN = none is valid. [dB] time_ns: how much time they have, by period.
+    number, covered_ns: how many are valid, and their time, in whichever period.
+    """
+
+    level: Mapping[str, Float64]
+    time_ns: Mapping[str, Float64]
+    number: Float64
+    covered_ns: Float64
+
+    def within(self, inside: Segments) -> Periods:
+        """Those of longer windows. inside: which of these windows lie in each."""
+        time_ns = {name: inside.total(column) for name, column in self.time_ns.items()}
+        energy = {
+            name: inside.total(np.where(self.time_ns[name] > 0, noise.energy(level) * self.time_ns[name], 0.0))
+            for name, level in self.level.items()
+        }
+        return Periods(
+            level={name: noise.level(ratio(energy[name], time)) for name, time in time_ns.items()}, time_ns=time_ns,
+            number=inside.total(self.number), covered_ns=inside.total(self.covered_ns),
+        )  # fmt: skip
+
+
+def in_periods(hours: Hours, timezone: str, source: Source, whole: Windows) -> Periods:
+    """The valid hours of some windows of whole days. hours: as `composite_hours` gives them."""
+    table, spans = source.table(LEVEL, HOUR), source.windows(HOUR)
+    level = np.full(len(spans), np.nan) if table is None else np.where(table.valid, table.value, np.nan)
+    there, length = ~np.isnan(level), spans.length_ns.astype(np.float64)
+    rows = {name: there & _in_period(spans, timezone, *span) for name, span in hours.items()}
+    return Periods(
+        level={name: np.where(mine, level, np.nan) for name, mine in rows.items()},
+        time_ns={name: np.where(mine, length, 0.0) for name, mine in rows.items()},
+        number=there.astype(np.float64), covered_ns=np.where(there, length, 0.0),
+    ).within(whole.whole(spans))  # fmt: skip
+
+
 def day_level_table(
-    pack: RulePack, settings: Mapping[str, Any], timezone: str, source: Source, like: Table, validity: Validity
-) -> Table:
+    pack: RulePack, rules: PointRules, found: Periods, spans: Windows, like: AnyTable, validity: Validity
+) -> AnyTable:
     """The composite of windows of whole days.
 
-    pack: with periods and a composite. settings: of the point. like: the levels of the same windows, of a kind in
-    KINDS. validity: of that kind.
+    pack: with periods and a composite. found: the valid hours of these windows. spans: all hours there are in them.
+    like: the levels of the same windows, of a kind in KINDS. validity: of that kind.
     """
-    hours = composite_hours(pack, settings)
-    table = source.table(LEVEL, HOUR)
-    spans = source.windows(HOUR)
-    level = np.full(len(spans), np.nan) if table is None else np.where(table.valid, table.value, np.nan)
-    inside, there, length = like.windows.whole(spans), ~np.isnan(level), spans.length_ns
-    member = {name: _in_period(spans, timezone, *hours[name]) for name in hours}
-    lasting = {name: span_h(*hours[name]) for name in hours}
+    hours = composite_hours(pack, rules.settings)
+    inside, length = like.windows.whole(spans), spans.length_ns
+    member = {name: _in_period(spans, rules.timezone, *hours[name]) for name in hours}
     once = np.sum(list(member.values()), axis=0) == 1
-    levels, enough = {}, np.ones(len(like.windows), np.bool_)
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # levels that no meter shows, and silence
-        energy = np.where(there, np.power(10.0, 0.1 * level) * length, 0.0)
-        for name, rows in member.items():
-            time = inside.total(np.where(rows & there, length, 0))
-            mean = 10.0 * np.log10(inside.total(np.where(rows, energy, 0.0)) / time)
-            levels[name] = np.where(time > 0, mean, np.nan)
-            enough &= _enough(validity, like.windows, time, inside.total(np.where(rows, length, 0)))
-    value = rating.composite(pack, levels, lasting)
+    valid = np.ones(len(like.windows), np.bool_)
+    for name, rows in member.items():
+        valid &= _enough(validity, like.windows, found.time_ns[name], inside.total(np.where(rows, length, 0)))
+    value = rating.composite(pack, found.level, {name: span_h(*hours[name]) for name in hours})
     value = snapped(np.where(inside.number(~once) > 0, np.nan, value))
-    covered = inside.total(np.where(there, length, 0)) / like.windows.length_ns
     return replace(
-        like, method="composite", value=value, valid=enough & ~np.isnan(value), coverage=np.minimum(covered, 1.0),
-        parts=inside.number(there).astype(np.float64), maximum=np.full(len(value), np.nan), percentiles=None,
+        like, method=COMPOSITE, value=value, valid=valid & ~np.isnan(value),
+        coverage=np.minimum(found.covered_ns / like.windows.length_ns, 1.0), parts=found.number,
+        expected=inside.count().astype(np.float64), maximum=np.full(len(value), np.nan), percentiles=None,
         origin=Origin(
-            how="composite", of=(LEVEL,), **_law(pack, hours),
-            taken={name: snapped(column) for name, column in levels.items()},
-            lacking={name: np.isnan(column).astype(np.float64) for name, column in levels.items()}
+            how=COMPOSITE, of=(LEVEL,), **_law(pack, hours),
+            taken={name: snapped(column) for name, column in found.level.items()},
+            lacking={name: np.isnan(column).astype(np.float64) for name, column in found.level.items()}
             | {"full hours": inside.number(~once).astype(np.float64)},
         ),
     )  # fmt: skip

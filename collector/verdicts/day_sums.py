@@ -4,6 +4,8 @@ A year is not averaged from its values, nor from the averages of its days: a mea
 be wrong, and a day's value is rounded. So every day carries what its share of a longer window is, unrounded:
 
 - `direct`: the average of the day's values themselves, and `covered_ns`: the time they stand for (for a sum: the sum);
+- `periods`, of levels of whole days: of the valid hours of each period of the day, how much time they have and the
+  energy mean, and `hours`: how many are valid in all;
 - `views`, by who sees it so (packs count validity and plant states by themselves) and by what the rule counts
   (`part_key` of month, 30d and year): of the valid windows that long ones are made of, how much time there is, their
   mean (in water weighted by the flow), and of what is converted the same; `values` as the view sees them. What is
@@ -27,24 +29,25 @@ import numpy.typing as npt
 
 from collector.verdicts import noise, unequal
 from collector.verdicts.counts import counted
+from collector.verdicts.day_levels import Periods, composing, composite_hours, in_periods
 from collector.verdicts.judged import Judged
 from collector.verdicts.limits import Clause, resolve
 from collector.verdicts.pack import RulePack
+from collector.verdicts.parts import LENGTH_NS, MEAN, TIMED, parts_in
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
 from collector.verdicts.scopes import View, views
-from collector.verdicts.screening import Booleans, Signal, usable
+from collector.verdicts.screening import Signal, usable
 from collector.verdicts.shares import shares
 from collector.verdicts.states import Scope, State
-from collector.verdicts.tables import CONDITIONS, DILUTED, Table, Tables
+from collector.verdicts.tables import Table, Tables
 from collector.verdicts.validated import validated
 from collector.verdicts.validity import Validity
-from collector.verdicts.windows import FIXED_NS, HOUR_NS, KINDS, Windows, local_date
-from gateway.measurement import Float64
+from collector.verdicts.windows import FIXED_NS, KINDS, Windows, local_date
+from gateway.measurement import Int64
 
 DAY = "24h"  # months, 30 days and years hang on midnights, as it does
 LONG = ("month", "30d", "year")
-LENGTH_NS = {**FIXED_NS, DAY: 24 * HOUR_NS, "day": 24 * HOUR_NS}  # of parts that rules count
 Sums = dict[str, Any]
 
 
@@ -91,12 +94,11 @@ def _sums(
     parameter: str, days: Windows, rules: PointRules, tables: Tables, own: Sequence[tuple[View, Tables]]
 ) -> list[Sums]:
     """The sums of one parameter, one entry a day. tables: as averages are shown. own: of each view."""
-    method, signal = rules.method(parameter), tables.signals.get(parameter)
-    found = [_made(method, tables, parameter, days) if signal is None else _direct(method, days, signal)]
+    found = [_values(rules, tables, parameter, days)]
     found.append([{"views": {"": parts}} for parts in _parts(rules, tables, parameter, days)])
     for view, its in own:
         if its is not tables:
-            parts, values = _parts(view.rules, its, parameter, days), _values(method, its, parameter, days)
+            parts, values = _parts(view.rules, its, parameter, days), _seen(view.rules, its, parameter, days)
             seen = [{**part, "values": value} for part, value in zip(parts, values, strict=True)]
             found.append([{"views": {view_key(view): one}} for one in seen])
         found += [_of_pack(view, pack, its, parameter, days) for pack in view.rules.packs if pack.id in view.packs]
@@ -109,6 +111,14 @@ def _merged(parts: Sequence[Sums]) -> Sums:
         for name, value in part.items():
             merged[name] = {**merged.get(name, {}), **value} if isinstance(value, dict) else value
     return merged
+
+
+def _values(rules: PointRules, tables: Tables, parameter: str, days: Windows) -> list[Sums]:
+    """What the values of each day come to, whether they were measured or computed from others."""
+    signal = tables.signals.get(parameter)
+    if signal is None:
+        return _made(rules, tables, parameter, days)
+    return _direct(rules.method(parameter), days, signal)
 
 
 def _direct(method: str, days: Windows, signal: Signal) -> list[Sums]:
@@ -136,11 +146,11 @@ def _direct(method: str, days: Windows, signal: Signal) -> list[Sums]:
     ]
 
 
-def _values(method: str, tables: Tables, parameter: str, days: Windows) -> list[Sums]:
+def _seen(rules: PointRules, tables: Tables, parameter: str, days: Windows) -> list[Sums]:
     """What the row of a day says as it is shown, as another view of the point sees it."""
-    table, signal = tables.table(parameter, DAY), tables.signals.get(parameter)
+    table = tables.table(parameter, DAY)
     assert table is not None, "views judge the same measurements, so what has days as it is shown has them in each"
-    made = _made(method, tables, parameter, days) if signal is None else _direct(method, days, signal)
+    made = _values(rules, tables, parameter, days)
     rows = table.windows.rows(days.from_ns)
     lists = (table.count[rows].tolist(), table.value[rows].tolist(), table.maximum[rows].tolist())
     return [
@@ -149,29 +159,42 @@ def _values(method: str, tables: Tables, parameter: str, days: Windows) -> list[
     ]
 
 
-def _made(method: str, tables: Tables, parameter: str, days: Windows) -> list[Sums]:
-    """The days of a parameter that is computed from others: loads as they are, of the others those that are valid."""
-    table = tables.table(parameter, DAY)
+def _made(rules: PointRules, tables: Tables, parameter: str, days: Windows) -> list[Sums]:
+    """The days of a parameter that is computed from others: loads as they are, of levels the hours of each period."""
+    table, pack = tables.table(parameter, DAY), composing(rules, parameter)
     assert table is not None, "an average of a day comes from a table"
+    if pack is not None:
+        return _periods(in_periods(composite_hours(pack, rules.settings), rules.timezone, tables, days))
     rows = table.windows.rows(days.from_ns)
-    load = table.origin is not None and "hours" in table.origin.taken
-    counts = table.valid | (method == "sum") | load
-    covered = np.where(counts, table.coverage * table.windows.length_ns, 0.0)
+    covered = table.coverage * table.windows.length_ns
     return [
         {"direct": number(one), "covered_ns": round(ns), "sensors": []}
         for one, ns in zip(table.value[rows].tolist(), covered[rows].tolist(), strict=True)
     ]
 
 
+def _periods(found: Periods) -> list[Sums]:
+    """The valid hours of each day by period of the day."""
+    by_name = [
+        [{"ns": round(ns), "level": number(level)} for ns, level in zip(found.time_ns[name].tolist(), of, strict=True)]
+        for name, of in ((name, column.tolist()) for name, column in found.level.items())
+    ]
+    return [
+        {"covered_ns": round(ns), "hours": hours, "periods": dict(zip(found.level, its, strict=True)), "sensors": []}
+        for ns, hours, *its in zip(found.covered_ns.tolist(), found.number.tolist(), *by_name, strict=True)
+    ]
+
+
 def _parts(rules: PointRules, tables: Tables, parameter: str, days: Windows) -> list[dict[str, Sums]]:
     """Of the windows that each rule counts, by what it counts, one entry a day."""
     found: list[dict[str, Sums]] = [{} for _ in range(len(days))]
+    if parameter not in tables.signals and composing(rules, parameter) is not None:
+        return found  # levels of whole days have their periods
     for validity in {part_key(rules.validity[kind]): rules.validity[kind] for kind in LONG}.values():
         base = tables.base(parameter)
-        # Levels of whole days have no daytime of their own: where a rule counts these, whole days count.
-        table = tables.table(parameter, part_kind(base, validity.part)) or tables.table(parameter, base)
-        assert table is not None, "what has days has the shortest windows that they are made of"
-        length = tables.length_ns(table.windows, validity).astype(np.float64)
+        table = tables.table(parameter, part_kind(base, validity.part))
+        assert table is not None, "what has days has the windows that they are made of"
+        length = tables.length_ns(table.windows, validity)
         for day, sums, ran_ns in zip(
             found, _of_windows(table, days, length), tables.length_ns(days, validity).tolist(), strict=True
         ):
@@ -179,39 +202,20 @@ def _parts(rules: PointRules, tables: Tables, parameter: str, days: Windows) -> 
     return found
 
 
-def _of_windows(table: Table, days: Windows, length: Float64) -> list[Sums]:
+def _of_windows(table: Table, days: Windows, length: Int64) -> list[Sums]:
     """How much valid time the windows of a table have in each day, and their means over it.
 
     length: how much of the time of each window counts, shape (windows,). [ns]
     """
-    inside = days.whole(table.windows)
+    found = parts_in(table, days.whole(table.windows), length)
     # Windows of one kind count alike in a mean; those of days of another rhythm (another instrument) by their time.
-    alike = np.full(len(length), float(LENGTH_NS[table.windows.kind]))
-    weight = alike if table.weight is None else alike * table.weight
-    good = table.valid if table.weight is None else table.valid & (table.weight > 0.0)
-
-    def total(rows: Booleans, column: Float64) -> Float64:
-        return inside.total(np.where(rows, column, 0.0))
-
-    def means(column: Float64, rows: Booleans, weight: Float64) -> list[float | None]:
-        whole = total(rows, weight)
-        mean = np.divide(total(rows, column * weight), whole, out=np.full(len(whole), np.nan), where=whole > 0.0)
-        return [number(one) for one in mean.tolist()]
-
-    columns: dict[str, Sequence[Any]] = {
-        "ns": total(good, length).tolist(), "weight": total(good, weight).tolist(),
-        "mean": means(table.value, good, weight),
-    }  # fmt: skip
-    if table.converted is not None and table.standard_dry is not None:
-        # Each has its own windows: what is let out does not hang on the oxygen that limits are about.
-        for name, column in (
-            ("converted", table.converted), ("standard_dry", table.standard_dry), (DILUTED, table.conditions[DILUTED]),
-        ):  # fmt: skip
-            rows = good & np.isfinite(column)
-            columns[f"{name}_ns"], columns[f"{name}_weight"] = total(rows, length).tolist(), total(rows, alike).tolist()
-            columns[name] = means(column, rows, alike)
-        rows = good & np.isfinite(table.converted)
-        columns |= {name: means(table.conditions[name], rows, alike) for name in CONDITIONS}
+    alike = LENGTH_NS[table.windows.kind]
+    columns: dict[str, list[Any]] = {}
+    for name, part in found.items():
+        columns[name] = [number(one) for one in part.mean.tolist()]
+        if name == MEAN or name in TIMED:
+            own = "" if name == MEAN else f"{name}_"
+            columns[f"{own}ns"], columns[f"{own}weight"] = part.time_ns.tolist(), (part.weight * alike).tolist()
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

@@ -19,7 +19,7 @@ from collections.abc import Collection, Mapping
 from collector.verdicts import loads
 from collector.verdicts.bias import adjusted
 from collector.verdicts.day_levels import KINDS as WHOLE_DAYS
-from collector.verdicts.day_levels import LEVEL, day_level_table
+from collector.verdicts.day_levels import LEVEL, composing, composite_hours, day_level_table, in_periods
 from collector.verdicts.oxides import summed
 from collector.verdicts.pack import RulePack
 from collector.verdicts.points import PointRules
@@ -55,18 +55,13 @@ def offered(rules: PointRules, measured: Collection[str]) -> dict[str, Parameter
 def main_input(rules: PointRules, parameter: Parameter, measured: Collection[str]) -> str:
     """The measured parameter whose windows a derived one has; "" = it is not derived at this point."""
     if parameter.derived == "composite":
-        return LEVEL if _composing(rules, parameter.code) else ""
+        return LEVEL if composing(rules, parameter.code) else ""
     if rules.kind == "water":
         return parameter.of or FLOW if FLOW in measured else ""
     channel = loads.flow_channel(rules.stack) if rules.stack else ""
     if not channel or (parameter.derived == "mass_substituted" and not _substituting(rules)):
         return ""
     return parameter.of or channel
-
-
-def _composing(rules: PointRules, code: str) -> RulePack | None:
-    """The pack of a point that says how a composite is made."""
-    return next((pack for pack in rules.packs if pack.rating and pack.rating.composite == code), None)
 
 
 def _substituting(rules: PointRules) -> RulePack | None:
@@ -120,11 +115,12 @@ class DerivedTables(Tables):
         return self._offered
 
     def _composite(self, made: Parameter, kind: str) -> Table | None:
-        like, pack = super().table(LEVEL, kind), _composing(self._rules, made.code)
+        like, pack = super().table(LEVEL, kind), composing(self._rules, made.code)
         if kind not in WHOLE_DAYS or like is None or pack is None:
             return None
-        rules = self._rules
-        return day_level_table(pack, rules.settings, rules.timezone, self, like, rules.validity[kind])
+        rules, hours = self._rules, self.windows(loads.HOUR)
+        found = in_periods(composite_hours(pack, rules.settings), rules.timezone, self, like.windows)
+        return day_level_table(pack, rules, found, hours, like, rules.validity[kind])
 
     def _substituted(self, made: Parameter, kind: str) -> Table | None:
         of, pack = f"{made.of}_mass", _substituting(self._rules)

@@ -140,13 +140,13 @@ def load_table(how: str, like: Table, hours: Hours, validity: Validity, days: Ta
     total = inside.total(np.where(there, hours.rate * (length / HOUR_NS if summed else 1.0), 0.0))
     value = np.where(number > 0, total if summed else total / np.maximum(number, 1), np.nan)
     covered = inside.total(np.where(there, hours.coverage * length, 0.0))
-    parts, valid = number.astype(np.float64), number > 0
+    parts, expected, valid = number.astype(np.float64), inside.count().astype(np.float64), number > 0
     taken: Mapping[str, Float64] = hours.taken
     if windows.kind != HOUR:
         parts, expected = _parts(validity, windows, inside.total(np.where(there, length, 0)), days)
         valid, taken = valid & validity.enough(parts, expected), {"hours": number.astype(np.float64)}
     return replace(
-        like, method=how, value=snapped(value), valid=valid, parts=parts, weight=None,
+        like, method=how, value=snapped(value), valid=valid, parts=parts, expected=expected, weight=None,
         coverage=np.minimum(covered / windows.length_ns, 1.0), measured=np.where(measured > 0, like.measured, 0),
         maximum=np.full(len(windows), np.nan), percentiles=None, converted=None, standard_dry=None, steps=(),
         conditions={},

@@ -26,46 +26,73 @@ from collector.verdicts.listed import WINDOW_COLUMNS, left_out, rfc3339
 from collector.verdicts.long_tables import LongTables
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average, Exceedance
-from collector.verdicts.scopes import View, views
+from collector.verdicts.scopes import View, shown, views
 from collector.verdicts.screening import Booleans
-from collector.verdicts.states import ALWAYS, OPERATING, STATES
+from collector.verdicts.states import ALWAYS, OPERATING, STATES, State, Timeline, marked, seconds_by_state, within
 from collector.verdicts.tables import DIGITS, Table
 from collector.verdicts.windows import Windows
 from gateway.measurement import SECOND_NS, Float64
 
 
-def derive_long(rules: PointRules, days: Sequence[Average], wanted: Mapping[str, Windows]) -> Derived:
+def derive_long(
+    rules: PointRules, days: Sequence[Average], wanted: Mapping[str, Windows], said: Sequence[State] = ()
+) -> Derived:
     """The averages of the wanted long windows of a point, and which of them break a clause; all of version 1.
 
     days: all averages of whole days in these windows, newest versions, with their sums. wanted: windows by kind.
+    said: marks of the plant's state, as `judgement.derive` takes them: of days without any measurement they alone tell.
     """
+    spans = [(int(w.from_ns.min()), int(w.to_ns.max())) for w in wanted.values() if len(w)]
     found: list[Average] = []
     broken: list[Exceedance] = []
-    shown = LongTables(rules, "", days, wanted)
-    for parameter, table, rows in measured(shown, wanted):
-        its = records(rules, LongJudged(rules, shown), parameter, shown.unit(parameter), table, rows)
-        found += [_told(average, shown.days(parameter)) for average in certified(rules.assurance, shown, its)]
-    for view in views(rules, ALWAYS):  # the same ones whatever the plant's states were
-        tables = LongTables(view.rules, view_key(view), days, wanted)
+    if not spans:
+        return Derived(found, broken)
+    states = marked(ALWAYS, within(said, min(a for a, _ in spans), max(b for _, b in spans)))
+    tables = LongTables(rules, "", days, wanted, shown(rules, states))
+    held = _held(rules, days, states)
+    for parameter, table, rows in measured(tables, wanted):
+        its = records(rules, LongJudged(rules, tables), parameter, tables.unit(parameter), table, rows)
+        its = certified(rules.assurance, tables, its)
+        found += [_told(average, tables.days(parameter), held) for average in its]
+    for view in views(rules, states, said):  # the same ones whatever the plant's states were
+        tables = LongTables(view.rules, view_key(view), days, wanted, view.scope)
         judged = LongJudged(view.rules, tables)
         for parameter, table, rows in measured(tables, wanted, view.asked):
             broken += _exceedances(view, tables, judged, parameter, table, rows)
     return Derived(found, broken)
 
 
-def _told(average: Average, days: Sequence[Average]) -> Average:
+Held = dict[int, Mapping[str, float]]  # by start of a day and state
+
+
+def _held(rules: PointRules, days: Sequence[Average], states: Timeline) -> Held:
+    """How long the plant was in which state on each day of which that is known, by its start. [s]
+
+    Any average of the day tells it; of a day without one, marks do. states: what these say.
+    """
+    held: Held = {}
+    if len(states.start_ns):
+        said = rules.windows(DAY, int(states.start_ns[0]), int(states.start_ns[-1]))
+        columns = {state: column.tolist() for state, column in seconds_by_state(states, said).items()}
+        held = {start: {state: column[row] for state, column in columns.items()} for row, start in
+                enumerate(said.from_ns.tolist())}  # fmt: skip
+    return held | {day.from_ns: day.inputs.get("states", {}) for day in days if day.inputs}
+
+
+def _told(average: Average, days: Sequence[Average], held: Held) -> Average:
     """An average with what its days tell: how it is computed from others, how long the plant was in each state. [s]"""
-    its = [day for day in days if average.from_ns <= day.from_ns < average.to_ns]
     more: dict[str, Any] = {}
-    if computed := [day for day in its if "derived" in day.inputs]:
+    computed = [day for day in days if average.from_ns <= day.from_ns < average.to_ns and "derived" in day.inputs]
+    if computed and "derived" not in average.inputs:
         told = _computed([day.inputs["derived"] for day in computed])
         more = {"method": computed[-1].inputs["method"], "derived": told}
-    held = Counter[str]()
-    for day in its:
-        held.update({state: s for state, s in day.inputs.get("states", {}).items() if state != STATES[OPERATING]})
-    if held:
-        ran = (average.to_ns - average.from_ns) / SECOND_NS - sum(held.values())
-        more["states"] = {**({STATES[OPERATING]: ran} if ran else {}), **held}
+    other = Counter[str]()
+    for start, states in held.items():
+        if average.from_ns <= start < average.to_ns:
+            other.update({state: s for state, s in states.items() if s and state != STATES[OPERATING]})
+    if other:
+        ran = (average.to_ns - average.from_ns) / SECOND_NS - sum(other.values())
+        more["states"] = {**({STATES[OPERATING]: ran} if ran else {}), **other}
     return replace(average, inputs={**average.inputs, **more}) if more else average
 
 

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from collector.verdicts.agenda import GRACE_NS, PointKey, Task
 from collector.verdicts.book import Book
 from collector.verdicts.day_sums import DAY
+from collector.verdicts.excuses import told_in
 from collector.verdicts.judgement import Derived, settle
 from collector.verdicts.long import derive_long
 from collector.verdicts.marks import Layer
@@ -43,9 +44,10 @@ class LongLine:
 
     def _windows(self, task: Task, fresh: Sequence[Average]) -> Derived:
         """What is new in the windows of a task."""
-        rules = self._rules[task.plant, task.point]
-        days = self._days((task.plant, task.point), task.from_ns, task.to_ns, fresh)
-        derived = derive_long(rules, days, task.windows)
+        key = (task.plant, task.point)
+        rules, days = self._rules[key], self._days(key, task.from_ns, task.to_ns, fresh)
+        said = self._layer.states(*key, *told_in(rules, task.from_ns, task.to_ns))
+        derived = derive_long(rules, days, task.windows, said)
         broken = list(derived.exceedances)
         if (years := task.windows.get("year")) is not None:
             for from_ns, to_ns in zip(years.from_ns.tolist(), years.to_ns.tolist(), strict=True):

@@ -22,7 +22,7 @@ Pure. NaN means "no value" in every column.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,12 +31,13 @@ import numpy as np
 from collector.verdicts import corrections
 from collector.verdicts.direct import Direct, Values
 from collector.verdicts.origin import Origin
+from collector.verdicts.parts import BY_FLOW, DILUTED, LENGTH_NS, AnyTable, composed, enough, parts_in
 from collector.verdicts.points import PointRules
 from collector.verdicts.screening import REASONS, Booleans, Signal
 from collector.verdicts.segments import Segments
 from collector.verdicts.states import ALWAYS, Scope, Timeline
 from collector.verdicts.validity import Validity
-from collector.verdicts.windows import FIXED_NS, HOUR_NS, KINDS, MINUTE_NS, Windows
+from collector.verdicts.windows import FIXED_NS, KINDS, MINUTE_NS, Windows
 from gateway.measurement import Float64, Int64, UInt8
 
 FLOW = "flow"
@@ -44,9 +45,7 @@ DIGITS = 9  # decimals kept; no instrument has as many, and no result is as exac
 # The gas conditions that corrections take, and the factor to their unit there (pressure: kPa to Pa).
 CONDITIONS = {"oxygen_percent": ("O2", 1.0), "temperature_c": ("temperature", 1.0),
               "static_pa": ("pressure", 1e3), "moisture_percent": ("moisture", 1.0)}  # fmt: skip
-DILUTED = "diluted"  # among the conditions: the share of the time in which the gas had more oxygen than `oxygen_max`
 _RANK = {kind: rank for rank, kind in enumerate(KINDS)}
-_LENGTH_NS = {**FIXED_NS, "24h": 24 * HOUR_NS, "day": 24 * HOUR_NS}  # of parts that rules count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +54,9 @@ class Table:
 
     value, coverage (0 to 1), maximum: shape (n,). valid: shape (n,).
     measured, count: values there are, values that went in, shape (n,). segments: where there are in the signal.
-    status: of all values of the signal. parts: valid parts, as many as `validity` counts, shape (n,).
-    method: how the values were averaged. weight: of each window in longer ones, shape (n,), None = all alike.
+    status: of all values of the signal. parts, expected: valid parts, and those that could be, as `validity` counts
+    them, shape (n,). method: how the values were averaged. weight: of each window in longer ones, shape (n,), NaN = it
+    is not there, 0 = it is, without a say; None = valid ones are there, all alike.
     percentiles: shape (n, len(noise.PERCENTILES)), None where it is no level.
     converted: the concentration as the limit means it; standard_dry and conditions: on the way there, shape (n,).
     origin: how a derived table came about (`derived`), None = it was measured.
@@ -71,6 +71,7 @@ class Table:
     count: Int64
     maximum: Float64
     parts: Float64
+    expected: Float64
     segments: Segments
     status: UInt8
     weight: Float64 | None = None
@@ -156,7 +157,7 @@ class Tables:
     def base(self, parameter: str) -> str:
         """The shortest kind of window a parameter has."""
         longest = self.signals[parameter].coarsest_ns
-        if self._method(parameter) == "flow_weighted":
+        if self._method(parameter) == BY_FLOW:
             longest = max(longest, self.signals[FLOW].coarsest_ns)
         return next((kind for kind, length in FIXED_NS.items() if length >= max(longest, MINUTE_NS)), "24h")
 
@@ -164,20 +165,21 @@ class Tables:
 
     def _method(self, parameter: str) -> str:
         method = self._rules.method(parameter)
-        return "mean" if method == "flow_weighted" and FLOW not in self.signals else method
+        return "mean" if method == BY_FLOW and FLOW not in self.signals else method
 
     def _make(self, parameter: str, kind: str) -> Table | None:
         if self._like is not None and self._alike(parameter, kind, self._like._rules):
             return self._like.table(parameter, kind)
         table, validity = self._plain(parameter, kind), self._rules.validity[kind]
         if kind == self.base(parameter):
-            return _snapped(self._converted(parameter, self._weighted(self._clean(table))))
+            return snapped(self._converted(parameter, self._weighted(self._clean(table))))
         parts = self.table(parameter, self._part(parameter, kind))
         assert parts is not None, "parts are not shorter than the base"
-        lengths_ns = None
+        whole_ns, length_ns = table.windows.length_ns, None
         if self._scope is not None and validity.operating:
-            lengths_ns = self.length_ns(table.windows, validity), self.length_ns(parts.windows, validity)
-        return _snapped(self._clean(_composed(table, parts, self._inside(kind, parts.windows), validity, lengths_ns)))
+            whole_ns, length_ns = self._scope.length_ns(table.windows), self._scope.length_ns(parts.windows)
+        made = parts_in(parts, self._inside(kind, parts.windows), length_ns)
+        return snapped(self._clean(composed(table, made, validity, whole_ns, parts.steps)))
 
     def length_ns(self, windows: Windows, validity: Validity) -> Int64:
         """How much of the time of each window a rule asks measurements of, shape (windows,). [ns]"""
@@ -187,7 +189,11 @@ class Tables:
 
     def _clean(self, table: Table) -> Table:
         """A table of which those windows are not valid that were in a state that is not judged."""
-        return table if self._scope is None else replace(table, valid=table.valid & self._scope.clean(table.windows))
+        if self._scope is None:
+            return table
+        clean = self._scope.clean(table.windows)
+        weight = None if table.weight is None else np.where(clean, table.weight, np.nan)
+        return replace(table, valid=table.valid & clean, weight=weight)
 
     def _part(self, parameter: str, kind: str) -> str:
         """The kind of windows that a longer one is made of: those the rule counts, else those of the base."""
@@ -227,17 +233,17 @@ class Tables:
             windows=windows, method=self._method(parameter), value=found.value, maximum=found.maximum,
             coverage=np.minimum(found.covered_ns / np.maximum(length, 1), 1.0),
             measured=found.measured, count=found.count,
-            valid=_enough(validity, parts, expected) & (found.count > 0), parts=parts, segments=found.segments,
-            status=signal.status, percentiles=found.percentiles,
+            valid=enough(validity, parts, expected) & (found.count > 0), parts=parts, expected=expected,
+            segments=found.segments, status=signal.status, percentiles=found.percentiles,
         )  # fmt: skip
 
     def _weighted(self, base: Table) -> Table:
-        """Base windows of a concentration in water, weighted by the flow of the same windows."""
-        if base.method != "flow_weighted":
+        """Base windows of a concentration in water, weighted by the flow of the same windows; none flows backwards."""
+        if base.method != BY_FLOW:
             return base
         flow = self.table(FLOW, base.windows.kind)
         assert flow is not None, "the base is not shorter than the flow's"
-        return replace(base, weight=np.where(flow.valid & (flow.value > 0.0), flow.value, np.nan))
+        return replace(base, weight=np.where(base.valid & flow.valid & (flow.value >= 0.0), flow.value, np.nan))
 
     def _converted(self, parameter: str, base: Table) -> Table:
         """Base windows of a stack's concentration, converted with the gas conditions of the same windows."""
@@ -264,7 +270,7 @@ class Tables:
         return self._known[key]
 
 
-def _snapped(table: Table) -> Table:
+def snapped(table: AnyTable) -> AnyTable:
     """A table whose results carry no more digits than mean anything."""
 
     def snap(column: Float64 | None) -> Any:  # noqa: ANN401 - None stays None, an array an array
@@ -292,92 +298,11 @@ def _parts_by_values(
     interval_ns: None = values of several intervals; as many could be there as fill the window at the rate of those
     that are.
     """
-    if validity.part in _LENGTH_NS:
-        part = _LENGTH_NS[validity.part]
+    if validity.part in LENGTH_NS:
+        part = LENGTH_NS[validity.part]
         return np.floor(found.covered_ns / part), length_ns / part
     count = found.count.astype(np.float64)
     if interval_ns is not None:
         return count, length_ns / interval_ns
     filled: Float64 = np.divide(length_ns * count, found.covered_ns, out=np.zeros(len(count)), where=count > 0)
     return count, np.round(filled, 6)
-
-
-def _enough(validity: Validity, parts: Float64, expected: Float64) -> Booleans:
-    """Whether the parts make a window valid; all of them where there cannot be as many as the rule counts.
-
-    A rule like "12 values a minute" is made for values every 5 s; of a file of minutes, one is all there is.
-    """
-    enough = validity.enough(parts, expected)
-    if validity.minimum is None:
-        return enough
-    whole = np.floor(expected + 1e-9)
-    return np.asarray(np.where(whole < validity.minimum, parts >= np.maximum(whole, 1.0), enough))
-
-
-def _composed(
-    table: Table, parts: Table, inside: Segments, validity: Validity, lengths_ns: tuple[Int64, Int64] | None
-) -> Table:
-    """A table whose means and validity come from shorter windows; other values stay as they are.
-
-    lengths_ns: time that counts of each window, and of each shorter one; None = all of it.
-    """
-    counts_windows = validity.part in _LENGTH_NS
-    unit = _LENGTH_NS[validity.part] if counts_windows else 1
-    whole_ns, length_ns = lengths_ns or (table.windows.length_ns, parts.windows.length_ns)
-    expected, step_ns = whole_ns / unit, 0 if lengths_ns else parts.windows.step_ns
-
-    def enough(rows: Booleans, there: Int64) -> tuple[Float64, Booleans]:
-        there_ns = there * step_ns if step_ns else inside.total(np.where(rows, length_ns, 0))
-        number = np.round(there_ns / unit, 6)
-        return number, _enough(validity, number, expected)
-
-    flow = parts.weight is not None
-    valid = parts.valid if parts.weight is None else parts.valid & (parts.weight > 0.0)
-    there = inside.number(valid)
-    changes: dict[str, Any] = {}
-    if parts.weight is not None:
-        weight = np.where(valid, parts.weight, 0.0)
-        changes["weight"] = inside.total(weight)
-        changes["value"] = _means(inside, valid, changes["weight"])(parts.value * weight)
-    elif table.method == "mean" and counts_windows:
-        made = _means(inside, valid, there)(parts.value)
-        changes["value"] = np.where(np.isnan(made), table.value, made)
-    if counts_windows:
-        changes["parts"], ok = enough(valid, there)
-        changes["valid"] = ok & (table.count > 0)
-    if flow:
-        changes["valid"] = changes.get("valid", table.valid) & ~np.isnan(changes["value"])
-    if parts.converted is not None and parts.standard_dry is not None:
-        rows = valid & np.isfinite(parts.converted)
-
-        def counted(rows: Booleans, number: Int64, column: Float64) -> Float64:
-            return np.where(enough(rows, number)[1] if counts_windows else table.valid, column, np.nan)
-
-        known = inside.number(rows)
-        mean = _means(inside, rows, known)
-        changes["steps"] = parts.steps
-        changes["converted"] = counted(rows, known, mean(parts.converted))
-        # What is let out does not hang on the oxygen that limits are about.
-        dry = valid & np.isfinite(parts.standard_dry)
-        number = inside.number(dry)
-        changes["standard_dry"] = counted(dry, number, _means(inside, dry, number)(parts.standard_dry))
-        changes["conditions"] = {name: mean(parts.conditions[name]) for name in CONDITIONS}
-        # Of gas too dilute to be converted there is a share of the time.
-        diluted = parts.conditions[DILUTED]
-        told = valid & np.isfinite(diluted)
-        changes["conditions"][DILUTED] = _means(inside, told, inside.number(told))(diluted)
-    return replace(table, **changes)
-
-
-def _means(inside: Segments, rows: Booleans, total: Float64 | Int64) -> Callable[[Float64], Float64]:
-    """What makes means in longer windows of some rows of a column of shorter ones, NaN where there is none.
-
-    total: the rows of each longer window, or what they weigh together; a column then is weighted already.
-    """
-    every = bool(rows.all())
-
-    def mean(column: Float64) -> Float64:
-        summed = inside.total(column if every else np.where(rows, column, 0.0))
-        return np.asarray(np.divide(summed, total, out=np.full(len(total), np.nan), where=total > 0))
-
-    return mean

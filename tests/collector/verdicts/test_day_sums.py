@@ -27,6 +27,7 @@ from tests.collector.verdicts.test_long import ELV, GAS, START, by_days, clause,
 DAY_NS = 24 * HOUR_NS
 HALF_NS = HOUR_NS // 2
 MARCH = 22  # days of it from the start on; one of them has 23 hours
+WINTER = 19  # days before that one
 FIELDS = ("parameter", "value", "coverage", "valid", "count", "maximum", "inputs")
 FURNACE = {"reference_oxygen": 11.0}
 
@@ -49,7 +50,7 @@ def march(law: PointRules, *signals: Signal, said: Sequence[State] = (), fields:
     """March of its days, which is what it is of all measurements."""
     own = {s.parameter: s for s in signals}
     wanted = {"month": law.windows("month", START, START + 1)}
-    raw, long = derive(law, own, wanted, said=said), derive_long(law, by_days(law, own, said), wanted)
+    raw, long = derive(law, own, wanted, said=said), derive_long(law, by_days(law, own, said), wanted, said)
     for ours, theirs in zip(long.averages, raw.averages, strict=True):
         for field in fields:
             assert close(getattr(ours, field), getattr(theirs, field)), (field, ours, theirs)
@@ -107,14 +108,80 @@ def test_a_load_counts_the_days_or_hours_it_has(part: str, valid: int, told: int
         assert found.inputs["parts"]["valid"] == valid * days / 20
 
 
-@pytest.mark.parametrize("part", ["day", "24h"])
-def test_levels_of_whole_days_make_a_month_whatever_part_of_a_day_a_rule_counts(part: str) -> None:
+@pytest.mark.parametrize("part", ["day", "24h", "1h", "value"])
+def test_levels_of_whole_days_make_a_month_of_the_hours_of_each_period(part: str) -> None:
     law = rules("noise", "gb3096-2008", {"ambient_class": 2}, part=part)
-    level = values("LAeq", np.full(MARCH * 24, 50.0))
-    kept = [d.sums["views"][""].get(part) for d in days_of(law, level) if d.parameter == "Ldn"]
-    assert all(one["ns"] == DAY_NS and one["mean"] == pytest.approx(56.0206, abs=1e-4) for one in kept[:2])
-    month = of(march(law, level, fields=FIELDS[:-1]), "Ldn")  # days tell days where hours tell hours
-    assert (month.value, month.valid) == (pytest.approx(56.0206, abs=1e-4), True)
+    hourly = np.full((WINTER, 24), 50.0)
+    hourly[:, 6:22] = 60.0
+    hourly[4, 3:18] = np.nan  # a day that is not valid has a say with the hours it has
+    column = hourly.ravel()
+    days = [d for d in days_of(law, values("LAeq", column)) if d.parameter == "Ldn"]
+    assert days[0].sums["periods"] == {
+        "day": {"ns": 16 * HOUR_NS, "level": pytest.approx(60.0)}, "night": {"ns": 8 * HOUR_NS, "level": 50.0},
+    }  # fmt: skip
+    assert (days[4].valid, days[4].sums["hours"], days[4].sums["covered_ns"]) == (False, 9.0, 9 * HOUR_NS)
+    month = of(march(law, values("LAeq", column)), "Ldn")
+    assert (month.value, month.inputs["method"]) == (pytest.approx(60.0), "composite")
+    assert (month.inputs["derived"]["day"], month.inputs["derived"]["night"]) == (60.0, 50.0)
+    assert month.valid, "of each period more than half"
+
+
+def test_a_month_without_an_hour_of_night_has_no_level() -> None:
+    law = rules("noise", "2002-49-ec", {})
+    hourly = np.full((WINTER, 24), np.nan)
+    hourly[:, 7:19] = 60.0
+    month = of(march(law, values("LAeq", hourly.ravel())), "Lden")
+    assert (month.value, month.valid, month.count) == (None, False, WINTER * 12)
+    assert month.inputs["derived"]["lacking"] == {"evening": 1, "night": 1}
+
+
+def test_levels_of_a_pack_that_is_named_no_more_make_no_month() -> None:
+    level = values("LAeq", np.full(3 * 24, 50.0))
+    days = days_of(rules("noise", "2002-49-ec", {}), level)
+    law = rules("noise", "gb12348-2008", {"area_class": 2})
+    assert {day.parameter for day in days} == {"LAeq", "Lden"}
+    found = derive_long(law, days, {"month": law.windows("month", START, START + 1)})
+    assert {average.parameter for average in found.averages} == {"LAeq"}
+
+
+# --- water -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", ["value", "1h"])
+def test_a_month_of_water_counts_the_time_with_a_flow(part: str) -> None:
+    law = rules("water", "gb18918-2002", {"class": "1A"}, part=part)
+    cod, flow = np.full(MARCH * 24 - 1, 40.0), np.full(MARCH * 24 - 1, 10.0)
+    flow[15 * 24 :] = np.nan  # nobody knows it
+    known = of(march(law, values("COD", cod), values("flow", flow)), "COD")
+    assert (known.value, known.valid, known.inputs["parts"]["valid"]) == (40.0, False, 360.0), "not half of the month"
+    flow[15 * 24 :] = 0.0  # nothing flows
+    found = of(march(law, values("COD", cod), values("flow", flow)), "COD")
+    assert (found.value, found.valid, found.inputs["parts"]["valid"]) == (40.0, True, MARCH * 24 - 1)
+
+
+# --- days without any measurement --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("oxygen", [10, 20])  # days on which it is measured: in the stop too, or not
+def test_a_month_asks_nothing_of_days_on_which_the_plant_stood(oxygen: int) -> None:
+    law = rules("stack", "ied-2010-75-annex-v", {"reference_oxygen": 6.0, "elv_so2": 20.0})
+    gases = gas(60.0, 10, HALF_NS)[0], gas(60.0, oxygen, HALF_NS)[1]
+    every = law.windows("month", START, START + 1)
+    first, last = int(every.from_ns[0]), int(every.to_ns[0])
+    stood = [State(state="stopped", from_ns=a, to_ns=b) for a, b in ((first, START), (START + 10 * DAY_NS, last))]
+    unsaid = of(march(law, *gases), "SO2")
+    assert (unsaid.valid, unsaid.coverage) == (False, pytest.approx(240 / 743))  # hours; the clock skips one
+    found = march(law, *gases, said=stood)
+    month = of(found, "SO2")
+    assert (month.valid, month.coverage, month.inputs["parts"]["valid"]) == (True, 1.0, 480.0)
+    assert month.inputs["states"] == {"operating": 240 * 3600.0, "stopped": 503 * 3600.0}
+    assert broken(found) == {"so2-month": 56.0}, "less a confidence interval of 20 % of the limit"
+
+
+def test_nothing_wanted_is_nothing_derived() -> None:
+    law = rules("noise", "gb12348-2008", {"area_class": 2})
+    days = days_of(law, values("LAeq", np.full(24, 50.0)))
+    assert derive_long(law, days, {}) == Derived([], [])
 
 
 # --- views -------------------------------------------------------------------------------------------

@@ -337,3 +337,35 @@ def test_a_share_of_the_year_is_judged_of_a_file_too() -> None:
     assert [(e.clause, (e.to_ns - YEAR_NS) // DAY_NS) for e in found] == [("so2-hour-share", 20)]
     fewer = [s.within(0, YEAR_NS + 9 * DAY_NS) for s in signals]
     assert not [e for e in judged(law, fewer).exceedances if e.window == "year"]
+
+
+# --- days without any measurement --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("late", [False, True])  # said when the month has ended, or before
+def test_a_month_in_which_the_plant_stood_is_judged_by_the_days_it_ran(book: Book, late: bool) -> None:
+    law = stack(settings={**SETTINGS, "elv_so2": 20.0})
+    journal = hours(10, 60.0)
+    end = YEAR_NS + 31 * DAY_NS
+    weeks = range(YEAR_NS + 10 * DAY_NS, end, 7 * DAY_NS)
+    stop = [marked(week, week + 7 * DAY_NS, Kind.STOPPED, point="stack") for week in weeks]
+    for mark in stop if not late else ():
+        say(journal, mark.from_ns, mark)
+    for after in (20, 90, 200):
+        journal.tick(end + after * SECOND_NS)
+    follow(journal, book, law, HOURLY)
+    if late:
+        (month,) = (row.average for row in book.averages(window="month") if row.average.parameter == "SO2")
+        assert (month.valid, month.coverage) == (False, pytest.approx(10 / 31))
+        assert not book.exceedances(window="month")
+        now = end + HOUR_NS
+        for mark in stop:
+            say(journal, now, mark)
+        for _ in range(30):
+            journal.tick(now := now + 5 * SECOND_NS)
+        follow(journal, book, law, HOURLY)
+    month = [row.average for row in book.averages(window="month") if row.average.parameter == "SO2"][-1]
+    assert (month.version, month.valid, month.coverage) == (1 + late, True, 1.0)
+    assert month.inputs["states"] == {"operating": 10 * 86400.0, "stopped": 21 * 86400.0}
+    found = [row.exceedance for row in book.exceedances(window="month")]
+    assert [(e.clause, e.value, e.change) for e in found] == [("so2-month", 56.0, Change.OPENED)]

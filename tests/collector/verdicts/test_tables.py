@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from collector.verdicts import corrections, noise
 from collector.verdicts.judgement import Derived, derive
-from collector.verdicts.limits import Clause, breach, rounded
+from collector.verdicts.limits import Clause, rounded
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Exceedance
 from collector.verdicts.screening import Signal
@@ -106,7 +106,7 @@ class Loops:
         if kind == self.base(parameter):
             self.as_base(parameter, window)
         else:
-            self.of_parts(parameter, kind, window, expected if counts_windows else None)
+            self.of_parts(parameter, kind, window, expected, counts_windows=counts_windows)
         for name in ("value", "converted", "standard_dry"):
             setattr(window, name, round(getattr(window, name), 9))
         return window
@@ -117,7 +117,7 @@ class Loops:
 
         if self.method(parameter) == "flow_weighted":
             flow = other("flow")
-            window.weight = flow.value if flow.valid and flow.value > 0 else NAN
+            window.weight = flow.value if window.valid and flow.valid and flow.value >= 0 else NAN
         if self.rules.stack and self.rules.corrects(parameter, self.signals[parameter].unit):
             known = {}
             for name, (code, factor) in CONDITIONS.items():
@@ -126,27 +126,32 @@ class Loops:
             found = corrections.convert(window.value, self.rules.stack, **known)
             window.converted, window.standard_dry = float(found.converted), float(found.standard_dry)
 
-    def of_parts(self, parameter: str, kind: str, window: Plain, expected: float | None) -> None:
+    def of_parts(self, parameter: str, kind: str, window: Plain, expected: float, *, counts_windows: bool) -> None:
         validity, flow = self.rules.validity[kind], self.method(parameter) == "flow_weighted"
         declared, base = validity.part, self.base(parameter)
         longer = declared in KINDS and KINDS.index(base) <= KINDS.index(declared) < KINDS.index(kind)
         parts = [
             part
             for part in self.windows(parameter, declared if longer else base)
-            if part.valid and window.holds(part.pieces[0][0], part.pieces[-1][1]) and (not flow or part.weight > 0)
+            if window.holds(part.pieces[0][0], part.pieces[-1][1])
+            and (not math.isnan(part.weight) if flow else part.valid)
         ]
         usual = [part for part in parts if math.isfinite(part.converted)]
         dry = [part for part in parts if math.isfinite(part.standard_dry)]
-        if (flow or (self.method(parameter) == "mean" and expected is not None)) and (parts or flow):
-            window.weight = sum(part.weight for part in parts) if flow else 1.0
-            window.value = sum(p.value * p.weight for p in parts) / sum(p.weight for p in parts) if parts else NAN
+        heavy = [part for part in parts if part.weight > 0]
+        if (flow or (self.method(parameter) == "mean" and counts_windows)) and (heavy or flow):
+            window.value = sum(p.value * p.weight for p in heavy) / sum(p.weight for p in heavy) if heavy else NAN
         converted = let_out = window.valid
-        if expected is not None:
-            unit = FIXED_NS.get(declared, DAY_NS)
-            there, known, dried = (sum(p.length_ns for p in some) / unit for some in (parts, usual, dry))
+        unit = FIXED_NS.get(declared, DAY_NS)
+        there, known, dried = (sum(p.length_ns for p in some) / unit for some in (parts, usual, dry))
+        if flow and not counts_windows:  # no more values than time with a flow
+            there = min(window.count, round(sum(p.length_ns for p in parts) / window.length_ns * expected, 6))
+        if flow or counts_windows:
             window.valid = enough(validity, there, expected) and window.count > 0
+        if counts_windows:
             converted, let_out = enough(validity, known, expected), enough(validity, dried, expected)
         if flow:
+            window.weight = sum(part.weight for part in parts) if window.valid else NAN
             window.valid = window.valid and not math.isnan(window.value)
         if usual and converted:
             window.converted = float(np.mean([p.converted for p in usual]))
@@ -260,15 +265,24 @@ def one_by_one(rules: PointRules, derived: Derived, signals: Mapping[str, Signal
                 continue
             others = {name: by_key.get((name, average.window, average.from_ns)) for name in clause.conditions}
             known = {name: a.value for name, a in others.items() if a and a.valid and a.value is not None}
-            held = replace(average, evaluated=evaluated(clause, average))
-            broken = breach(clause, held, known, counted=counted(clause, by_key, average.from_ns, average.to_ns))
-            if broken:
-                found.append((clause.id, average.parameter, average.window, average.from_ns, *broken))
+            compared = held(clause, average, counted(clause, by_key, average.from_ns, average.to_ns))
+            low, high = clause.bounds(known)
+            if compared is not None and high is not None and compared > high:
+                found.append((clause.id, average.parameter, average.window, average.from_ns, compared, high))
+            elif compared is not None and low is not None and compared < low:
+                found.append((clause.id, average.parameter, average.window, average.from_ns, compared, low))
     return found
 
 
-def evaluated(clause: Clause, average: Any) -> float | None:
+def held(clause: Clause, average: Any, number: int | None) -> float | None:
+    """What is held against the limit of a clause, None where it judges nothing."""
+    if clause.count is not None:
+        return number
     value = average.inputs.get("converted") if clause.corrected == "converted" else average.value
+    if clause.statistic == "maximum":
+        value = average.maximum
+    elif not average.valid:
+        return None
     return None if value is None else float(rounded(clause, value))
 
 
@@ -280,3 +294,36 @@ def counted(clause: Clause, by_key: Mapping[tuple[str, str, int], Any], from_ns:
         for (parameter, window, start), one in by_key.items()
         if (parameter, window) == (clause.parameter, clause.count.window) and from_ns <= start and one.to_ns <= to_ns
     )
+
+
+# --- the time of a flow ------------------------------------------------------------------------------
+
+WATER = law("water", {"class": "1A"}, "gb18918-2002")
+
+
+def carried(flow: Sequence[float], values: Sequence[float], *kinds: str) -> list[Any]:
+    """Averages of minutes of COD with some flow, from midnight on."""
+    own = {"COD": series("COD", values), "flow": series("flow", flow)}
+    wanted = {kind: WATER.windows(kind, MIDNIGHT, MIDNIGHT + len(values) * MINUTE_NS) for kind in kinds}
+    return [average for average in derive(WATER, own, wanted).averages if average.parameter == "COD"]
+
+
+@pytest.mark.parametrize(("minutes", "valid"), [(0, False), (1, False), (30, False), (44, False), (45, True)])
+def test_an_hour_of_water_is_judged_where_its_flow_is_known_for_long_enough(minutes: int, valid: bool) -> None:
+    flow = [10.0] * minutes + [NAN] * (60 - minutes)
+    (hour,) = carried(flow, [100.0] * minutes + [40.0] * (60 - minutes), "1h")
+    assert (hour.value, hour.valid) == (100.0 if minutes else None, valid)
+    assert (hour.count, hour.inputs["parts"]["valid"]) == (60, minutes)
+
+
+def test_of_values_and_of_a_flow_the_fewer_count() -> None:
+    (hour,) = carried([10.0] * 60, [100.0] * 40 + [NAN] * 20, "1h")
+    assert (hour.valid, hour.inputs["parts"]["valid"]) == (False, 40)
+
+
+@pytest.mark.parametrize(("rest", "valid"), [(0.0, True), (NAN, False), (-1.0, False)])
+def test_time_in_which_nothing_flows_is_there_and_has_no_say(rest: float, valid: bool) -> None:
+    flow = np.repeat([10.0] * 10 + [rest] * 14, 60)
+    *hours, day = carried(flow.tolist(), np.repeat([60.0] * 10 + [20.0] * 14, 60).tolist(), "1h", "24h")
+    assert [(hour.value, hour.valid) for hour in hours] == [(60.0, True)] * 10 + [(None, False)] * 14
+    assert (day.value, day.valid, day.inputs["parts"]["valid"]) == (60.0, valid, 24 if valid else 10)
