@@ -24,7 +24,7 @@ import numpy.typing as npt
 from collector.verdicts import corrections, plausible
 from collector.verdicts.counts import Count
 from collector.verdicts.pack import Bound, ClauseText, RulePack, Setting
-from collector.verdicts.records import Average, Standing
+from collector.verdicts.records import Standing
 from collector.verdicts.rounding import round_half_even, round_half_up
 from collector.verdicts.state_sources import SETTINGS as STATE_SETTINGS
 from collector.verdicts.states import STATES
@@ -248,38 +248,6 @@ def rounded(clause: Clause, value: npt.ArrayLike) -> Float64:
     if clause.rounding == "half_up":
         return round_half_up(value, clause.places)
     return np.asarray(value, np.float64)
-
-
-def breach(
-    clause: Clause, average: Average, conditions: Conditions | None = None, *, counted: int | None = None
-) -> tuple[float, float] | None:
-    """What was compared and the limit it breaks, or None. [unit]
-
-    Compared is `average.maximum` (statistic maximum), else `counted` (statistic count), else `average.evaluated` where
-    the clause evaluates, else `average.value`. conditions: means of the other channels over the same window, as far as
-    known. counted: as `counts.counted` gives it.
-    """
-    assert clause.parameter == average.parameter, "an average is judged by the clauses of its parameter"
-    if clause.statistic == "maximum":
-        compared = None if average.maximum is None else float(rounded(clause, average.maximum))
-    elif clause.count is not None:
-        compared = None if counted is None else float(counted)
-    elif not average.valid:
-        return None
-    else:
-        compared = average.evaluated if clause.evaluates else average.value
-    if compared is None or math.isnan(compared):
-        return None
-    limit = _broken(clause, compared, conditions)
-    return None if limit is None else (compared, limit)
-
-
-def _broken(clause: Clause, compared: float, conditions: Conditions | None) -> float | None:
-    """The bound that a value breaks, None where it complies."""
-    low, high = clause.bounds(conditions)
-    if high is not None and compared > high:
-        return high
-    return low if low is not None and compared < low else None
 
 
 def breaking(clause: Clause, value: npt.ArrayLike, conditions: Conditions | None = None) -> Booleans:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from collector.verdicts.counts import Count, counted
 from collector.verdicts.judgement import Derived, derive
-from collector.verdicts.limits import breach
 from collector.verdicts.pack import RulePack
 from collector.verdicts.pack_file import parse_rules
 from collector.verdicts.points import PointRules, point_rules
@@ -180,7 +179,6 @@ def test_what_cannot_be_converted_cannot_be_counted() -> None:
     assert not derived.exceedances
     clause = rules.on(MIDNIGHT)[0]
     assert counted(clause, wanted["24h"], Tables(rules, signals, MIDNIGHT, MIDNIGHT + DAY_NS)) is None
-    assert breach(clause, derived.averages[0]) is None
 
 
 @pytest.mark.parametrize(
