@@ -29,7 +29,7 @@ from collector.verdicts.listed import rfc3339
 from collector.verdicts.pack import RulePack
 from collector.verdicts.points import PointRules, point_rules
 from collector.verdicts.records import Average, Exceedance
-from collector.verdicts.screening import Signal
+from collector.verdicts.screening import Signal, steadied
 from collector.verdicts.states import STATES, State
 from collector.verdicts.unjudged import unjudged
 from collector.verdicts.windows import FIXED_NS
@@ -116,7 +116,12 @@ def judge(
         raise FaultyFiles(faults)
     _require_short(signals, str(csv))
     derived = judged(law, signals, [_state(text, zone) for text in state or ()])
-    for note in [*notes, *unused, *unjudged(law, [signal.parameter for signal in signals], derived.averages)]:
+    for note in [
+        *notes,
+        *_wandering(signals),
+        *unused,
+        *unjudged(law, [signal.parameter for signal in signals], derived.averages),
+    ]:
         sys.stderr.write(f"note: {csv}: {note}\n")
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(report(pack, law, derived)) + b"\n")
@@ -127,8 +132,9 @@ def judge(
 def judged(law: PointRules, signals: Sequence[Signal], said: Sequence[State] = ()) -> Derived:
     """What the signals of one point come to, in every kind of window that is built for it.
 
-    said: of the plant's state, the later over the earlier.
+    said: of the plant's state, the later over the earlier. Times that wander around the full minute are made steady.
     """
+    signals = [steadied(signal) for signal in signals]
     from_ns = min(int(signal.time_ns[0]) for signal in signals)
     to_ns = max(int(signal.time_ns[-1]) + signal.coarsest_ns for signal in signals)
     wanted = {kind: law.windows(kind, from_ns, to_ns) for kind in law.built}
@@ -144,6 +150,14 @@ def _counts(law: PointRules, averages: Sequence[Average], from_ns: int, to_ns: i
     years = law.windows("year", from_ns, to_ns) if days else None
     for start, end in zip(years.from_ns.tolist(), years.to_ns.tolist(), strict=True) if years else ():
         yield from of_year(law, days, start, end, ended=end <= to_ns)
+
+
+def _wandering(signals: Sequence[Signal]) -> Iterator[str]:
+    """What to tell of values that are judged in the minute after the one they are dated in."""
+    for signal in signals:
+        if moved := int((steadied(signal).time_ns != signal.time_ns).sum()):
+            told = "times wander around the full minute; values judged in the one that follows"
+            yield f"{signal.parameter}: {told}: {moved}"
 
 
 def report(pack: RulePack, law: PointRules, derived: Derived) -> dict[str, Any]:

@@ -152,4 +152,8 @@ def interval_ns(time_ns: Int64) -> int:
     steps = np.diff(time_ns)
     if usual < SECOND_NS and len(steps) and int(np.ptp(steps)) <= _CUT_NS:
         return round((int(time_ns[-1]) - int(time_ns[0])) / len(steps))
+    whole = round(usual / SECOND_NS) * SECOND_NS
+    # Times that wander: few steps are just as long as the usual one.
+    if usual >= SECOND_NS and abs(usual - whole) <= usual // 100 and 2 * int((steps == usual).sum()) < len(steps):
+        return whole
     return usual

@@ -9,7 +9,9 @@ Rules of this file:
   and the later in the journal beats the earlier (a clock that was set back measures instants twice: both stay in
   the store, one is averaged);
 - a value stands for its sensor's interval, from its instant on. Where nobody says the interval
-  (files judged offline), it is the usual distance between two values, so that a gap does not stretch it.
+  (files judged offline), it is the usual distance between two values, so that a gap does not stretch it;
+- where the times of a file wander around the full minute, a value dated just before it stands for the minute that
+  begins: else of two such minutes one has a value too few, and the other one too many.
 
 Pure.
 """
@@ -17,11 +19,12 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from collector.verdicts.windows import MINUTE_NS
 from gateway.measurement import SECOND_NS, Float64, Int64, Status, UInt8
 
 Booleans = npt.NDArray[np.bool_]
@@ -30,6 +33,8 @@ Booleans = npt.NDArray[np.bool_]
 REASONS = (*(status.name.lower() for status in Status), "wind", "rain", "other_state", "not_assured")
 WIND, RAIN, OTHER_STATE, NOT_ASSURED = range(len(Status), len(REASONS))
 USABLE = (Status.OK,)
+# How far times wander at most, in parts of what a value stands for and in all: our own choice, no text speaks of it.
+STRAY_PARTS, STRAY_NS = 10, SECOND_NS
 _USABLE = np.array([code in USABLE for code in range(len(REASONS))])
 
 
@@ -161,3 +166,21 @@ def spacing_ns(time_ns: Int64) -> int:
     steps = np.diff(time_ns)
     steps = steps[steps > 0]
     return int(np.median(steps)) if len(steps) else 60 * SECOND_NS
+
+
+def steadied(signal: Signal) -> Signal:
+    """A signal with those values on the full minute that are dated just before it, where its times wander around it.
+
+    They do where, of the values around full minutes, at least a tenth lie on either side: an instrument that dates all
+    its values a little early or late has as many of them in each minute as any other.
+    """
+    most_ns = np.minimum(np.array(signal.intervals_ns, np.int64) // STRAY_PARTS, STRAY_NS)
+    near_ns = most_ns[signal.sensor_index] if len(most_ns) > 1 else most_ns[0]
+    off_ns = (signal.time_ns + MINUTE_NS // 2) % MINUTE_NS - MINUTE_NS // 2
+    near = np.abs(off_ns) <= near_ns
+    early = near & (off_ns < 0)
+    if not 0.1 * near.sum() <= early.sum() <= 0.9 * near.sum() or not early.any():
+        return signal
+    time_ns = np.where(early, signal.time_ns - off_ns, signal.time_ns)
+    taken = np.append(time_ns[1:] == time_ns[:-1], False)  # by the next value, which stays there
+    return replace(signal, time_ns=np.where(taken, signal.time_ns, time_ns))

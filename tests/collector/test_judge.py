@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from api.cli import main
@@ -364,6 +366,23 @@ def test_two_values_of_one_instant_are_noted(tmp_path: Path, capfd: pytest.Captu
     text += "2026-01-01T00:01:00Z,51\n2026-01-01T00:01:00Z,52\n2026-01-01T00:02:00Z,50\n2026-01-01T00:02:00Z,\n"
     (note,) = noted(capfd, *nights("--csv", str(write(tmp_path, text))))
     assert note == "LAeq: instants with more than one value: 2; the last one counts"
+
+
+def test_times_that_wander_around_their_interval_leave_no_minute_without_a_value(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], judge: Judge
+) -> None:
+    wander_ms = np.random.default_rng(4).integers(-9, 10, 10 * 12)
+    wander_ms[[0, 12, 24]] = 9, -9, 0
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    times = [start + timedelta(seconds=5 * n, milliseconds=int(ms)) for n, ms in enumerate(wander_ms)]
+    file = write(tmp_path, "\n".join(["time,SO2", *(f"{time.isoformat()},100" for time in times)]))
+    options = ("--rules", "ultra-low-2015", "--point", "stack", "--set", "reference_oxygen=6", "--csv", str(file))
+    minutes = [a for a in judge(*options)["averages"] if a["window"] == "1m"]
+    assert [a["coverage"] for a in minutes if a["valid"]] == [1.0] * 10
+    early = int((wander_ms[::12] < 0).sum())
+    assert f"SO2: times wander around the full minute; values judged in the one that follows: {early}" in noted(
+        capfd, *options
+    )
 
 
 def test_local_times_that_do_not_exist_are_noted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

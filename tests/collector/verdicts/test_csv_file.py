@@ -156,6 +156,16 @@ def test_a_gap_does_not_stretch_the_interval() -> None:
     assert interval_ns(quarters[:1]) == 60 * SECOND_NS
 
 
+@pytest.mark.parametrize("wander_ms", [1, 10, 200])
+def test_of_times_that_wander_the_interval_is_of_whole_seconds(wander_ms: int) -> None:
+    steps = np.random.default_rng(1).integers(-wander_ms, wander_ms + 1, 5000) * 1_000_000
+    assert interval_ns(np.arange(5000) * 5 * SECOND_NS + steps) == 5 * SECOND_NS
+    steady = np.arange(5000) * (5 * SECOND_NS + 30_000_000)
+    assert interval_ns(steady) == 5 * SECOND_NS + 30_000_000
+    steady[1000:] += 7 * SECOND_NS
+    assert interval_ns(steady) == 5 * SECOND_NS + 30_000_000
+
+
 # --- cells -----------------------------------------------------------------------------------------
 
 

@@ -15,8 +15,10 @@ from collector.verdicts.screening import (
     signal,
     spacing_ns,
     status_named,
+    steadied,
     usable,
 )
+from collector.verdicts.windows import MINUTE_NS
 from gateway.measurement import SECOND_NS, Status
 from tests.effort import examples
 
@@ -91,3 +93,52 @@ def test_a_replaced_instrument_continues_the_signal() -> None:
     assert both.coarsest_ns == 10
     part = both.within(1, 3)
     assert (part.time_ns.tolist(), [part.sensors[i] for i in part.sensor_index]) == ([1, 2], ["old", "new"])
+
+
+def wandering(off: list[float], interval: int = 5 * SECOND_NS) -> Signal:
+    """Values around full minutes, so many seconds off."""
+    times = [n * MINUTE_NS + round(s * SECOND_NS) for n, s in enumerate(off, 1)]
+    return level(times, 50.0, "logger", interval)
+
+
+@pytest.mark.parametrize("off", [0.001, 0.2, 0.5])
+def test_a_value_just_before_a_full_minute_is_of_the_minute_where_times_wander(off: float) -> None:
+    steady = steadied(wandering([-off, off, 0.0, -off]))
+    assert steady.time_ns.tolist() == [MINUTE_NS, 2 * MINUTE_NS + round(off * SECOND_NS), 3 * MINUTE_NS, 4 * MINUTE_NS]
+    assert steadied(steady) is steady
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        wandering([-0.2] * 20),  # dated a little early, all of them
+        wandering([-0.2] + [0.2] * 19),
+        wandering([0.0, 0.2, 0.4]),
+        wandering([-0.6, 0.6]),  # more than a tenth of what they stand for
+        wandering([-1.5, 1.5], MINUTE_NS),
+        level([7 * SECOND_NS, 14 * SECOND_NS], 50.0, "logger", 7 * SECOND_NS),
+        level([], 50.0, "logger"),
+    ],
+)
+def test_other_times_stay_as_they_are(one: Signal) -> None:
+    assert steadied(one) is one
+
+
+def test_no_value_is_lost_where_one_lies_on_the_full_minute() -> None:
+    near = np.array([-2, -1, 0, 1, 59_999, 60_001], np.int64) * 1_000_000
+    one = level((MINUTE_NS + near).tolist(), 50.0, "logger", 5 * SECOND_NS)
+    assert ((steadied(one).time_ns - MINUTE_NS) // 1_000_000).tolist() == [-2, -1, 0, 1, 60_000, 60_001]
+
+
+def test_each_instrument_wanders_by_its_own_interval() -> None:
+    old, new = wandering([-0.3, 0.3]), level([5 * MINUTE_NS - 300_000_000], 50.0, "new", SECOND_NS)
+    assert (steadied(joined([old, new])).time_ns % MINUTE_NS).tolist() == [0, 300_000_000, MINUTE_NS - 300_000_000]
+
+
+@effort(max_examples=examples(50))
+@given(st.lists(st.integers(0, 20 * MINUTE_NS), max_size=200, unique=True), st.sampled_from([1, 5, 60]))
+def test_times_still_rise_and_move_little(times: list[int], interval: int) -> None:
+    one = level(sorted(times), 50.0, "logger", interval * SECOND_NS)
+    moved = steadied(one).time_ns - one.time_ns
+    assert (np.diff(steadied(one).time_ns) > 0).all()
+    assert ((moved >= 0) & (moved <= min(interval * SECOND_NS // 10, SECOND_NS))).all()
