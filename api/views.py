@@ -21,7 +21,8 @@ from collector.commissioning import Period as CommissioningPeriod
 from collector.intake.events import event
 from collector.marks import Filed, Kind
 from collector.store import Entry, Slice
-from collector.verdicts.book import AverageRow, Curve, ExceedanceRow
+from collector.verdicts.book import AverageRow, ExceedanceRow
+from collector.verdicts.curves import Curve
 from collector.verdicts.marks import Overlay
 from collector.verdicts.records import Average
 from gateway.measurement import Columns, Float64, Series, Status

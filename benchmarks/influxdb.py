@@ -56,7 +56,7 @@ def measure() -> list[Figure]:
         sys.stderr.write("influxd is not installed (apt-get install influxdb): nothing to measure\n")
         return []
     best = {"store": 0.0, "lines": 0.0}
-    with tempfile.TemporaryDirectory() as folder, _influxd(Path(folder)) as url:
+    with tempfile.TemporaryDirectory() as folder, influxd(Path(folder)) as url:
         for turn in range(ROUNDS):
             groups = [_rows(n) for n in range(GROUPS)]
             total = sum(map(len, groups))
@@ -126,7 +126,8 @@ def _post(url: str, database: str, lines: list[str]) -> float:
 
 
 @contextmanager
-def _influxd(folder: Path) -> Iterator[str]:
+def influxd(folder: Path) -> Iterator[str]:
+    """A server with its data in a folder, gone with the block; its address."""
     program = shutil.which("influxd")
     assert program, "influxd is not installed (apt-get install influxdb)"
     ports = []

@@ -26,15 +26,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from collector.marks import Filed
-from collector.verdicts import book_rows
+from collector.verdicts import book_rows, curves
 from collector.verdicts.book_rows import MARKS_SCHEMA, SCHEMA, SCHEMA_VERSION, SUMS_COLUMN
+from collector.verdicts.curves import Curve, Shelf
 from collector.verdicts.records import Average, Exceedance
 from collector.verdicts.windows import Windows
-from gateway.measurement import Float64, Int64
 
 LIMIT = 10_000  # rows a reader gets at most in one call: what the API promises for raw measurements
 END_NS = 2**63 - 1
@@ -63,20 +60,6 @@ class ExceedanceRow:
     exceedance: Exceedance
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Averages of one series by column, for charts; newest versions, ordered by time.
-
-    from_ns: shape (n,). value, maximum, evaluated: shape (n,), NaN where there is none. valid: shape (n,).
-    """
-
-    from_ns: Int64
-    value: Float64
-    maximum: Float64
-    evaluated: Float64
-    valid: npt.NDArray[np.bool_]
-
-
 class Book:
     """`verdicts.db`. One writer (the evaluator), any number of readers in any thread.
 
@@ -89,6 +72,7 @@ class Book:
         self._writing = threading.Lock()
         self._lock = threading.Lock()  # guards _idle alone, so that no reader waits for the writer
         self._news = threading.Condition()
+        self._shelf, self._shelving = Shelf(), threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._writer = self._open()
 
@@ -163,15 +147,25 @@ class Book:
         self, plant: str, point: str, *, parameter: str, window: str, from_ns: int, to_ns: int, limit: int = LIMIT
     ) -> Curve:
         """One series of averages by column: windows that start in [from_ns, to_ns), the first `limit` of them."""
+        key, limit = (plant, point, window, parameter), _capped(limit)
+        if window == "1m":  # too many to keep
+            rows = self._curve(key, f"from_ns >= ? AND from_ns < ? AND {_NEWEST_AVERAGE}", from_ns, to_ns, limit)
+            return curves.read(rows)
+        latest = int(self._rows("SELECT coalesce(max(id), 0) FROM average")[0][0])
+        with self._shelving:
+            upto, curve = self._shelf.get(key) or (0, curves.read(()))
+            if upto < latest:
+                curve = curve.with_rows(curves.read(self._curve(key, "id > ?", upto, END_NS)))
+            self._shelf.put(key, latest, curve)
+        return curve.part(from_ns, to_ns, limit)
+
+    def _curve(self, key: tuple[str, ...], where: str, *values: int) -> list[tuple[Any, ...]]:
+        """Rows of one series by time and version. values: of the condition, and how many rows at most."""
         sql = (
-            "SELECT from_ns, value, maximum, evaluated, valid FROM average a WHERE plant = ? AND point = ? "  # noqa: S608
-            f"AND window = ? AND parameter = ? AND from_ns >= ? AND from_ns < ? AND {_NEWEST_AVERAGE} "
-            "ORDER BY from_ns LIMIT ?"
+            f"SELECT {curves.COLUMNS} FROM average a WHERE (plant, point, window, parameter) = (?, ?, ?, ?) "  # noqa: S608
+            f"AND {where} ORDER BY from_ns, version LIMIT ?"
         )
-        rows = self._rows(sql, plant, point, window, parameter, from_ns, to_ns, _capped(limit))
-        columns = list(zip(*rows, strict=True)) or [()] * 5
-        value, maximum, evaluated = (np.array(column, np.float64) for column in columns[1:4])  # None becomes NaN
-        return Curve(np.array(columns[0], np.int64), value, maximum, evaluated, np.array(columns[4], np.bool_))
+        return self._rows(sql, *key, *values)
 
     def exceedances(
         self,

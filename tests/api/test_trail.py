@@ -10,7 +10,7 @@ import numpy as np
 from api.sources import Sources
 from api.trail import _measurements
 from collector.store import Slice
-from collector.verdicts.book import Curve
+from collector.verdicts.curves import Curve
 from gateway.measurement import Series
 from tests.alerts.kit import HOUR, T0, exceedance
 
