@@ -27,6 +27,7 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,19 @@ class UnknownIncident(LedgerError):
     """There is no incident of that number."""
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One version of an incident as it was committed. number: grows. at_ns: when. first_ns: its first version's begin.
+
+    [ns since 1970 UTC]
+    """
+
+    number: int
+    at_ns: int
+    first_ns: int
+    incident: Incident
+
+
 class Ledger:
     """`ledger.db` and `commands.db` in a folder, which is made where missing."""
 
@@ -61,7 +75,7 @@ class Ledger:
         self._owner: int | None = None
         self._counting = threading.Lock()  # the page asks for counts all the time; they are kept until a row changes
         self._counted: tuple[tuple[int, int], dict[str, int]] = ((-1, -1), {})
-        self._ledger = _File(self.folder / "ledger.db", rows.SCHEMA)
+        self._ledger = _File(self.folder / "ledger.db", rows.SCHEMA, rows.CHANGES_SCHEMA)
         self._commands = _File(self.folder / "commands.db", rows.COMMANDS_SCHEMA)
 
     def own(self, now_ns: int) -> list[Notice]:
@@ -239,6 +253,11 @@ class Ledger:
         found = self._ledger.rows(rows.NOTICE, id)
         return rows.notice(found[0]) if found else None
 
+    def changes(self, after: int, limit: int) -> list[Change]:
+        """Versions of incidents with number > after, in the order in which they were committed."""
+        found = self._ledger.rows(rows.CHANGES, after, limit)
+        return [Change(number, at_ns, first_ns, rows.incident(body)) for number, at_ns, first_ns, body in found]
+
     def counts(self) -> dict[str, int]:
         """How many notices are in each state, and how many incidents are not closed."""
         with self._counting:
@@ -272,11 +291,11 @@ class Ledger:
 class _File:
     """One SQLite file with one connection, whose users wait for one another: writes take milliseconds."""
 
-    def __init__(self, path: Path, schema: str) -> None:
+    def __init__(self, path: Path, schema: str, more: str = "") -> None:
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         try:
-            version = self._prepare(schema)
+            version = self._prepare(schema, more)
         except sqlite3.DatabaseError as error:
             self.close()
             raise LedgerError(f"{path} cannot be used: {error}; move it away, or restore it from a copy") from error
@@ -285,13 +304,15 @@ class _File:
             hint = f"this version reads {rows.SCHEMA_VERSION}: update emitwatch"
             raise LedgerError(f"{path} has format {version}, {hint}")
 
-    def _prepare(self, schema: str) -> int:
-        """Set the file up where it is new; gives the format it had."""
+    def _prepare(self, schema: str, more: str) -> int:
+        """Set the file up where it is new; gives the format it had. more: what may have come later."""
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         with self.transaction() as connection:
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             for statement in _statements(schema) if version == 0 else ():
+                connection.execute(statement)
+            for statement in _statements(more) if version in (0, rows.SCHEMA_VERSION) else ():
                 connection.execute(statement)
         return version
 

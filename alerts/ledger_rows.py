@@ -62,6 +62,16 @@ CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 {_APPEND_ONLY}
 PRAGMA user_version = {SCHEMA_VERSION};
 """  # noqa: S608 - a schema of constants
+# Beside the schema, so that a ledger made before there was this gets it too.
+CHANGES_SCHEMA = """
+CREATE TABLE IF NOT EXISTS change (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id INTEGER NOT NULL, version INTEGER NOT NULL
+) STRICT;
+CREATE TRIGGER IF NOT EXISTS incident_change AFTER INSERT ON incident
+BEGIN INSERT INTO change (id, version) VALUES (new.id, new.version); END;
+INSERT INTO change (id, version)
+    SELECT id, version FROM incident WHERE NOT EXISTS (SELECT 1 FROM change) ORDER BY at_ns, id, version;
+"""
 COMMANDS_SCHEMA = f"""
 CREATE TABLE command (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at_ns INTEGER NOT NULL, kind TEXT NOT NULL, incident INTEGER NOT NULL,
@@ -83,6 +93,10 @@ INSERT_NOTICE = (
 )
 INSERT_DELIVERY = "INSERT INTO delivery (notice, at_ns, state, attempt, detail) VALUES (?, ?, ?, ?, ?)"
 
+CHANGES = (
+    "SELECT c.number, i.at_ns, f.from_ns, i.body FROM change c JOIN incident i ON (i.id, i.version) = (c.id, c.version)"
+    " JOIN incident f ON (f.id, f.version) = (c.id, 1) WHERE c.number > ? ORDER BY c.number LIMIT ?"
+)
 OPEN = "SELECT id FROM incident_now WHERE state != 'closed'"
 NEAR = (
     "SELECT id FROM incident_now i WHERE (plant, point, pack, clause) = (?, ?, ?, ?) AND (from_ns <= ? AND to_ns >= ? "

@@ -24,6 +24,7 @@ from zoneinfo import ZoneInfo
 import structlog
 import uvicorn
 
+from alerts.charts import Incidents
 from alerts.ledger import LedgerError
 from alerts.notifier import Alerts
 from alerts.witness_settings import parse_witnesses
@@ -87,6 +88,7 @@ def _run(path: str, demo: bool, stack: ExitStack, signals: _Signals) -> None:
     # A collector that was opened is stopped even if what comes next cannot start.
     stack.callback(collector.stop)
     alerts = Alerts(sites, collector.verdicts, Path(sites[0].data_dir) / "collector", link=address)
+    collector.charts.follow(Incidents(alerts.ledger))
     witnesses = Witnesses((parse_witnesses(sites)[0] or {}).values(), Path(sites[0].data_dir) / "collector")
     live = Live(collector.journal, lambda: changes(collector.verdicts, alerts))
     token = "" if demo else _token(settings)
@@ -94,6 +96,7 @@ def _run(path: str, demo: bool, stack: ExitStack, signals: _Signals) -> None:
     alerts.start()
     stack.callback(alerts.stop)
     collector.start()
+    stack.callback(collector.charts.stop)  # before the ledger that it reads is closed
     witnesses.start()
     stack.callback(witnesses.stop)
     live.start()

@@ -2,7 +2,8 @@
 
 `{"journal": {"position": 7}}` is `emitwatch_journal_position 7`; a true or false is 1 or 0. What is told of
 each gateway carries its id as a label, and what is told of each of its sensors that one's as well. Texts and lists
-stay in `/api/v1/health`. So a part that reports a number is on the dashboards without more ado.
+stay in `/api/v1/health`, but for why the store does not take something, which is a label. So a part that reports a
+number is on the dashboards without more ado.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ _NAME = re.compile(r"[^a-zA-Z0-9_]+")
 _ABOUT = {
     "emitwatch_gateways": ("gateway", "emitwatch_gateway"),
     "emitwatch_gateway_state_good_s": ("sensor", "emitwatch_gateway_sensor_good_s"),
+    "emitwatch_store_why": ("part", "emitwatch_store_refusal"),
 }
+# Texts that are told all the same, as the label of a 1 while they hold.
+_TOLD = {"emitwatch_store_refusal": "reason"}
 
 
 class HealthCollector(Collector):
@@ -46,6 +50,8 @@ def numbers(
     """Each number of a nested mapping: the name its keys make, whom it is about, the number."""
     if isinstance(value, bool | int | float):
         yield prefix, labels, float(value)
+    elif isinstance(value, str) and prefix in _TOLD:
+        yield prefix, {**labels, _TOLD[prefix]: value}, 1.0
     elif isinstance(value, Mapping):
         label, name = _ABOUT.get(prefix, ("", prefix))
         for key, item in value.items():

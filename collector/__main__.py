@@ -11,6 +11,7 @@ CollectorError with the reason; nothing is left open then. `start` begins to rec
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from typing import Any
 
 import structlog
 
+from collector.charts.charts import Charts
 from collector.commissioning import change, in_commissioning
 from collector.intake.cellar import Cellar
 from collector.intake.custodian import Custodian
@@ -47,7 +49,7 @@ from collector.restored import tell_restored
 from collector.settings import parse_collector
 from collector.sodium import with_sodium
 from collector.store import StoreError
-from collector.stores.opening import open_mirror, open_store, store_name
+from collector.stores.opening import open_store, store_name
 from collector.trust import trusted_now
 from collector.verdicts.book import Book, BookError
 from collector.verdicts.evaluator import Evaluator
@@ -60,6 +62,8 @@ from gateway.settings import Broker, Site
 # whoever has just checked one would wait for so long while verdicts are computed.
 HANDOVER_S = 0.0005
 _ALL = 2**62
+# What a text says of the seconds at hand, without which one cause is one text.
+WAIT = re.compile(r"; asked again in [0-9]+ s")
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +115,6 @@ class Collector:
         stack.callback(self.store.close)
         self.verdicts = Book(folder / "verdicts.db")
         stack.callback(self.verdicts.close)
-        self.mirror = open_mirror(self.store, self.verdicts)
         leaves = LeafFile(folder / "tree.db")
         stack.callback(leaves.close)
         for file, position in (
@@ -132,6 +135,8 @@ class Collector:
         self._gate = Gate(believed, self.journal.attempts, approvers=self._authority)
         deliveries: Deliveries = Queue(QUEUE_SIZE)
         self.states, self._polled = States(), _polled(sites)
+        self.charts = Charts(self.store, self.verdicts, self.evaluator.rules, folder, self._gateways)
+        stack.callback(self.charts.close)
         self.subscriber = Subscriber(
             self._broker,
             self._password,
@@ -182,9 +187,8 @@ class Collector:
         self._opened.callback(self.evaluator.stop)
         self.projector.start()
         self._opened.callback(self.projector.stop)
-        if self.mirror:
-            self.mirror.start()
-            self._opened.callback(self.mirror.stop)
+        self.charts.start()
+        self._opened.callback(self.charts.stop)
         self.notary.start()
         self._opened.callback(self.notary.stop)
         self.custodian.start()
@@ -218,7 +222,6 @@ class Collector:
         """How the collector is: `ok`, `problems` (sentences), and figures by part. Times in ns since 1970 UTC."""
         last = self.journal.last
         problems = self._problems()
-        counts, gaps = self.recorder.counts, self.recorder.gaps
         return {
             "ok": not problems,
             "problems": problems,
@@ -234,33 +237,44 @@ class Collector:
                 **self._disk(),
                 "away": {m.name: m.state.value for m in self.journal.months.values() if not m.here},
             },
-            "store": {
-                "position": self.store.cursor(),
-                "behind": max(0, last - self.store.cursor()),
-                "trouble": bool(self.projector.trouble or self.projector.failed or self.store.problem),
-            },
+            "store": self._store(last),
             "tree": {"position": self.notary.position, "behind": max(0, last - self.notary.position)},
             "evaluator": {
                 "position": self.evaluator.cursor(),
                 "behind": max(0, last - self.evaluator.cursor()),
                 "overdue": self.evaluator.overdue(),
             },
-            "gateways": {
-                id: {
-                    "plant": trusted.plant,
-                    "trusted": trusted.key is not None,
-                    "public_key": trusted.key.public_bytes_raw().hex() if trusted.key else "",
-                    **asdict(counts.get(id, Counts())),
-                    "gaps": asdict(gaps.get(id, Gaps())),
-                    "configuration": asdict(self.recorder.configurations.get(id, Measuring("", "it was not told", 0))),
-                    "state": self.states.told(id, self._polled.get(id, ()), time.monotonic_ns()),
-                }
-                for id, trusted in self._gate.trusted.items()
-            },
+            "gateways": self._gateways(),
             "quarantined_of_unknown": self.recorder.strangers.quarantined,
             "strangers": asdict(self.recorder.strangers),
             "security": asdict(self.recorder.security),
         }
+
+    def _gateways(self) -> dict[str, dict[str, Any]]:
+        """How each gateway is, by its id."""
+        counts, gaps = self.recorder.counts, self.recorder.gaps
+        return {
+            id: {
+                "plant": trusted.plant,
+                "trusted": trusted.key is not None,
+                "public_key": trusted.key.public_bytes_raw().hex() if trusted.key else "",
+                **asdict(counts.get(id, Counts())),
+                "gaps": asdict(gaps.get(id, Gaps())),
+                "configuration": asdict(self.recorder.configurations.get(id, Measuring("", "it was not told", 0))),
+                "state": self.states.told(id, self._polled.get(id, ()), time.monotonic_ns()),
+            }
+            for id, trusted in self._gate.trusted.items()
+        }
+
+    def _store(self, last: int) -> dict[str, Any]:
+        """How the store is. last: position of the journal. why: what it does not take, and for what reason."""
+        told = {
+            "measurements": self.projector.trouble or self.projector.failed, "lines": self.store.problem,
+            "charts": self.charts.trouble,
+        }  # fmt: skip
+        why = {part: WAIT.sub("", text) for part, text in told.items() if text}
+        position = self.store.cursor()
+        return {"position": position, "behind": max(0, last - position), "trouble": bool(why), "why": why}
 
     def _disk(self) -> dict[str, float | None]:
         """The journal's disk: what is free, and for how many days that will do."""
@@ -282,7 +296,7 @@ class Collector:
             self.projector.trouble,
             self.projector.failed,
             self.store.problem,
-            self.mirror.trouble if self.mirror else "",
+            self.charts.trouble,
             self.evaluator.trouble,
             self.notary.trouble,
             self.notary.damage,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from collector.charts.feed import Feed
 from collector.settings import CollectorSettings
 from collector.store import Store, StoreError
 from collector.store_settings import TOKEN, InfluxSettings
 from collector.stores.duckdb import DuckdbStore
-from collector.verdicts.book import Book
 
 DEAD_LETTERS = "refused.db"
 
@@ -23,9 +24,12 @@ def open_store(settings: CollectorSettings) -> Store:
 
 
 class Follower(Protocol):
-    """Something that copies what was judged, in a thread of its own. trouble: what is wrong now, "" = nothing."""
+    """Something that copies points for charts, in a thread of its own. trouble: what is wrong now, "" = nothing."""
 
     trouble: str
+
+    def follow(self, feed: Feed) -> None:
+        """One more feed, before the start."""
 
     def start(self) -> None:
         """Begin."""
@@ -34,13 +38,13 @@ class Follower(Protocol):
         """End."""
 
 
-def open_mirror(store: Store, book: Book) -> Follower | None:
-    """What copies averages and exceedances into the store; None where charts read them from the book itself."""
+def open_mirror(store: Store, feeds: Sequence[Feed]) -> Follower | None:
+    """What copies points for charts into the store; None where charts read them where they are."""
     if isinstance(store, DuckdbStore):
         return None
     from collector.stores.influxdb.store import InfluxStore
 
-    return store.mirror(book) if isinstance(store, InfluxStore) else None
+    return store.mirror(feeds) if isinstance(store, InfluxStore) else None
 
 
 def store_name(settings: CollectorSettings) -> str:

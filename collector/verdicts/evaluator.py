@@ -69,6 +69,7 @@ class Evaluator:
         rules, intervals = site_rules(sites)
         history = {gateway.id for site in sites for gateway in site.gateways if gateway.history}
         self._line = Line(journal, book, rules, intervals, history=history)
+        self.rules = rules  # of every point, (plant, point)
         self._journal = journal
         self._certificates = CertificateWatch(sites)
         self._stopping = threading.Event()

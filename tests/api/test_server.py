@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from api import schemas
+from api.metrics import HealthCollector, numbers
 from api.times import format_time, parse_time
 from collector.intake.events import What
 from collector.intake.events import entry as event_entry
@@ -256,6 +258,21 @@ def test_health_and_metrics_tell_the_same(client: httpx.Client, line: Line) -> N
     assert f"emitwatch_journal_position {float(health['journal']['position'])}" in lines
     assert 'emitwatch_gateway_fresh{gateway="riverside-gw"} 3.0' in lines
     assert "emitwatch_ok 1.0" in lines
+
+
+def test_why_a_store_takes_nothing_is_a_label() -> None:
+    reason = 'http://i:8086 d: 401: "no"; put a token'
+    health = {"store": {"trouble": True, "why": {"measurements": reason, "charts": "x"}}, "public_key": "ab"}
+    told = {(name, *labels.items()): number for name, labels, number in numbers("emitwatch", health)}
+    assert told == {
+        ("emitwatch_store_trouble",): 1.0,
+        ("emitwatch_store_refusal", ("part", "measurements"), ("reason", reason)): 1.0,
+        ("emitwatch_store_refusal", ("part", "charts"), ("reason", "x")): 1.0,
+    }
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(HealthCollector(lambda: health))
+    text = generate_latest(registry).decode()
+    assert 'reason="http://i:8086 d: 401: \\"no\\"; put a token"} 1.0' in text
 
 
 def test_events_are_told_newest_first_page_by_page(client: httpx.Client, line: Line) -> None:

@@ -173,7 +173,13 @@ def test_a_store_that_is_away_is_told_and_keeps_nothing_from_starting(brokerless
         eventually(lambda collector=collector: collector.projector.trouble)  # type: ignore[misc]
         health = collector.health()
         assert any(f"{where}: no answer" in problem for problem in health["problems"])
-        assert health["store"] == {"position": 0, "behind": health["journal"]["position"], "trouble": True}
+        eventually(lambda collector=collector: len(collector.health()["store"]["why"]) == 3)  # type: ignore[misc]
+        store = collector.health()["store"]
+        assert (store["position"], store["behind"], store["trouble"]) == (0, health["journal"]["position"], True)
+        assert store["why"].keys() == {"measurements", "lines", "charts"}
+        for part, reason in store["why"].items():
+            assert f"{where}: no answer" in reason, part
+            assert "asked again" not in reason, "it would be another text each second"
         collector.stop()
 
 

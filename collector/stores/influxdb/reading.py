@@ -162,6 +162,11 @@ class Reader:
         where = " AND ".join(f'"{key}" = {quoted(value)}' for key, value in tags.items())
         self._do(f'DELETE FROM "{name}" WHERE {where} AND time >= {time_ns} AND time <= {time_ns}')
 
+    def delete_from(self, name: str, tags: Mapping[str, str], from_ns: int) -> None:
+        """Remove the points of a measurement with some tags from an instant on."""
+        where = "".join(f'"{key}" = {quoted(value)} AND ' for key, value in tags.items())
+        self._do(f'DELETE FROM "{name}" WHERE {where}time >= {from_ns}')
+
     def drop(self, name: str) -> None:
         """Remove a whole measurement; one that is not there is no fault."""
         try:

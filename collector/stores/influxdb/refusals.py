@@ -96,5 +96,5 @@ ID-OF-{bucket} --default"
     if status in (429, 503):
         return "it has too much to do, and is asked again later"
     if "no space left" in words:
-        return "free space at the server; nothing is lost meanwhile"
+        return "free space at the server, and start it again if it goes on saying so; nothing is lost meanwhile"
     return ""

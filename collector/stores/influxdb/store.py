@@ -27,19 +27,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from collector.charts.feed import NAMES, Feed
 from collector.store import AHEAD_NS, Rows, Shift, Slice, StoreError
 from collector.stores.influxdb import state as states
 from collector.stores.influxdb.dead_letters import DeadLetter, DeadLetters
 from collector.stores.influxdb.lines import MEASUREMENT
+from collector.stores.influxdb.mirror import CURSOR, Mirror
 from collector.stores.influxdb.moving import relocate
 from collector.stores.influxdb.placing import Placed, placed
 from collector.stores.influxdb.reading import PAGE, Found, Reader
 from collector.stores.influxdb.refusals import Refused
 from collector.stores.influxdb.state import STATE, State, Stream, stream_number
 from collector.stores.influxdb.transport import Server, Transport
-from collector.stores.influxdb.verdicts import AVERAGE, CURSOR, EXCEEDANCE, Mirror
 from collector.stores.influxdb.writing import write, write_whole
-from collector.verdicts.book import Book
 from gateway.measurement import Columns, Series, empty_columns
 
 Newest = tuple[int, float, int, bool]  # time, value, status, whether it is ahead of its receipt
@@ -168,16 +168,16 @@ class InfluxStore:
         refused[[n for n, *_ in written.bad]] = True
         return refused
 
-    def mirror(self, book: Book) -> Mirror:
-        """What copies averages and exceedances there, for charts."""
-        return Mirror(book, self._transport, self._letters)
+    def mirror(self, feeds: Sequence[Feed]) -> Mirror:
+        """What copies points for charts there."""
+        return Mirror(feeds, self._transport, self._letters)
 
     def clear(self) -> None:
         """Remove everything, so that the journal can be projected anew; raises StoreError."""
         with self._writing:
             self._sure = False
             # Without the state nothing of the rest counts any more, so this can end anywhere.
-            for name in (STATE, MEASUREMENT, CURSOR, AVERAGE, EXCEEDANCE):
+            for name in (STATE, MEASUREMENT, CURSOR, *NAMES):
                 self._reader.drop(name)
             self._letters.clear()
             self._held, self._sure = self._load(), True
