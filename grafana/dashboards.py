@@ -12,7 +12,7 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import common as c
 from grafana_foundation_sdk.models import dashboard as d
 
-from collector.verdicts.pack import RulePack
+from collector.verdicts.pack import ClauseText, RulePack
 from collector.verdicts.pack_words import limit
 from gateway.measurement import Status
 from gateway.parameters import Parameter, Parameters
@@ -27,6 +27,7 @@ FIRST = {"stack": ("dust", "SO2", "NOx"), "water": ("COD", "NH3-N", "pH")}  # sh
 ZONES = ("Asia/Shanghai", "Europe/Berlin", "Europe/London", "America/New_York", "UTC")
 OPEN = '"open" = 1'
 STANDS, HIGH, LEVEL = '"withdrawn" = 0', "\"bound\" = 'high'", "\"parameter\" = 'LAeq'"
+GOOD_ONES = '"status" = 0'
 MINUTE, HOUR, DAY, NIGHT = (f"\"window\" = '{kind}'" for kind in ("1m", "1h", "24h", "night"))
 CHOSEN = '"parameter" =~ /^${parameter:regex}$/'
 LISTED = '"parameter", "value", "limit", "unit", "window", "clause", "standing"'
@@ -93,7 +94,7 @@ class Maker:
         ]
         yield panels.series(*say("statistical_levels"), "dB(A)", *levels)
         nights = Query(f'SELECT "evaluated" FROM "average" {where(NIGHT, LEVEL, HERE)} GROUP BY "point"', "$tag_point")
-        yield panels.bars(*say("nights"), "dB(A)", nights, self._limit(LEVEL, NIGHT, HIGH))
+        yield panels.bars(*say("nights"), "dB(A)", nights, self._limit(LEVEL, NIGHT, HIGH, field="daily"))
         broken = Query(f'SELECT count("value") FROM "exceedance" {where(STANDS, NIGHT, HERE)}')
         yield panels.number(*say("nights_violated"), "", broken, steps=[(None, GOOD), (1, BAD)], width=THIRD)
         loudest = Query(f'SELECT max("maximum") FROM "average" {where(MINUTE, LEVEL, HERE)}')
@@ -112,7 +113,11 @@ class Maker:
                 yield from self._parameter(parameter, kind)
             else:
                 yield _folded(row, self._parameter(parameter, kind))
-        others = [p for p in self._parameters.values() if kind in p.media and p not in judged]
+        # Totals with filled gaps are of months, which no chart of days shows.
+        others = [
+            p for p in self._parameters.values()
+            if kind in p.media and p not in judged and p.derived != "mass_substituted"
+        ]  # fmt: skip
         yield _folded(dashboard.Row(self._words.word("conditions")), map(self._condition, others))
 
     def _parameter(self, parameter: Parameter, kind: str) -> Iterator[AnyPanel]:
@@ -126,22 +131,29 @@ class Maker:
                 for word, field in drawn if field in fields
             ]  # fmt: skip
 
-        hours = ("value", "converted", "evaluated") if kind == "stack" else ("value", "evaluated")
-        unit, lines = parameter.unit, [self._limit(of, window) for window in (HOUR, DAY)]
-        title = say("parameter_minutes", name=name)[0]
-        yield panels.series(title, about, unit, *shown(MINUTE, "value"), width=THIRD)
-        yield panels.series(
-            say("parameter_hours", name=name)[0], about, unit, *shown(HOUR, *hours), lines[0], width=THIRD
-        )
-        yield panels.series(
-            say("parameter_days", name=name)[0], about, unit, *shown(DAY, "evaluated"), lines[1], width=THIRD
-        )
+        clauses = [clause for _, clause in self._of(parameter, kind) if clause.statistic == "value"]
+        converted = any(clause.corrected != "as measured" for clause in clauses)
+        title = say("parameter_measured", name=name)[0]
+        yield panels.series(title, about, parameter.unit, self._measured(of, "$tag_point"), width=THIRD)
+        for title, window, span in (("parameter_hours", "1h", HOUR), ("parameter_days", "24h", DAY)):
+            limited = any(clause.window == window for clause in clauses)
+            fields = ["value", *["converted"] * converted, *["evaluated"] * (converted or limited)]
+            lines = [self._limit(of, span)] if limited else []
+            yield panels.series(
+                say(title, name=name)[0], about, parameter.unit, *shown(span, *fields), *lines, width=THIRD
+            )
 
     def _condition(self, parameter: Parameter) -> AnyPanel:
         about = self._words.word("no_limit") + parameter.source
         of = f"\"parameter\" = '{parameter.code}'"
-        drawn = Query(mean("average", "value", MINUTE, of, HERE, by='"point"'), "$tag_point")
+        drawn = self._measured(of, "$tag_point")
+        if parameter.derived:  # masses and the like are made of hours
+            drawn = Query(mean("average", "value", HOUR, of, HERE, by='"point"'), "$tag_point")
         return panels.series(self._name(parameter), about, parameter.unit, drawn, width=THIRD, height=7)
+
+    def _measured(self, of: str, alias: str) -> Query:
+        """The good values themselves: an analyser that gives one an hour has no averages of minutes."""
+        return Query(mean("measurement", "value", of, GOOD_ONES, HERE, by='"point"'), alias)
 
     def _gateways(self) -> Iterator[AnyPanel]:
         say, word, at = self._words.panel, self._words.word, where(AT_PLANT)
@@ -155,6 +167,8 @@ class Maker:
         for panel, unit, field in (("ack_age", "s", "ack_age_s"), ("backlog", "", "backlog_batches"),
                                    ("clock", "s", "clock_off_s"), ("room", "share", "storage_share")):  # fmt: skip
             yield panels.series(*say(panel), unit, last(field))
+        good = f'SELECT max("good_s") FROM "link" {at} GROUP BY time($__interval), "sensor" fill(null)'
+        yield panels.series(*say("last_good"), "s", Query(good, "$tag_sensor"), width=WIDE)
         answered = f'SELECT mean("share") FROM "link" {at} GROUP BY "gateway", "sensor"'
         yield panels.shares(*say("links"), Query(answered, "$tag_gateway $tag_sensor"), least=0.99, width=WIDE)
 
@@ -223,8 +237,8 @@ class Maker:
             .target(Asked(Region(night.begin, night.end)))
         )  # fmt: skip
 
-    def _limit(self, *conditions: str) -> Query:
-        return Query(limits(*conditions, HERE), f"{self._words.word('limit')} $tag_clause")
+    def _limit(self, *conditions: str, field: str = "value") -> Query:
+        return Query(limits(*conditions, HERE, field=field), f"{self._words.word('limit')} $tag_clause")
 
     def _judged(self, kind: str) -> list[Parameter]:
         """The parameters of a kind of point that any pack limits, those shown first before the others."""
@@ -234,12 +248,15 @@ class Maker:
 
     def _clauses(self, parameter: Parameter, kind: str) -> str:
         """Which clauses of which packs are about a parameter."""
-        told = [
-            f"{pack.id} {clause.cite} ({clause.window})"
-            for pack in self._packs.values() if pack.kind == kind
+        told = [f"{pack} {clause.cite} ({clause.window})" for pack, clause in self._of(parameter, kind)]
+        return self._words.word("limited_by") + "; ".join(dict.fromkeys(told))
+
+    def _of(self, parameter: Parameter, kind: str) -> list[tuple[str, ClauseText]]:
+        """The clauses about a parameter at a kind of point, with the ids of their packs."""
+        return [
+            (pack.id, clause) for pack in self._packs.values() if pack.kind == kind
             for clause in pack.clauses if clause.parameter == parameter.code
         ]  # fmt: skip
-        return self._words.word("limited_by") + "; ".join(dict.fromkeys(told))
 
     def _limit_table(self, pack: RulePack) -> str:
         """The clauses of a pack, as a table."""

@@ -75,9 +75,10 @@ def mean(measurement: str, field: str, *conditions: str, by: str) -> str:
     return f'SELECT mean("{field}") AS "{field}" FROM "{measurement}" {where(*conditions)} {grouped}'
 
 
-def limits(*conditions: str) -> str:
-    """The limits in force, as the collector has them from its rules, drawn on until the next is told."""
-    return f'SELECT "value" FROM "limit" {where(*conditions)} GROUP BY "clause", "bound", "point"'
+def limits(*conditions: str, field: str = "value") -> str:
+    """The limits in force, as the collector has them from its rules. field: "daily" for one a window."""
+    of = where(*conditions, "\"statistic\" != 'count'")  # a count is not of the parameter's unit
+    return f'SELECT "{field}" AS "value" FROM "limit" {of} GROUP BY "clause", "bound", "point"'
 
 
 def tag_values(measurement: str, key: str, *conditions: str) -> str:
