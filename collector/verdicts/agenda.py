@@ -1,8 +1,8 @@
 """The agenda: which windows have to be derived, and when.
 
 The evaluator is a function of the journal alone, and this is its state. Batches make windows dirty;
-only a tick, which the recorder writes into the journal, makes anything happen. At a tick a dirty
-window is due when
+only a tick, which the recorder writes into the journal, makes anything happen. What says the plant's state or the
+weather makes all windows dirty of the time that it speaks of (`reach`). At a tick a dirty window is due when
 
 - it ended at least GRACE_NS ago by the journal's time, and
 - each stream that made it dirty has passed its end: every series that the stream brings to that
@@ -35,9 +35,10 @@ from collector.shifts import Shifts
 from collector.store import Shift
 from collector.verdicts.day_sums import DAY, LONG
 from collector.verdicts.points import PointRules
+from collector.verdicts.reach import Reaches, spoken
 from collector.verdicts.screening import Booleans
-from collector.verdicts.windows import HOUR_NS, MINUTE_NS, Windows
-from gateway.measurement import SECOND_NS, Columns, Int64, Series
+from collector.verdicts.windows import HOUR_NS, MINUTE_NS, Windows, minutes_of
+from gateway.measurement import SECOND_NS, Columns, Int64, Series, Status, UInt8
 
 GRACE_NS = 15 * SECOND_NS  # a gateway seals within 1 s; the rest is for a broker that stumbles
 SILENCE_NS = 60 * SECOND_NS  # a stream that says nothing for so long is not waited for
@@ -137,7 +138,8 @@ class Agenda:
         self._kinds = {key: (*(k for k in r.built if k in ONLINE), *LONG) for key, r in rules.items()}
         self._points = list(rules)
         self._numbers = {key: number for number, key in enumerate(self._points)}
-        self._tables: dict[int, tuple[tuple[Series, ...], Int64]] = {}
+        self.reaches = Reaches(rules, intervals_ns)
+        self._tables: dict[int, tuple[tuple[Series, ...], Int64, Int64 | None]] = {}
         self._progress: dict[str, dict[Series, _Progress]] = {}
         self._dirty: dict[tuple[PointKey, str], _Dirty] = {}
         self._touched: dict[str, list[Int64]] = {}  # since the last tick: point number and minute, by stream
@@ -173,11 +175,16 @@ class Agenda:
 
     def touch(self, stream: str, columns: Columns, *, upto_ns: int = _END_NS) -> Booleans:
         """Measurements came or went: their windows are dirty. Which of them do matter, by time and point."""
-        points = self._points_of(columns.series)[columns.series_index]
+        numbers, reaches = self._points_of(columns.series)
+        points = numbers[columns.series_index]
         rows: Booleans = (points >= 0) & (columns.time_ns <= upto_ns) & (columns.time_ns >= 0)
         if rows.any():
-            minutes = columns.time_ns[rows] // MINUTE_NS
-            self._touched.setdefault(stream, []).append(np.unique((points[rows] << _MINUTE_BITS) | minutes))
+            points, minutes = points[rows], columns.time_ns[rows] // MINUTE_NS
+            if reaches is not None:
+                reach = reaches[:, columns.series_index[rows]]
+                place, minutes = _minutes(columns.time_ns[rows], columns.status[rows], reach)
+                points = points[place]
+            self._touched.setdefault(stream, []).append(np.unique((points << _MINUTE_BITS) | minutes))
         return rows
 
     def tick(self, now_ns: int) -> list[Task]:
@@ -222,15 +229,21 @@ class Agenda:
 
     # --- what is behind it -------------------------------------------------------------------------
 
-    def _points_of(self, series: tuple[Series, ...]) -> Int64:
-        """The number of the point of each series, -1 where nobody judges it. Tables recur, so it is remembered."""
+    def _points_of(self, series: tuple[Series, ...]) -> tuple[Int64, Int64 | None]:
+        """The number of the point of each series, -1 where nobody judges it, and how far each reaches.
+
+        Reaches by column, shape (4, series); None where none goes beyond a minute. Tables recur, so it is remembered.
+        """
         known = self._tables.get(id(series))
         if known is None or known[0] is not series:
             numbers = np.array([self._numbers.get((s.plant, s.point), -1) for s in series], np.int64)
+            reaches = [self.reaches.of(one) for one in series]
+            columns = np.array([astuple(reach) for reach in reaches], np.int64).T
             if len(self._tables) >= _TABLES_MAX:
                 self._tables.clear()
-            known = self._tables[id(series)] = (series, numbers)
-        return known[1]
+            far = columns if any(reach.beyond for reach in reaches) else None
+            known = self._tables[id(series)] = (series, numbers, far)
+        return known[1], known[2]
 
     def _touch_marked(self) -> None:
         """Take up the next day of what marks speak of."""
@@ -357,6 +370,19 @@ class Agenda:
 _MINUTE_BITS = 40  # minutes since 1970 take 28 bits today
 _MINUTE_MASK = (1 << _MINUTE_BITS) - 1
 _TABLES_MAX = 1000
+
+
+def _minutes(time_ns: Int64, status: UInt8, reach: Int64) -> tuple[npt.NDArray[np.intp], Int64]:
+    """Each minute of which some values speak: the place of the value, and the number of the minute.
+
+    reach: columns of Reach for each value, shape (4, n).
+    """
+    grid_ns, stands_ns, back_ns, always = reach
+    speaks = (always > 0) | (status == Status.STOPPED)
+    from_ns, to_ns = spoken(
+        time_ns, np.where(speaks, grid_ns, MINUTE_NS), np.where(speaks, stands_ns, 0), np.where(speaks, back_ns, 0)
+    )
+    return minutes_of(np.maximum(from_ns, 0), to_ns)
 
 
 def _rows(windows: Windows, minutes: Int64) -> npt.NDArray[np.intp]:

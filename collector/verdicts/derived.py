@@ -36,9 +36,14 @@ _RANK = {kind: rank for rank, kind in enumerate(KINDS)}
 _DAYS = ("24h", "day")
 
 
-def prepared(rules: PointRules, signals: Mapping[str, Signal]) -> dict[str, Signal]:
-    """The signals of a point as its averages take them: NOx of NO and NO2, without levels of bad weather."""
-    return excluded(weather_rule(rules), rules.settings, summed(rules.settings, rules.parameters, signals))
+def prepared(
+    rules: PointRules, signals: Mapping[str, Signal], around: Mapping[str, Signal] | None = None
+) -> dict[str, Signal]:
+    """The signals of a point as its averages take them: NOx of NO and NO2, without levels of bad weather.
+
+    around: the weather, as `excluded` takes it.
+    """
+    return excluded(weather_rule(rules), rules.settings, summed(rules.settings, rules.parameters, signals), around)
 
 
 def weather_rule(rules: PointRules) -> Weather | None:

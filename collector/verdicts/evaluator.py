@@ -37,7 +37,7 @@ from collector.verdicts.excuses import moved as moved_excuses
 from collector.verdicts.excuses import outside, told_in
 from collector.verdicts.judgement import Derived, derive, settle
 from collector.verdicts.long_line import LongLine
-from collector.verdicts.marks import SILENT, Layer
+from collector.verdicts.marks import PLANT_STATES, SILENT, Layer
 from collector.verdicts.points import PointRules, point_rules
 from collector.verdicts.recent import Recent, of_plant
 from collector.verdicts.states import State
@@ -208,6 +208,8 @@ class Line:
         if mark.kind in SILENT:
             return
         spans = [(mark.from_ns, mark.to_ns)]
+        if mark.kind not in PLANT_STATES:  # what values say of a longer time changes with them
+            spans = [self._agenda.reaches.touched(point, *spans[0])]
         if rules := self._rules.get(point):  # hours of an allowance that are spent here are missing elsewhere
             after = self._said(point, mark.from_ns, mark.to_ns)
             limited = [allowance for pack in rules.packs for allowance in pack.allowances]
@@ -283,15 +285,17 @@ class Line:
 
     def _derive(self, task: Task, tick: Entry) -> Derived:
         """What is new in the windows of a task."""
-        for from_ns, to_ns in self._recent.absent(task.from_ns, task.to_ns):
+        point, span, reaches = (task.plant, task.point), (task.from_ns, task.to_ns), self._agenda.reaches
+        around_ns = reaches.around(point, *span)
+        for from_ns, to_ns in self._recent.absent(*around_ns):
             self._recent.load(from_ns, to_ns, self._overlapping(from_ns, to_ns, tick.position))
-        signals = self._recent.signals(task.plant, task.point, task.from_ns, task.to_ns)
-        judged = self._layer.over(task.plant, task.point, signals)
-        rules, said = (
-            self._rules[task.plant, task.point],
-            self._said((task.plant, task.point), task.from_ns, task.to_ns),
-        )
-        derived = derive(rules, judged, task.windows, said=said, sums=True)
+        signals = self._recent.signals(*point, *span)
+        around = self._recent.signals(*point, *around_ns, lambda series: reaches.heard(series, *span))
+        rules, said = self._rules[point], self._said(point, *span)
+        derived = derive(
+            rules, self._layer.over(*point, signals), task.windows, said=said, sums=True,
+            around=self._layer.over(*point, around),
+        )  # fmt: skip
         derived = self._layer.told(Derived(derived.averages, [*derived.exceedances, *of_days(rules, derived.averages)]))
         known = self._book.known(task.plant, task.point, task.windows)
         return self._layer.explained(settle(derived, *known, now_ns=tick.received_ns, past=task.past))

@@ -61,7 +61,7 @@ class Episode:
 
 def derive(
     rules: PointRules, signals: Mapping[str, Signal], wanted: Mapping[str, Windows], *, proof: bool = True,
-    said: Sequence[State] = (), sums: bool = False,
+    said: Sequence[State] = (), sums: bool = False, around: Mapping[str, Signal] | None = None,
 ) -> Derived:  # fmt: skip
     """The averages of the wanted windows of a point, and which of them break a clause; all of version 1.
 
@@ -71,30 +71,39 @@ def derive(
     proof: whether exceedances carry their evidence. sums: whether days carry what longer windows are made of.
     said: marks of the plant's state, in the order of the journal; where a pack has allowances, of all of the years that
     the windows touch.
+    around: of channels that say the plant's state or the weather, all that says something of the windows, what was
+    measured before and after them too (`reach`); of those that are not in it, it is what is in `signals`.
     """
-    tables = point_tables(rules, signals, wanted, said)
+    tables = point_tables(rules, signals, wanted, said, around)
     if tables is None:
         return Derived([], [])
+    seen = _seen(rules, tables, said)
     found = averages(rules, tables, wanted)
-    broken = exceedances(rules, tables, wanted, proof=proof, said=said)
+    broken = _broken_in(seen, wanted, proof=proof)
     return Derived(with_sums(rules, tables, found, said) if sums else found, broken)
 
 
 def point_tables(
-    rules: PointRules, signals: Mapping[str, Signal], wanted: Mapping[str, Windows], said: Sequence[State] = ()
-) -> Tables | None:
+    rules: PointRules, signals: Mapping[str, Signal], wanted: Mapping[str, Windows], said: Sequence[State] = (),
+    around: Mapping[str, Signal] | None = None,
+) -> Tables | None:  # fmt: skip
     """The tables that the wanted windows of a point are taken from, made as they are asked for; None = none wanted.
 
-    signals, wanted, said: as in derive.
+    signals, wanted, said, around: as in derive.
     """
     spans = [(int(w.from_ns.min()), int(w.to_ns.max())) for w in wanted.values() if len(w)]
     if not spans:
         return None
-    believed = {name: plausible(signal, rules.settings, rules.strictest(name)) for name, signal in signals.items()}
+    believed, telling = _believed(rules, signals), _believed(rules, around or {})
     from_ns, to_ns = min(a for a, _ in spans), max(b for _, b in spans)
-    states = timeline(rules.settings, believed, within(said, from_ns, to_ns))
-    taken, scope = prepared(rules, assured(rules.assurance, believed)), shown(rules, states)
-    return DerivedTables(rules, taken, from_ns, to_ns, states=states, scope=scope)
+    states = timeline(rules.settings, {**believed, **telling}, within(said, from_ns, to_ns))
+    taken = prepared(rules, assured(rules.assurance, believed), assured(rules.assurance, telling))
+    return DerivedTables(rules, taken, from_ns, to_ns, states=states, scope=shown(rules, states))
+
+
+def _believed(rules: PointRules, signals: Mapping[str, Signal]) -> dict[str, Signal]:
+    """The signals of a point, those values flagged that cannot be."""
+    return {name: plausible(signal, rules.settings, rules.strictest(name)) for name, signal in signals.items()}
 
 
 def exceedances(
@@ -106,16 +115,28 @@ def exceedances(
     Each pack by what it counts as valid, each clause by the states of the plant that it judges; ordered by that,
     parameter, kind, start, and clause as packs have them.
     """
-    found: list[Exceedance] = []
-    seen: dict[tuple[int, Scope | None], Judged] = {}
+    return _broken_in(_seen(rules, tables, said), wanted, proof=proof)
+
+
+def _seen(rules: PointRules, tables: Tables, said: Sequence[State]) -> list[tuple[View, Judged]]:
+    """What the clauses of a point see of its tables, by view; those that see the same share it."""
+    known: dict[tuple[int, Scope | None], Judged] = {}
+    found = []
     for view in views(rules, tables.states, said):
         key = (id(view.rules), view.scope)
-        if key not in seen:
-            seen[key] = Judged(view.rules, tables.seen_by(view.rules, view.scope))
-        judged, own = seen[key], seen[key].tables
-        for parameter, table, rows in measured(own, wanted, view.asked):
+        if key not in known:
+            known[key] = Judged(view.rules, tables.seen_by(view.rules, view.scope))
+        found.append((view, known[key]))
+    return found
+
+
+def _broken_in(seen: Sequence[tuple[View, Judged]], wanted: Mapping[str, Windows], *, proof: bool) -> list[Exceedance]:
+    """Which of the wanted windows break a clause, view by view."""
+    found: list[Exceedance] = []
+    for view, judged in seen:
+        for parameter, table, rows in measured(judged.tables, wanted, view.asked):
             broken = _broken(view, judged, parameter, table, rows)
-            found += _exceedances(view.rules, own, judged, parameter, table, broken, proof=proof)
+            found += _exceedances(view.rules, judged.tables, judged, parameter, table, broken, proof=proof)
     return found
 
 

@@ -8,7 +8,7 @@ in memory. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -82,8 +82,13 @@ class Recent:
             self._blocks.pop(number, None)
             self._dropped.add(number)
 
-    def signals(self, plant: str, point: str, from_ns: int, to_ns: int) -> dict[str, Signal]:
-        """The measurements of a point in a span without absent parts, by parameter."""
+    def signals(
+        self, plant: str, point: str, from_ns: int, to_ns: int, part: Callable[[Series], tuple[int, int]] | None = None
+    ) -> dict[str, Signal]:
+        """The measurements of a point in a span without absent parts, by parameter.
+
+        part: which part of the span is asked for of a series, None = all of it.
+        """
         self._sort()
         self._clock += 1
         parts: dict[Series, list[Chunk]] = {}
@@ -94,8 +99,10 @@ class Recent:
             block.used = self._clock
             for series, chunks in block.chunks.items():
                 if series.plant == plant and series.point == point:
-                    chunks[:] = [_merged(chunks)]
-                    parts.setdefault(series, []).append(_cut(chunks[0], from_ns, to_ns))
+                    first, last = part(series) if part else (from_ns, to_ns)
+                    if first < last:
+                        chunks[:] = [_merged(chunks)]
+                        parts.setdefault(series, []).append(_cut(chunks[0], first, last))
         found: dict[str, list[Signal]] = {}
         for series in sorted(parts):
             found.setdefault(series.parameter, []).append(self._signal(series, parts[series]))

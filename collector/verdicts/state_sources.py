@@ -9,15 +9,16 @@ From the weakest to the strongest, each painted over the one before:
 - marks of operators, in the order of the journal.
 
 What says nothing (a value that is not good, a number that means nothing, a gap) leaves what the weaker said. Channels
-say it by the minute, or by what their values stand for: the last code in it, the mean against the threshold. So what a
-window's states are never depends on what was derived with it. No law names these numbers: they are the
-operator's own, and evidence shows them among the settings of the point. Pure.
+say it by the minute, or by what their values stand for: the last code in it, the mean against the threshold. A value
+that speaks of a window may lie before it, or after it in the same stretch of time: whoever asks for the states of a
+window gives these too (`reach`), so that they never depend on what was derived with it. No law names these numbers:
+they are the operator's own, and evidence shows them among the settings of the point. Pure.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -86,11 +87,10 @@ def timeline(settings: Mapping[str, Any], signals: Mapping[str, Signal], said: I
     """
     found = ALWAYS
     for signal in signals.values():
-        rows = signal.status == Status.STOPPED
-        if rows.any():
-            found = painted(found, _cells(signal, rows)[0])
-    for over in (_by_threshold(settings, signals), _by_code(settings, signals)):
-        found = found if over is None else painted(found, over)
+        for part in _alike(signal, signal.status == Status.STOPPED):
+            found = painted(found, _cells(part)[0])
+    for over in (*_by_threshold(settings, signals), *_by_code(settings, signals)):
+        found = painted(found, over)
     return marked(found, said)
 
 
@@ -100,39 +100,54 @@ def channels(settings: Mapping[str, Any]) -> set[str]:
     return ({above[1]} if above else set()) | ({CHANNEL} if settings.get("state_codes") else set())
 
 
-def _by_threshold(settings: Mapping[str, Any], signals: Mapping[str, Signal]) -> Spans | None:
+def grid_ns(stands_ns: int) -> int:
+    """The cells for which values speak that stand for so long, 0 = each speaks for itself, from its instant on. [ns]"""
+    return next((grid for grid in _GRIDS_NS if grid >= stands_ns), 0)
+
+
+def _by_threshold(settings: Mapping[str, Any], signals: Mapping[str, Signal]) -> Iterator[Spans]:
     wanted = _ABOVE.fullmatch(settings.get("operating_where") or "")
     signal = signals.get(wanted[1]) if wanted else None
     if wanted is None or signal is None:
-        return None
-    rows = usable(signal.value, signal.status)
-    cells, last = _cells(signal, rows)
-    count = np.diff(last, prepend=-1)
-    mean = np.add.reduceat(signal.value[rows], last - count + 1) / count if len(last) else np.empty(0)
-    code = np.where(mean > float(wanted[2]), OPERATING, STOPPED).astype(np.uint8)
-    return Spans(cells.from_ns, cells.to_ns, code)
+        return
+    for part in _alike(signal, usable(signal.value, signal.status)):
+        cells, last = _cells(part)
+        count = np.diff(last, prepend=-1)
+        mean = np.add.reduceat(part.value, last - count + 1) / count
+        code = np.where(mean > float(wanted[2]), OPERATING, STOPPED).astype(np.uint8)
+        yield Spans(cells.from_ns, cells.to_ns, code)
 
 
-def _by_code(settings: Mapping[str, Any], signals: Mapping[str, Signal]) -> Spans | None:
+def _by_code(settings: Mapping[str, Any], signals: Mapping[str, Signal]) -> Iterator[Spans]:
     signal, meant = signals.get(CHANNEL), settings.get("state_codes")
     if signal is None or not meant:
-        return None
-    rows = usable(signal.value, signal.status)
-    cells, last = _cells(signal, rows)
-    numbers, place = np.unique(signal.value[rows][last], return_inverse=True)
-    known = np.array([STATES.index(meant[name]) if (name := f"{n:g}") in meant else -1 for n in numbers.tolist()], int)
-    code = known[place] if len(known) else np.empty(0, int)
-    says = code >= 0
-    return Spans(cells.from_ns[says], cells.to_ns[says], code[says].astype(np.uint8))
+        return
+    for part in _alike(signal, usable(signal.value, signal.status)):
+        cells, last = _cells(part)
+        numbers, place = np.unique(part.value[last], return_inverse=True)
+        names = [f"{number:g}" for number in numbers.tolist()]
+        code = np.array([STATES.index(meant[name]) if name in meant else -1 for name in names])[place]
+        says = code >= 0
+        yield Spans(cells.from_ns[says], cells.to_ns[says], code[says].astype(np.uint8))
 
 
-def _cells(signal: Signal, rows: Booleans) -> tuple[Spans, npt.NDArray[np.intp]]:
-    """The stretches of time that some values speak for, as stopped, and the last of these values in each."""
-    time_ns, stands_ns = signal.time_ns[rows], signal.coarsest_ns
-    grid_ns = next((grid for grid in _GRIDS_NS if grid >= stands_ns), 0)
-    from_ns: Int64 = time_ns // grid_ns * grid_ns if grid_ns else time_ns
-    last = np.flatnonzero(np.append(np.diff(from_ns) != 0, True)[: len(from_ns)])
+def _alike(signal: Signal, rows: Booleans) -> Iterator[Signal]:
+    """Some values by how long they stand, the longest first: of two instruments the finer has the last word."""
+    if not rows.any():
+        return
+    some = signal.rows(rows)
+    intervals_ns = some.interval_ns
+    for interval_ns in np.unique(intervals_ns)[::-1]:
+        yield some.rows(intervals_ns == interval_ns)
+
+
+def _cells(signal: Signal) -> tuple[Spans, npt.NDArray[np.intp]]:
+    """The stretches of time that values speak for, as stopped, and the last value in each; at least one, all alike."""
+    time_ns, stands_ns = signal.time_ns, int(signal.interval_ns[0])
+    cell_ns = grid_ns(stands_ns)
+    from_ns: Int64 = time_ns // cell_ns * cell_ns if cell_ns else time_ns
+    last = np.flatnonzero(np.append(np.diff(from_ns) != 0, True))
     begin = from_ns[last]
-    end = begin + (grid_ns or stands_ns)
+    end = begin + (cell_ns or stands_ns)
     end[:-1] = np.minimum(end[:-1], begin[1:])
     return Spans(begin, end, np.full(len(begin), STOPPED, np.uint8)), last

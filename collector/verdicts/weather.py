@@ -7,7 +7,8 @@ Rules of this file:
 - what the weather was is measured at the same point: `wind_speed`, `rain` (a detector) and `rain_intensity`. Without
   such a channel, in minutes that it has nothing of, and where the pack's setting is off, nothing is left out;
 - a minute is left out as a whole: where its mean wind is too strong, or any rain was seen in it. A level goes with the
-  minutes it stands for, so one that stands for longer goes where any of them is left out;
+  minutes it stands for, so one that stands for longer goes where any of them is left out. One of those of which a
+  whole number makes a minute goes with the minute that it begins in, though its clock be a moment off;
 - what is left out keeps its value and is counted as `wind` or `rain`, never as a fault of the instrument; averages,
   coverage and validity are made of the rest.
 
@@ -23,12 +24,12 @@ from typing import Any
 import numpy as np
 
 from collector.verdicts.screening import RAIN, WIND, Booleans, Signal, usable
+from collector.verdicts.windows import MINUTE_NS, minutes_of
 from gateway.document import Table
-from gateway.measurement import SECOND_NS, Float64, Int64, Status
+from gateway.measurement import Float64, Int64, Status
 
 WIND_SPEED, DETECTOR, INTENSITY = "wind_speed", "rain", "rain_intensity"
 CHANNELS = (WIND_SPEED, DETECTOR, INTENSITY)
-_MINUTE_NS = 60 * SECOND_NS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,15 +70,25 @@ def parse_weather(root: Table, switches: Iterable[str]) -> Weather | None:
         )  # fmt: skip
 
 
-def excluded(rule: Weather | None, settings: Mapping[str, Any], signals: Mapping[str, Signal]) -> dict[str, Signal]:
+def heeded(rule: Weather | None, settings: Mapping[str, Any]) -> frozenset[str]:
+    """The channels that say what weather is left out, none where none is; arguments as those of `excluded`."""
+    return frozenset(CHANNELS) if rule is not None and settings.get(rule.setting) else frozenset()
+
+
+def excluded(
+    rule: Weather | None, settings: Mapping[str, Any], signals: Mapping[str, Signal],
+    around: Mapping[str, Signal] | None = None,
+) -> dict[str, Signal]:  # fmt: skip
     """The signals of a point, with the levels of minutes of bad weather marked as such.
 
     rule: None = no pack of the point has one. settings: of the point, as `limits.read_settings` gives them.
+    around: the weather before and after these signals too, as far as it says something of them; None = as in `signals`.
     """
     found = dict(signals)
-    if rule is None or not settings.get(rule.setting):
+    if rule is None or not heeded(rule, settings):
         return found
-    windy, wet = _windy(rule, signals), _wet(rule, signals)
+    weather = {**signals, **(around or {})}
+    windy, wet = _windy(rule, weather), _wet(rule, weather)
     if not len(windy) and not len(wet):
         return found
     for name, signal in signals.items():
@@ -116,14 +127,17 @@ def _wet(rule: Weather, signals: Mapping[str, Signal]) -> Int64:
 def _by_minute(signal: Signal) -> tuple[Float64, Int64]:
     """The usable values of a signal, each once for every minute that it stands for, and the number of the minute."""
     good = signal.rows(usable(signal.value, signal.status))
-    first = good.time_ns // _MINUTE_NS
-    count = (good.time_ns + good.interval_ns - 1) // _MINUTE_NS - first + 1
-    row = np.repeat(np.arange(len(good)), count)
-    return good.value[row], first[row] + np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    row, minute = minutes_of(good.time_ns, good.time_ns + good.interval_ns)
+    return good.value[row], minute
+
+
+def overhang_ns(stands_ns: Int64) -> Int64:
+    """How long after its instant a level that stands for so long still goes with the weather, shape as given. [ns]"""
+    return np.where(MINUTE_NS % stands_ns == 0, 0, stands_ns - 1)
 
 
 def _touches(signal: Signal, minutes: Int64) -> Booleans:
     """Which values stand for some of the minutes."""
-    first = np.searchsorted(minutes, signal.time_ns // _MINUTE_NS)
-    after = np.searchsorted(minutes, (signal.time_ns + signal.interval_ns - 1) // _MINUTE_NS, "right")
+    first = np.searchsorted(minutes, signal.time_ns // MINUTE_NS)
+    after = np.searchsorted(minutes, (signal.time_ns + overhang_ns(signal.interval_ns)) // MINUTE_NS, "right")
     return np.asarray(after > first)

@@ -42,6 +42,19 @@ NIGHT = ("22:00", "06:00")
 Night = Sequence[str]  # begin and end, local clock
 
 
+def minutes_of(from_ns: Int64, to_ns: Int64) -> tuple[npt.NDArray[np.intp], Int64]:
+    """Each minute that some spans have a part in: the number of the span, and that of the minute since 1970 UTC.
+
+    >>> row, minute = minutes_of(np.array([0, 90]) * SECOND_NS, np.array([60, 121]) * SECOND_NS)
+    >>> row.tolist(), minute.tolist()
+    ([0, 1, 1], [0, 1, 2])
+    """
+    first = from_ns // MINUTE_NS
+    count = (to_ns - 1) // MINUTE_NS - first + 1
+    row = np.repeat(np.arange(len(count)), count)
+    return row, np.asarray(first[row] + np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count))
+
+
 @dataclass(frozen=True, slots=True)
 class Windows:
     """Windows of one kind, ordered by start.

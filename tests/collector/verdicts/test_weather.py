@@ -57,6 +57,15 @@ def test_values_of_longer_intervals_reach_over_their_minutes() -> None:
     assert reasons(hours, series("rain", [0.0] * 60 + [1.0])) == ["ok", "rain"]
 
 
+def test_a_level_of_a_minute_goes_with_the_minute_it_begins_in() -> None:
+    """Also where its stamps lie a moment beside the minutes; one of 40 s, or of 90 s, goes with all that it touches."""
+    rain = series("rain", [0.0, 0.0, 1.0, 0.0])
+    early = MIDNIGHT + MINUTE_NS - 1_000_000
+    assert reasons(series("LAeq", [60.0] * 3, start=early), rain) == ["ok", "ok", "rain"]
+    assert reasons(series("LAeq", [60.0] * 6, step_s=40), rain) == ["ok", "ok", "ok", "rain", "rain", "ok"]
+    assert reasons(series("LAeq", [60.0] * 3, step_s=90), rain) == ["ok", "rain", "ok"]
+
+
 def test_what_is_bad_already_stays_so_and_bad_weather_values_say_nothing() -> None:
     levels = series("LAeq", [60.0, np.nan, 60.0], status=[Status.CALIBRATION, 0, 0])
     assert reasons(levels, series("wind_speed", [9.0, 9.0, 9.0])) == ["calibration", "no_comm", "wind"]
