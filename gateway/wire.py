@@ -6,7 +6,9 @@ columns as little-endian bytes. `gateway.seal` puts version and signature before
 - every limit is here, and a body that breaks one is refused with `WireError`, never guessed at:
   the reader may be a collector that must outlive every gateway;
 - a decoded batch keeps the rules of `gateway.measurement`: OK comes with a finite value, a value
-  that is missing is NaN with another status, infinity does not exist;
+  that is missing is NaN with another status, infinity does not exist. A single value that breaks them is read as
+  a fault without a value, and the batch as it is otherwise: its form is whole, the number alone means nothing, and
+  what was measured beside it must not be lost with it;
 - times are offsets from `first_ns`, the earliest instant of the batch, so that they compress;
 - unknown keys of the map are kept in `Batch.fields`: a newer gateway may say more.
 
@@ -217,22 +219,26 @@ def _columns(body: _Body) -> Columns:
     value = np.frombuffer(body.value, _F64).astype(np.float64, copy=False)
     status = np.frombuffer(body.status, np.uint8)
     if body.n:
-        _check(index, offset, value, status, len(body.series))
+        _check(index, offset, status, len(body.series))
+        value, status = _meant(value, status)
     return Columns(_series(body.series), index, offset + body.first_ns, value, status)
 
 
-def _check(index: UInt16, offset: Int64, value: Float64, status: UInt8, series: int) -> None:
+def _check(index: UInt16, offset: Int64, status: UInt8, series: int) -> None:
     if (highest := _highest(index)) >= series:
         raise WireError(f"series {highest} is not in the table of {series}")
     if _highest(offset.view(np.uint64)) > _MAX_TIME_NS:  # what is negative is above all times
         raise WireError("a time before the batch's first instant, or beyond all times")
     if (highest := _highest(status)) > _HIGHEST_STATUS:
         raise WireError(f"status {highest} is not known")
-    if not (all(map(isfinite, value.tolist())) if len(value) <= FEW else np.isfinite(value).all()):
-        if np.isinf(value).any():
-            raise WireError("an infinite value")
-        if (np.isnan(value) & (status == Status.OK)).any():
-            raise WireError("a missing value with status ok")
+
+
+def _meant(value: Float64, status: UInt8) -> tuple[Float64, UInt8]:
+    """The values and statuses, where no instrument can mean a value without it; good without a value is a fault."""
+    if all(map(isfinite, value.tolist())) if len(value) <= FEW else np.isfinite(value).all():
+        return value, status
+    lost = ~np.isfinite(value)
+    return np.where(lost, np.nan, value), np.where(lost & (status == Status.OK), np.uint8(Status.FAULT), status)
 
 
 def _highest(numbers: npt.NDArray[Any]) -> int:

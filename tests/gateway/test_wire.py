@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway import wire
-from gateway.measurement import Series, empty_columns
+from gateway.measurement import Series, Status, empty_columns
 from tests.effort import examples
 from tests.gateway.batches import EPOCH, ack, columns, equal, header, tables
 
@@ -59,7 +59,6 @@ def changed(**other: object) -> bytes:
     return zlib.compress(msgspec.msgpack.encode({k: v for k, v in packed.items() if v is not None}))
 
 
-NAN, INFINITE = np.float64("nan").tobytes(), np.float64("inf").tobytes()
 BAD = {
     "nothing": b"",
     "not compressed": b"hello",
@@ -93,8 +92,6 @@ BAD = {
     "a time beyond all": changed(first_ns=2**63),
     "times that overflow": changed(first_ns=2**62 - 1, time=(2**62).to_bytes(8, "little") * 3),
     "an unknown status": changed(status=b"\0\0\x0a"),
-    "missing and ok": changed(value=NAN + bytes(16)),
-    "infinite": changed(value=INFINITE * 3, status=b"\3\3\3"),
     "an unknown kind": changed(kind="rumour"),
     "an unknown clock state": changed(clk={"state": "late", "err_ms": 0, "step_id": 0}),
     "hello in the middle": changed(kind="hello"),
@@ -106,6 +103,22 @@ BAD = {
 def test_a_body_that_breaks_a_rule_is_refused(body):
     with pytest.raises(wire.WireError):
         wire.decode(body)
+
+
+@given(st.lists(st.tuples(st.floats() | st.sampled_from([np.inf, -np.inf, np.nan]), st.integers(0, max(Status))),
+                min_size=1, max_size=120))  # fmt: skip
+@settings(max_examples=examples(100))
+def test_a_number_that_no_instrument_can_mean_is_a_fault_without_a_value(rows):
+    """The others stay to the bit, the status of what was bad before too."""
+    value, status = np.array([v for v, _ in rows]), np.array([s for _, s in rows], np.uint8)
+    table = replace(columns(len(rows)), value=value, status=status)
+    found = wire.decode(wire.encode(header(len(rows)), table)).columns
+    good = np.isfinite(value)
+    assert found.value[good].tobytes() == value[good].tobytes()
+    assert np.isnan(found.value[~good]).all()
+    assert found.status[~good].tolist() == [s or Status.FAULT for s in status[~good].tolist()]
+    assert (found.status[good] == status[good]).all()
+    assert np.array_equal(found.time_ns, table.time_ns)
 
 
 @given(st.binary(max_size=300), st.booleans())
