@@ -169,7 +169,10 @@ class Measurement(Shape):
 
 
 class Average(Shape):
-    """A value over a window, in its newest version. time = from. marks: ids of those it was derived under."""
+    """A value over a window, in its newest version. time = from. marks: ids of those it was derived under.
+
+    not_judged: clauses in force that do not judge it although it is valid, for the state that the plant was in.
+    """
 
     id: int
     time: str
@@ -190,6 +193,7 @@ class Average(Shape):
     maximum: float | None
     percentiles: dict[str, float]
     marks: list[int]
+    not_judged: list[str]
     derived: str
 
 

@@ -162,6 +162,7 @@ def average_fields(average: Average) -> Item:
         "maximum": number(average.maximum),
         "percentiles": dict(average.percentiles),
         "marks": list(average.inputs.get("marks", ())),
+        "not_judged": list(average.inputs.get("not_judged", ())),
     }
 
 

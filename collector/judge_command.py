@@ -177,6 +177,7 @@ def _average(average: Average) -> dict[str, Any]:
         "parameter": average.parameter, "window": average.window, "from": rfc3339(average.from_ns),
         "to": rfc3339(average.to_ns), "value": average.value, "evaluated": average.evaluated, "unit": average.unit,
         "coverage": average.coverage, "valid": average.valid, "percentiles": average.percentiles,
+        **{name: average.inputs[name] for name in ("not_judged",) if name in average.inputs},
         **certified_inputs(average),
     }  # fmt: skip
 

@@ -25,6 +25,7 @@ from collector.verdicts.derived import DerivedTables, prepared
 from collector.verdicts.evidence import average_evidence, evidence
 from collector.verdicts.judged import Breach, Judged, by_law
 from collector.verdicts.limits import Clause
+from collector.verdicts.passed_over import passed_over
 from collector.verdicts.plausible import plausible
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average, Change, Exceedance
@@ -78,7 +79,7 @@ def derive(
     if tables is None:
         return Derived([], [])
     seen = _seen(rules, tables, said)
-    found = averages(rules, tables, wanted)
+    found = passed_over(seen, wanted, averages(rules, tables, wanted))
     broken = _broken_in(seen, wanted, proof=proof)
     return Derived(with_sums(rules, tables, found, said) if sums else found, broken)
 

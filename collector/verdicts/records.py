@@ -42,7 +42,7 @@ class Average:
     count: values that went in. percentiles: level exceeded N % of the time, keys L5 L10 L50 L90 L95 (noise only). [dB]
     maximum: highest single value that went in. [unit]
     inputs: how the value came about: corrections in order with their inputs, numbers of values by status, so
-    that evidence can show it.
+    that evidence can show it. not_judged: clauses in force that do not judge it for the plant's state.
     sums: what longer windows are made of, of whole days in the running line (`day_sums`); else empty.
     """
 

@@ -4,6 +4,7 @@ Rules of this file:
 
 - a parameter that no clause in force judges is told, unless a limit, a correction, a flow weight, a derived series, the
   exclusion of weather or the plant's state takes it;
+- valid windows that a clause does not judge for the state that the plant was in are told, clause by clause;
 - a window whose value has to be converted, and whose conversion has no result, is told with the gas
   conditions it lacks. A condition is there when its own average over the window is valid.
 
@@ -31,7 +32,7 @@ Key = tuple[str, str, int]  # parameter, window, from_ns
 
 
 def unjudged(rules: PointRules, parameters: Sequence[str], averages: Sequence[Average]) -> list[str]:
-    """What nobody judges, one sentence each: parameters as a whole, then windows for want of a correction.
+    """What nobody judges, one sentence each: parameters as a whole, then windows for the plant's state and corrections.
 
     averages: all of a span of time. parameters: those that have measurements.
     """
@@ -47,7 +48,7 @@ def unjudged(rules: PointRules, parameters: Sequence[str], averages: Sequence[Av
         for parameter in parameters
         if parameter not in taken
     ]
-    return [*idle, *_unconverted(rules, averages)]
+    return [*idle, *_passed_over(averages), *_unconverted(rules, averages)]
 
 
 def _unknown(rules: PointRules, parameter: str) -> str:
@@ -74,6 +75,13 @@ def _needed(rules: PointRules) -> list[str]:
     needed += ["temperature", "pressure"] if stack.state == "actual" else []
     wet = stack.basis == "wet" or (stack.reference_oxygen is not None and stack.oxygen_basis == "wet")
     return [*needed, *(["moisture"] if wet else [])]
+
+
+def _passed_over(averages: Sequence[Average]) -> Iterator[str]:
+    """The valid windows that a clause does not judge for the plant's state, clause by clause."""
+    windows = Counter((key, a.parameter, a.window) for a in averages for key in a.inputs.get("not_judged", ()))
+    for (key, parameter, window), number in windows.items():
+        yield f"{parameter}: not judged by {key} for the state of the plant, windows of {window}: {number}"
 
 
 def _unconverted(rules: PointRules, averages: Sequence[Average]) -> Iterator[str]:
