@@ -33,6 +33,8 @@ from collector.intake.journal import JournalError
 from collector.intake.journal_files import JournalFiles
 from collector.settings import parse_collector
 from collector.verdicts.concurrent import site_faults
+from collector.verdicts.points import point_rules
+from collector.verdicts.zeros import zero_hint
 from gateway import catalogue
 from gateway.connection import BrokerError, tls_context
 from gateway.document import Fault
@@ -64,6 +66,7 @@ def check(
         told = {
             "faults": [asdict(fault) for fault in faults],
             "notes": [*map(str, notes), *_forecasts(sites)],
+            "hints": [*map(str, _zeros(sites))],
             "commissioning": [f"{plant}/{point}" for plant, point in sorted(in_commissioning(sites))],
             **{f"{what}s": number for what, number in counts.items()},
         }
@@ -72,6 +75,7 @@ def check(
         sys.stdout.write("".join(f"{fault}\n" for fault in faults))
         sys.stdout.write("".join(f"note, for this machine: {note}\n" for note in [*notes, *_forecasts(sites)]))
         sys.stdout.write("".join(f"warning: {warning}\n" for warning in [*_silent(sites), *_certificates(sites)[1]]))
+        sys.stdout.write("".join(f"note: {note}\n" for note in _zeros(sites)))
         files = len({fault.file for fault in faults})
         verdict = (
             f"{_count(len(faults), 'fault')} in {_count(files, 'file')}" if faults
@@ -166,6 +170,25 @@ def _silent(sites: Sequence[Site]) -> Iterator[Fault]:
                 message = f"point {point.id} is in commissioning: nobody is told of its incidents, no regulator either"
                 hint = "take the key away when it is set up, and start anew; what is open then is told"
                 yield site.document.fault(f"point[{number}].commissioning", message, hint)
+
+
+def _zeros(sites: Sequence[Site]) -> Iterator[Fault]:
+    """The stacks that do not say how far below zero their analysers may read, and what is taken instead."""
+    rules, profiles = (_own_folders(sites, kind)[0] for kind in ("rules", "profiles"))
+    packs, parameters = scan_rule_packs(rules)[0], catalogue.parameters()
+    known = catalogue.scan_profiles(profiles)[0]
+    for site in sites:
+        sensors, _ = resolve(site, known, parameters)
+        for number, point in enumerate(site.points):
+            named, path = [packs[id] for id in point.rules if id in packs], f"point[{number}].settings"
+            found, wrong = point_rules(
+                site.plant.id, point.id, point.kind, timezone=site.plant.timezone, packs=named,
+                settings=point.settings, parameters=parameters,
+            )  # fmt: skip
+            measured = {name for s in sensors if s.point.id == point.id for name in s.intervals_ns}
+            if not wrong and (message := zero_hint(found, measured)):
+                hint = "zero_noise = the zero drift that the analyser's papers state [mg/m3]"
+                yield site.document.fault(f"{path}.zero_noise", message, hint)
 
 
 def _forecasts(sites: Sequence[Site]) -> Iterator[str]:

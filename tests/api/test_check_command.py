@@ -70,6 +70,23 @@ def test_a_point_in_commissioning_is_warned_of(tmp_path: Path, capsys: pytest.Ca
     assert json.loads(capsys.readouterr().out)["commissioning"] == ["riverside/fence-north"]
 
 
+def test_a_stack_that_does_not_say_how_far_its_zero_wanders_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = site(tmp_path)
+    assert main(["check", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"note: .*site.toml.*settings.zero_noise: not set: .* NOx -[\d.]+ mg/m3", said)
+    assert main(["check", str(path), "--json"]) == 0
+    hints = json.loads(capsys.readouterr().out)["hints"]
+    stacks = path.read_text("utf-8").count('kind = "stack"')
+    assert len(hints) == stacks > 0
+    text = path.read_text("utf-8").replace("reference_oxygen", "zero_noise = 0.5, reference_oxygen")
+    path.write_text(text, "utf-8")
+    assert main(["check", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["hints"] == []
+
+
 def test_a_secret_that_is_not_on_this_machine_is_noted(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(ROOT / "site.toml")]) == 0
     out = capsys.readouterr().out
