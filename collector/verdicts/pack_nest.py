@@ -1,4 +1,4 @@
-"""Whether the limits of a pack nest as those of a law do.
+"""Whether the limits of a pack nest as those of a law do, and no two of them say otherwise of the same.
 
 One clause has to lie within another, its upper limit not above and its lower limit not below, where both are about the
 same parameter in the same corrected form, for the same settings, dates and conditions:
@@ -9,7 +9,10 @@ same parameter in the same corrected form, for the same settings, dates and cond
 - an early warning within the limit over the same time that it warns of;
 - a clause that only a share of its windows has to meet within the one that all of them may meet `instead`.
 
-Two clauses of the same time and standing may differ: one may be for plant states or a share that the other is not for.
+Two clauses that judge the same (parameter, window, part of the day, statistic, corrected form, plant states, standing)
+contradict each other where rows of both hold at once, for the same settings, dates and conditions, and set different
+limits: nobody could say which of them holds. One that only a share of windows has to meet may differ.
+
 Clauses held by a share alone take no part in the first rule, for the windows outside the share may be higher. Limits
 that a permit sets (`of`) are compared by their multiples of the same setting. Pure.
 """
@@ -42,6 +45,7 @@ _HINTS = {
     "warning": "a warning comes before the limit: set it no looser, or give it the standing of the limit",
     "share": "the clause met by a share is not looser than the one met by all: swap clause and instead",
 }
+_ALIKE_HINT = "one limit for one thing: correct one, or say what tells them apart (when, given, dates, states, period)"
 
 
 def check_nesting(root: Table, pack: p.RulePack, parameters: Mapping[str, Parameter]) -> None:
@@ -53,6 +57,12 @@ def check_nesting(root: Table, pack: p.RulePack, parameters: Mapping[str, Parame
             at = outer if why == "longer" else inner
             said = f"{message} ({inner.id!r} within {outer.id!r})"
             root.fault(f"clause[{place[at.id]}].limit", f"{said}: {key} limits do not nest", _HINTS[why])
+    by_share = {id for share in pack.shares for id in (share.clause, share.instead)}
+    for one, other in itertools.combinations(pack.clauses, 2):
+        if by_share.isdisjoint((one.id, other.id)) and _judges(one, pack) == _judges(other, pack):
+            for key, message in itertools.islice(_apart(one, other, pack), 1):
+                said = f"{one.id!r} and {other.id!r} judge the same and contradict each other"
+                root.fault(f"clause[{place[other.id]}].limit", f"{said}: the {key} limit {message}", _ALIKE_HINT)
 
 
 def _check_shares(root: Table, pack: p.RulePack) -> None:
@@ -93,21 +103,42 @@ def _about(clause: p.ClauseText) -> tuple[str, str, str, tuple[str, ...]]:
     return clause.parameter, clause.corrected, clause.statistic, clause.states
 
 
+def _judges(clause: p.ClauseText, pack: p.RulePack) -> tuple[Any, ...]:
+    """What a clause is about, but for its rows: what two of them must not say different things of."""
+    return (clause.parameter, clause.window, clause.period, clause.statistic, clause.corrected, clause.count,
+            clause.standing, pack.judged(clause))  # fmt: skip
+
+
 def _outside(inner: p.ClauseText, outer: p.ClauseText, pack: p.RulePack) -> Iterator[tuple[str, str]]:
     """Which limit of the inner clause lies outside the outer one's, and for which settings."""
-    for mine, its in itertools.product(inner.rows, outer.rows):
+    for key, mine, its, unit, told in _compared(inner, outer, pack):
+        if key == "upper" and mine > its:
+            yield key, f"{mine:g}{unit} is above {its:g}{unit}{told}"
+        elif key == "lower" and mine < its:
+            yield key, f"{mine:g} is below {its:g}{told}"
+
+
+def _apart(one: p.ClauseText, other: p.ClauseText, pack: p.RulePack) -> Iterator[tuple[str, str]]:
+    """Which limit of two clauses that judge the same is not the same, and for which settings."""
+    for key, mine, its, unit, told in _compared(one, other, pack):
+        if mine != its:
+            yield key, f"is {mine:g}{unit} and {its:g}{unit}{told}"
+
+
+def _compared(one: p.ClauseText, other: p.ClauseText, pack: p.RulePack) -> Iterator[tuple[str, float, float, str, str]]:
+    """The limits of two clauses that hold at once: which, of the one, of the other, times what, for which settings."""
+    for mine, its in itertools.product(one.rows, other.rows):
         if not _together(mine, its):
             continue
-        for settings in _settings({**mine.when, **its.when}, (*inner.adjustments, *outer.adjustments), pack):
-            more, other_more = _added(inner, settings), _added(outer, settings)
+        for settings in _settings({**mine.when, **its.when}, (*one.adjustments, *other.adjustments), pack):
+            more, other_more = _added(one, settings), _added(other, settings)
             place = ", ".join(f"{name} = {value}" for name, value in settings.items())
             told = f" for {place}" if place else ""
             upper, around = _upper(mine, more), _upper(its, other_more)
-            if upper is not None and around is not None and mine.of == its.of and upper > around:
-                unit = f" times {mine.of}" if mine.of else ""
-                yield "upper", f"{upper:g}{unit} is above {around:g}{unit}{told}"
-            if mine.low is not None and its.low is not None and mine.low + more < its.low + other_more:
-                yield "lower", f"{mine.low + more:g} is below {its.low + other_more:g}{told}"
+            if upper is not None and around is not None and mine.of == its.of:
+                yield "upper", upper, around, f" times {mine.of}" if mine.of else "", told
+            if mine.low is not None and its.low is not None:
+                yield "lower", mine.low + more, its.low + other_more, "", told
 
 
 def _together(one: p.LimitRow, other: p.LimitRow) -> bool:

@@ -164,7 +164,7 @@ def test_what_is_not_the_same_is_not_compared() -> None:
     taken(day, clause("hour", "1h", "40", 'corrected = "converted"'))
     taken(day, clause("hour", "1h", "40", parameter="NOx"))
     taken(day, clause("peak", "1h", "40", 'statistic = "maximum"'))
-    taken(clause("a", "24h", "50"), clause("b", "24h", "40"), clause("c", "month", "30"), clause("d", "30d", "35"))
+    taken(clause("a", "24h", "50"), clause("b", "24h", "50"), clause("c", "month", "30"), clause("d", "30d", "35"))
     assert PARAMETERS["total_volume"].average == "maximum"  # of a longer time it is larger
     volumes = [
         clause(window, window, str(limit), parameter="total_volume") for window, limit in (("1h", 5), ("24h", 9))
@@ -184,7 +184,6 @@ def test_a_warning_comes_before_its_limit() -> None:
     taken(law, clause("warning", "1h", "50", standing=WARNING))
     told = refused(law, clause("warning", "1h", "51", standing=WARNING))
     assert "clause[1].limit: 51 is above 50" in told
-    taken(law, clause("warning", "1h", "51"))
 
 
 def noise(id: str, window: str, limit: str, more: str = "") -> str:
@@ -233,3 +232,69 @@ def test_a_share_lies_within_what_makes_up_for_it() -> None:
     told = refused(clause("b", "24h", "8", standing=WARNING), share("b", over="24h"))
     assert "share[0].over: a 24h has no share of the windows of 'b'" in told
     assert "not known" in refused(clause("b", "30m", "8", standing=WARNING), share("b", "nothing"))
+
+
+SIZES = '{ when = { size = "small" }, high = %s }, { when = { size = "large" }, high = %s }'
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        ("30", "50", "the upper limit is 30 and 50"),
+        ("{ low = 6, high = 9 }", "{ low = 5, high = 9 }", "the lower limit is 6 and 5"),
+        (SIZES % (30, 40), SIZES % (30, 50), "the upper limit is 40 and 50 for size = large"),
+        ("30", SIZES % (30, 50), "the upper limit is 30 and 50 for size = large"),
+        ('{ of = "permit", times = 2.0 }', '{ of = "permit", times = 1.1 }', "2 times permit and 1.1 times permit"),
+        ("{ high = 40, to = 2024-01-01 }, { high = 20, from = 2024-01-01 }",
+         "{ high = 40, to = 2025-01-01 }, { high = 20, from = 2025-01-01 }", "the upper limit is 20 and 40"),
+        ("{ high = 8, given = { O2 = { upto = 12 } } }, { high = 5, given = { O2 = { above = 12 } } }", "8",
+         "the upper limit is 5 and 8"),
+    ],
+)  # fmt: skip
+def test_two_clauses_that_judge_the_same_do_not_set_two_limits(one: str, other: str, told: str) -> None:
+    said = refused(clause("a", "1h", one), clause("b", "1h", other))
+    assert said.startswith("clause[1].limit: 'a' and 'b' judge the same and contradict each other: ")
+    assert told in said
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "more"),
+    [
+        ("30", "30", ""),
+        (SIZES % (30, '"none"'), SIZES % ('"none"', 50), ""),
+        ('{ of = "permit" }', "50", ""),
+        ("{ low = 6 }", "{ high = 9 }", ""),
+        ("30", "50", 'states = ["any"]'),
+        ("30", "50", 'corrected = "converted"'),
+        ("30", "50", 'statistic = "maximum"'),
+        ("{ high = 40, to = 2024-01-01 }, { high = 20, from = 2024-01-01 }",
+         "{ high = 40, to = 2024-01-01 }, { high = 20, from = 2024-01-01 }", ""),
+    ],
+)  # fmt: skip
+def test_clauses_that_something_tells_apart_may_differ(one: str, other: str, more: str) -> None:
+    states = """
+[states]
+operating = ["operating", "start_up"]
+judged = ["operating"]
+cite = "toy 6"
+verified = true
+"""
+    taken(states, clause("a", "1h", one), clause("b", "1h", other, more))
+
+
+def test_the_day_and_the_night_and_the_standing_tell_clauses_apart() -> None:
+    day, night = noise("d", "1h", "60", 'period = "day"'), noise("n", "1h", "50", 'period = "night"')
+    taken(day, night, kind="noise")
+    taken(clause("law", "1h", "50"), clause("warning", "1h", "40", standing=WARNING))
+    some = clause("a", "1h", "50", standing=WARNING), clause("b", "1h", "40", standing=WARNING), share("b", "a")
+    taken(clause("day", "24h", "30"), *some)
+
+
+def test_counts_of_the_same_are_held_against_one_limit() -> None:
+    count = 'statistic = "count"\ncount = { window = "1h", above = %d }'
+
+    def hours(id: str, limit: int, above: int) -> str:
+        return clause(id, "24h", str(limit), count % above).replace('unit = "mg/m3"', 'unit = ""')
+
+    taken(hours("a", 3, 10), hours("b", 5, 20))
+    assert "is 3 and 5" in refused(hours("a", 3, 10), hours("b", 5, 10))
