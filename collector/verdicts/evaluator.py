@@ -24,7 +24,7 @@ from dataclasses import replace
 import structlog
 
 from collector.catalogue import rule_packs, site_certificates
-from collector.marks import Filed, MarkError, filed
+from collector.marks import PLANT_STATES, Filed, MarkError, filed
 from collector.reading import decoded
 from collector.shifts import Moved, moved, told_by
 from collector.store import Entry, EntryKind, JournalReader, NotHere, Shift
@@ -37,7 +37,7 @@ from collector.verdicts.excuses import moved as moved_excuses
 from collector.verdicts.excuses import outside, told_in
 from collector.verdicts.judgement import Derived, derive, settle
 from collector.verdicts.long_line import LongLine
-from collector.verdicts.marks import PLANT_STATES, SILENT, Layer
+from collector.verdicts.marks import SILENT, Layer
 from collector.verdicts.points import PointRules, point_rules
 from collector.verdicts.recent import Recent, of_plant
 from collector.verdicts.states import State
