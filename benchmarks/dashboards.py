@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -60,7 +61,7 @@ def measure() -> list[Figure]:
                 assert transport.query("CREATE DATABASE year").ok
                 _copy(book, url, Path(folder))
                 peer_ms = min(_timed(lambda: _ask(transport)) for _ in range(ROUNDS))
-    peer = {"unit": "ms", "reference": peer_ms, "reference_name": "influxd"}
+    peer: dict[str, Any] = {"unit": "ms", "reference": peer_ms, "reference_name": "influxd"}
     return [
         *figures,
         Figure(name=f"{name}, once asked for", value=best_ms, **peer),

@@ -15,7 +15,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from queue import Queue
@@ -135,16 +135,13 @@ class Collector:
         self._gate = Gate(believed, self.journal.attempts, approvers=self._authority)
         deliveries: Deliveries = Queue(QUEUE_SIZE)
         self.states, self._polled = States(), _polled(sites)
-        self.charts = Charts(self.store, self.verdicts, self.evaluator.rules, folder, self._gateways)
-        stack.callback(self.charts.close)
-        self.subscriber = Subscriber(
-            self._broker,
-            self._password,
-            client_id=f"collector-{self.public_key[:16]}",
-            gate=self._gate,
-            deliveries=deliveries,
-            states=self.states,
+        self.charts = stack.enter_context(
+            closing(Charts(self.store, self.verdicts, self.evaluator.rules, folder, self._gateways))
         )
+        self.subscriber = Subscriber(
+            self._broker, self._password, client_id=f"collector-{self.public_key[:16]}", gate=self._gate,
+            deliveries=deliveries, states=self.states,
+        )  # fmt: skip
         self.recorder = Recorder(
             journal=self.journal,
             deliveries=deliveries,
