@@ -103,11 +103,8 @@ class AuthorityFiles:
         folder = self.folder / "identity"
         _folder(folder, 0o700)
         put(folder / "ca.pem", self.certificate, OWNER)
-        for name in broker_files.RESERVED:
-            if not self._good(folder / f"{name}.pem", folder / f"{name}.key"):
-                made = self.client(name, days=OWN_DAYS)
-                put(folder / f"{name}.key", made.key, OWNER)
-                put(folder / f"{name}.pem", made.certificate, OWNER)
+        for name in broker_files.OWN:
+            self._provide_client(folder, name, OWNER)
 
     def provide_broker(self, register: Register, *, host: str, port: int) -> bool:
         """The broker's files as the register wants them; whether mosquitto.conf is as it would be made now."""
@@ -121,6 +118,7 @@ class AuthorityFiles:
             put(key_file, _key_pem(key), GROUP)
             put(certificate, _pem(issue_server(self._authority, request, hosts=hosts)), GROUP)
         put(self.broker / "ca.pem", self.certificate, GROUP)
+        self._provide_client(self.broker, broker_files.HEALTH, GROUP)
         revoked = revocation_list(self._authority, register.revoked_serials(self._now_ns), self._now_ns)
         put(self.broker / "crl.pem", revoked.public_bytes(Encoding.PEM).decode(), GROUP)
         put(self.broker / "acl", broker_files.acl(register.refused()), GROUP)
@@ -129,6 +127,13 @@ class AuthorityFiles:
         if not config.exists():
             put(config, wanted, GROUP)
         return config.read_text("utf-8") == wanted
+
+    def _provide_client(self, folder: Path, name: str, mode: int) -> None:
+        """A client certificate in a folder, where it is missing or ends soon."""
+        if not self._good(folder / f"{name}.pem", folder / f"{name}.key"):
+            made = self.client(name, days=OWN_DAYS)
+            put(folder / f"{name}.key", made.key, mode)
+            put(folder / f"{name}.pem", made.certificate, mode)
 
     def _good(self, certificate: Path, key: Path) -> bool:
         if not (certificate.exists() and key.exists()):

@@ -18,9 +18,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-COLLECTOR, READER = "collector", "tap"
-# Names of users that are no gateways.
-RESERVED = (COLLECTOR, READER)
+COLLECTOR, READER, HEALTH = "collector", "tap", "health"
+# Users that are no gateways: who work with messages, and one that only sees whether the broker lets it in.
+OWN = (COLLECTOR, READER)
+RESERVED = (*OWN, HEALTH)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAX_PACKET = 262144
 
@@ -71,7 +72,7 @@ max_packet_size {MAX_PACKET}
 
 def acl(refused: Iterable[str]) -> str:
     """The access list; refused: gateways that may nothing any more."""
-    denied = "".join(f"user {gateway}\ntopic deny em/v1/{gateway}/#\n\n" for gateway in refused)
+    denied = "".join(f"user {gateway}\ntopic deny em/v1/{gateway}/#\n\n" for gateway in (HEALTH, *refused))
     return f"""\
 # Made by `emitwatch enroll`, anew each time it runs.
 user {COLLECTOR}

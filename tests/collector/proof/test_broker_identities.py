@@ -130,6 +130,15 @@ def line(mosquitto: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
         yield found
 
 
+def test_who_looks_after_the_broker_gets_in_and_may_nothing(line: Line) -> None:
+    folder = line.place.collector / "broker"
+    files = {name: str(folder / file) for name, file in (("cert", "health.pem"), ("key", "health.key"))}
+    with closing(Peer(replace(line.place.door("gw-a"), **files))) as peer:
+        assert peer.answer == "Success"
+        for topic in ("em/v1/health/up", "em/v1/health/state", "em/v1/gw-a/up", "em/v1/gw-a/down"):
+            assert peer.publish(topic, b"x") == "Not authorized"
+
+
 def test_an_enrolled_gateway_delivers(line: Line, tmp_path: Path) -> None:
     key = line.place.signing_key("gw-a")
     with closing(Spooler(tmp_path, "riverside", "gw-a", key)) as spooler:
