@@ -59,6 +59,7 @@ COMMANDS = {
     "quality": Command("what calibrations and tests of measuring systems come to", "collector.quality_command:quality"),
     "simulate": Command("serve every sensor of a site over Modbus", "simulators.simulate_command:simulate"),
     "status": Command("how a running gateway is, on its own machine", "gateway.status_command:status"),
+    "health": Command("how a running collector is, on its own machine", "api.health_command:health"),
     "loopcheck": Command("follow a known value from the instrument to the page", "api.loopcheck_command:loopcheck"),
     "tap": Command("print decoded batches as JSON lines", "api.tap_command:tap"),
     "mark": Command("say of measurements what they are worth, signed", "api.mark_command:main", plain=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -69,7 +70,7 @@ def address(site: Path) -> str:
     return f"http://127.0.0.1:{tomllib.loads(site.read_text('utf-8'))['api']['port']}/"
 
 
-def test_it_makes_a_token_asks_for_it_and_ends_in_order(site: Path) -> None:
+def test_it_makes_a_token_asks_for_it_and_ends_in_order(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = address(site)
     with running(site) as process:
         wait_until(lambda: answers(url), 20, "does not answer")
@@ -86,12 +87,20 @@ def test_it_makes_a_token_asks_for_it_and_ends_in_order(site: Path) -> None:
         assert any("broker" in problem for problem in health["problems"])
         assert not health["ok"]
         assert health["status"] == "problems"
+        assert main(["health", str(site)]) == 1
+        told = capsys.readouterr().out
+        assert "not connected" in told
+        assert "no connection to the broker" in told
+        assert main(["health", str(site), "--json"]) == 1
+        assert json.loads(capsys.readouterr().out)["problems"] == health["problems"]
         process.send_signal(signal.SIGTERM)
         start = time.monotonic()
         assert process.wait(10) == 0
         assert time.monotonic() - start < 9
         assert process.stdout is not None
         assert "Traceback" not in process.stdout.read()
+    assert main(["health", str(site)]) == 2
+    assert f"run all {site}" in capsys.readouterr().err
 
 
 def test_an_author_marks_what_a_running_collector_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
