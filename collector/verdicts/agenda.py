@@ -35,10 +35,10 @@ from collector.shifts import Shifts
 from collector.store import Shift
 from collector.verdicts.day_sums import DAY, LONG
 from collector.verdicts.points import PointRules
-from collector.verdicts.reach import Reaches, spoken
+from collector.verdicts.reach import Reaches, spoken_minutes
 from collector.verdicts.screening import Booleans
-from collector.verdicts.windows import HOUR_NS, MINUTE_NS, Windows, minutes_of
-from gateway.measurement import SECOND_NS, Columns, Int64, Series, Status, UInt8
+from collector.verdicts.windows import HOUR_NS, MINUTE_NS, Windows
+from gateway.measurement import SECOND_NS, Columns, Int64, Series
 
 GRACE_NS = 15 * SECOND_NS  # a gateway seals within 1 s; the rest is for a broker that stumbles
 SILENCE_NS = 60 * SECOND_NS  # a stream that says nothing for so long is not waited for
@@ -182,7 +182,7 @@ class Agenda:
             points, minutes = points[rows], columns.time_ns[rows] // MINUTE_NS
             if reaches is not None:
                 reach = reaches[:, columns.series_index[rows]]
-                place, minutes = _minutes(columns.time_ns[rows], columns.status[rows], reach)
+                place, minutes = spoken_minutes(columns.time_ns[rows], columns.status[rows], reach)
                 points = points[place]
             self._touched.setdefault(stream, []).append(np.unique((points << _MINUTE_BITS) | minutes))
         return rows
@@ -230,19 +230,13 @@ class Agenda:
     # --- what is behind it -------------------------------------------------------------------------
 
     def _points_of(self, series: tuple[Series, ...]) -> tuple[Int64, Int64 | None]:
-        """The number of the point of each series, -1 where nobody judges it, and how far each reaches.
-
-        Reaches by column, shape (4, series); None where none goes beyond a minute. Tables recur, so it is remembered.
-        """
+        """The number of the point of each series, -1 where nobody judges it, and `Reaches.columns`; tables recur."""
         known = self._tables.get(id(series))
         if known is None or known[0] is not series:
             numbers = np.array([self._numbers.get((s.plant, s.point), -1) for s in series], np.int64)
-            reaches = [self.reaches.of(one) for one in series]
-            columns = np.array([astuple(reach) for reach in reaches], np.int64).T
             if len(self._tables) >= _TABLES_MAX:
                 self._tables.clear()
-            far = columns if any(reach.beyond for reach in reaches) else None
-            known = self._tables[id(series)] = (series, numbers, far)
+            known = self._tables[id(series)] = (series, numbers, self.reaches.columns(series))
         return known[1], known[2]
 
     def _touch_marked(self) -> None:
@@ -370,19 +364,6 @@ class Agenda:
 _MINUTE_BITS = 40  # minutes since 1970 take 28 bits today
 _MINUTE_MASK = (1 << _MINUTE_BITS) - 1
 _TABLES_MAX = 1000
-
-
-def _minutes(time_ns: Int64, status: UInt8, reach: Int64) -> tuple[npt.NDArray[np.intp], Int64]:
-    """Each minute of which some values speak: the place of the value, and the number of the minute.
-
-    reach: columns of Reach for each value, shape (4, n).
-    """
-    grid_ns, stands_ns, back_ns, always = reach
-    speaks = (always > 0) | (status == Status.STOPPED)
-    from_ns, to_ns = spoken(
-        time_ns, np.where(speaks, grid_ns, MINUTE_NS), np.where(speaks, stands_ns, 0), np.where(speaks, back_ns, 0)
-    )
-    return minutes_of(np.maximum(from_ns, 0), to_ns)
 
 
 def _rows(windows: Windows, minutes: Int64) -> npt.NDArray[np.intp]:

@@ -11,7 +11,8 @@ same parameter in the same corrected form, for the same settings, dates and cond
 
 Two clauses that judge the same (parameter, window, part of the day, statistic, corrected form, plant states, standing)
 contradict each other where rows of both hold at once, for the same settings, dates and conditions, and set different
-limits: nobody could say which of them holds. One that only a share of windows has to meet may differ.
+limits: nobody could say which of them holds. Early warnings may be several, step by step, and one that only a share of
+windows has to meet may differ.
 
 Clauses held by a share alone take no part in the first rule, for the windows outside the share may be higher. Limits
 that a permit sets (`of`) are compared by their multiples of the same setting. Pure.
@@ -58,8 +59,9 @@ def check_nesting(root: Table, pack: p.RulePack, parameters: Mapping[str, Parame
             said = f"{message} ({inner.id!r} within {outer.id!r})"
             root.fault(f"clause[{place[at.id]}].limit", f"{said}: {key} limits do not nest", _HINTS[why])
     by_share = {id for share in pack.shares for id in (share.clause, share.instead)}
-    for one, other in itertools.combinations(pack.clauses, 2):
-        if by_share.isdisjoint((one.id, other.id)) and _judges(one, pack) == _judges(other, pack):
+    binding = [c for c in pack.clauses if c.standing is not Standing.EARLY_WARNING and c.id not in by_share]
+    for one, other in itertools.combinations(binding, 2):
+        if _judges(one, pack) == _judges(other, pack):
             for key, message in itertools.islice(_apart(one, other, pack), 1):
                 said = f"{one.id!r} and {other.id!r} judge the same and contradict each other"
                 root.fault(f"clause[{place[other.id]}].limit", f"{said}: the {key} limit {message}", _ALIKE_HINT)

@@ -15,17 +15,18 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from collector.verdicts.derived import weather_rule
 from collector.verdicts.points import PointRules
 from collector.verdicts.state_sources import channels, grid_ns
 from collector.verdicts.weather import heeded, overhang_ns
-from collector.verdicts.windows import MINUTE_NS
-from gateway.measurement import Int64, Series
+from collector.verdicts.windows import MINUTE_NS, minutes_of
+from gateway.measurement import Int64, Series, Status, UInt8
 
 Span = tuple[int, int]
 
@@ -70,6 +71,19 @@ def spoken(time_ns: Int64, grid_ns: Int64 | int, stands_ns: Int64 | int, back_ns
     return np.asarray(cell - back_ns), np.maximum(cell + grid_ns, time_ns + stands_ns)
 
 
+def spoken_minutes(time_ns: Int64, status: UInt8, reach: Int64) -> tuple[npt.NDArray[np.intp], Int64]:
+    """Each minute of which some values speak: the place of the value, and the number of the minute.
+
+    time_ns, status: shape (n,). reach: of each value, as `Reaches.columns` has them, shape (4, n).
+    """
+    grid_ns, stands_ns, back_ns, always = reach
+    speaks = (always > 0) | (status == Status.STOPPED)
+    from_ns, to_ns = spoken(
+        time_ns, np.where(speaks, grid_ns, MINUTE_NS), np.where(speaks, stands_ns, 0), np.where(speaks, back_ns, 0)
+    )
+    return minutes_of(np.maximum(from_ns, 0), to_ns)
+
+
 class Reaches:
     """The reach of every channel at every point.
 
@@ -89,6 +103,14 @@ class Reaches:
         key = (series.plant, series.point)
         known = self._intervals.get((series.plant, series.sensor, series.parameter))
         return self._reach(key, series.parameter, known or MINUTE_NS) if key in self._rules else PLAIN
+
+    def columns(self, series: Sequence[Series]) -> Int64 | None:
+        """The reaches of some channels: grid_ns, stands_ns, back_ns and always, shape (4, n).
+
+        None where none goes beyond a minute.
+        """
+        reaches = [self.of(one) for one in series]
+        return np.array([astuple(one) for one in reaches], np.int64).T if any(one.beyond for one in reaches) else None
 
     def heard(self, series: Series, from_ns: int, to_ns: int) -> Span:
         """The instants [first, last) of a channel that say something of a span; empty where none is beyond its minute.

@@ -286,8 +286,12 @@ def test_the_day_and_the_night_and_the_standing_tell_clauses_apart() -> None:
     day, night = noise("d", "1h", "60", 'period = "day"'), noise("n", "1h", "50", 'period = "night"')
     taken(day, night, kind="noise")
     taken(clause("law", "1h", "50"), clause("warning", "1h", "40", standing=WARNING))
-    some = clause("a", "1h", "50", standing=WARNING), clause("b", "1h", "40", standing=WARNING), share("b", "a")
-    taken(clause("day", "24h", "30"), *some)
+    taken(*(clause(f"step-{step}", "1h", str(step), standing=WARNING) for step in (30, 40, 50)))
+
+
+def test_what_a_share_of_the_windows_has_to_meet_may_differ() -> None:
+    taken(clause("a", "1h", "50", standing=WARNING), clause("b", "1h", "40", standing=WARNING), share("b", "a"))
+    assert "is 50 and 40" in refused(clause("a", "1h", "50"), clause("b", "1h", "40"), clause("c", "24h", "30"))
 
 
 def test_counts_of_the_same_are_held_against_one_limit() -> None:
