@@ -281,7 +281,8 @@ def _parameter(pack: RulePack) -> str:
     """What a column `value` is of, where only one answer makes sense: the level, or the pack's single parameter."""
     names = list(dict.fromkeys(clause.parameter for clause in pack.clauses))
     if pack.kind == "noise":
-        return "LAeq" if "LAeq" in names or not names else names[0]
+        rated = pack.rating.rated if pack.rating else ""  # it is made of the level
+        return "LAeq" if not names or {"LAeq", rated} & set(names) else names[0]
     return names[0] if len(names) == 1 else ""
 
 

@@ -147,6 +147,4 @@ def _within(rules: PointRules, windows: Windows, period: str) -> Booleans:
         return np.full(len(windows), PERIOD[windows.kind] == period)
     if windows.kind not in FIXED_NS or not len(windows):
         return np.zeros(len(windows), np.bool_)
-    spans = rules.windows(period, int(windows.from_ns[0]), int(windows.to_ns[-1]))
-    first = spans.place(windows.from_ns)
-    return np.asarray((first >= 0) & (first == spans.place(windows.to_ns - 1)))
+    return rules.windows(period, int(windows.from_ns[0]), int(windows.to_ns[-1])).around(windows)

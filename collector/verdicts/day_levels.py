@@ -113,7 +113,7 @@ def day_level_table(
     once = np.sum(list(member.values()), axis=0) == 1
     valid = np.ones(len(like.windows), np.bool_)
     for name, rows in member.items():
-        valid &= _enough(validity, like.windows, found.time_ns[name], inside.total(np.where(rows, length, 0)))
+        valid &= enough_time(validity, like.windows, found.time_ns[name], inside.total(np.where(rows, length, 0)))
     value = rating.composite(pack, found.level, {name: span_h(*hours[name]) for name in hours})
     value = snapped(np.where(inside.number(~once) > 0, np.nan, value))
     return replace(
@@ -132,13 +132,11 @@ def day_level_table(
 def _in_period(hours: Windows, timezone: str, begin: str, end: str) -> Booleans:
     """Which hours lie in a period of the day as a whole."""
     # The windows of a night are those of any span of the clock.
-    spans = windows("night", timezone, int(hours.from_ns[0]), int(hours.to_ns[-1]), (begin, end))
-    first = spans.place(hours.from_ns)
-    return np.asarray((first >= 0) & (first == spans.place(hours.to_ns - 1)))
+    return windows("night", timezone, int(hours.from_ns[0]), int(hours.to_ns[-1]), (begin, end)).around(hours)
 
 
-def _enough(validity: Validity, windows: Windows, there_ns: Float64, expected_ns: Float64) -> Booleans:
-    """Whether a period has as large a share of its time as the whole window needs."""
+def enough_time(validity: Validity, windows: Windows, there_ns: Float64, expected_ns: Float64) -> Booleans:
+    """Whether a part of some windows has as large a share of its time as a rule asks of the whole, shape (n,). [ns]"""
     if validity.minimum is None:
         return validity.enough(there_ns, expected_ns)
     least = validity.minimum * FIXED_NS.get(validity.part, HOUR_NS) / windows.length_ns

@@ -1,11 +1,13 @@
 """Derived series: what is made of a point's measurements and kept apart from them, under names of its own.
 
-Loads and volumes (`loads`) and levels of whole days (`day_levels`) are tables like those of measured parameters, so
-averages, clauses and evidence treat them alike; `Table.origin` tells how they came about. Nitrogen oxides of two
-channels (`oxides`) are a signal, and so is what weather leaves (`weather`). Rules of this file:
+Loads and volumes (`loads`), levels of whole days (`day_levels`) and rating levels (`rating_levels`) are tables like
+those of measured parameters, so averages, clauses and evidence treat them alike; `Table.origin` tells how they came
+about. Nitrogen oxides of two channels (`oxides`) are a signal, and so is what weather leaves (`weather`). Rules of this
+file:
 
 - which of them a point has, its settings, its packs and what it measures say; what is measured is never derived;
-- they exist for hours and longer windows, levels of whole days for days and longer ones;
+- they exist for hours and longer windows, levels of whole days for days and longer ones, rating levels for hours, days
+  and nights;
 - what was measured is never changed by them. The normalised value (standard state, dry) goes into mass, the value of a
   limit is made of it on another way: neither is made of the other.
 
@@ -23,6 +25,8 @@ from collector.verdicts.day_levels import LEVEL, composing, composite_hours, day
 from collector.verdicts.oxides import summed
 from collector.verdicts.pack import RulePack
 from collector.verdicts.points import PointRules
+from collector.verdicts.rating_levels import KINDS as RATED
+from collector.verdicts.rating_levels import rating_table
 from collector.verdicts.screening import Signal
 from collector.verdicts.states import ALWAYS, Scope, Timeline
 from collector.verdicts.substituted import KINDS as TOTALS
@@ -61,12 +65,19 @@ def main_input(rules: PointRules, parameter: Parameter, measured: Collection[str
     """The measured parameter whose windows a derived one has; "" = it is not derived at this point."""
     if parameter.derived == "composite":
         return LEVEL if composing(rules, parameter.code) else ""
+    if parameter.derived == "rating":
+        return LEVEL if _rating(rules, parameter.code) else ""
     if rules.kind == "water":
         return parameter.of or FLOW if FLOW in measured else ""
     channel = loads.flow_channel(rules.stack) if rules.stack else ""
     if not channel or (parameter.derived == "mass_substituted" and not _substituting(rules)):
         return ""
     return parameter.of or channel
+
+
+def _rating(rules: PointRules, code: str) -> RulePack | None:
+    """The pack of a point that says how its rating levels are made."""
+    return next((pack for pack in rules.packs if pack.rating and pack.rating.rated == code), None)
 
 
 def _substituting(rules: PointRules) -> RulePack | None:
@@ -109,8 +120,8 @@ class DerivedTables(Tables):
             return super().table(parameter, kind)
         key = (parameter, kind)
         if key not in self._tables:
-            make = {"composite": self._composite, "mass_substituted": self._substituted}.get(made.derived, self._load)
-            self._tables[key] = make(made, kind)
+            makes = {"composite": self._composite, "mass_substituted": self._substituted, "rating": self._rated}
+            self._tables[key] = makes.get(made.derived, self._load)(made, kind)
         return self._tables[key]
 
     def _derived(self) -> Mapping[str, Parameter]:
@@ -126,6 +137,12 @@ class DerivedTables(Tables):
         rules, hours = self._rules, self.windows(loads.HOUR)
         found = in_periods(composite_hours(pack, rules.settings), rules.timezone, self, like.windows)
         return day_level_table(pack, rules, found, hours, like, rules.validity[kind])
+
+    def _rated(self, made: Parameter, kind: str) -> Table | None:
+        like, pack = super().table(LEVEL, kind), _rating(self._rules, made.code)
+        if kind not in RATED or like is None or pack is None:
+            return None
+        return rating_table(pack, self._rules, self, like)
 
     def _substituted(self, made: Parameter, kind: str) -> Table | None:
         of, pack = f"{made.of}_mass", _substituting(self._rules)

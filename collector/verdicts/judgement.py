@@ -177,8 +177,14 @@ def _exceedances(
             plant=rules.plant, point=rules.point, parameter=parameter, pack=clause.pack, clause=clause.id,
             cite=clause.cite, title=clause.title.en, window=windows.kind, from_ns=int(windows.from_ns[breach.row]),
             to_ns=int(windows.to_ns[breach.row]), value=breach.compared, limit=breach.limit, unit=clause.unit,
-            standing=clause.standing, verified=clause.verified, low=breach.low, evidence=known,
+            standing=clause.standing, verified=clause.verified and _sure(table, breach.row), low=breach.low,
+            evidence=known,
         )  # fmt: skip
+
+
+def _sure(table: Table, row: int) -> bool:
+    """Whether all that the value of a window was derived by was verified; what was measured was not derived."""
+    return table.origin is None or table.origin.sure(row)
 
 
 def settle(

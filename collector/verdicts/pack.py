@@ -32,7 +32,7 @@ PERIODS = ("", "day", "night")
 STATISTICS = ("value", "maximum", "count")
 CORRECTED = ("as measured", "converted", "validated", "background")
 ROUNDINGS = ("none", "half_even", "half_up")
-SETTING_KINDS = ("choice", "boolean", "number", "hours")
+SETTING_KINDS = ("choice", "boolean", "number", "hours", "dates")
 
 _CLOCK = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?")
 _SPAN = re.compile(r"(\d\d:\d\d)(?:-|to|,)(\d\d:\d\d)")
@@ -74,7 +74,7 @@ class Force:
 class Setting:
     """What a pack asks of a point.
 
-    kind: choice, boolean, number or hours (a pair of local clock times).
+    kind: choice, boolean, number, hours (a pair of local clock times) or dates (of the local calendar).
     choices: of a choice. low, high: bounds of a number. length_h: how long a span of hours must be, None = any.
     default: what holds where the site file is silent. required: the site file may not be silent.
     """
@@ -92,9 +92,9 @@ class Setting:
 
     def read(self, value: object) -> Any:  # noqa: ANN401 - a choice is whatever the pack lists
         """The setting's own form of a value; texts stand for what they name. ValueError says what is wrong."""
-        return {"choice": self._choice, "boolean": self._boolean, "number": self._number, "hours": self._hours}[
-            self.kind
-        ](value)
+        read = {"choice": self._choice, "boolean": self._boolean, "number": self._number, "hours": self._hours,
+                "dates": self._dates}  # fmt: skip
+        return read[self.kind](value)
 
     def _choice(self, value: object) -> Any:  # noqa: ANN401
         for choice in self.choices:
@@ -126,6 +126,13 @@ class Setting:
         if self.length_h is not None and length != self.length_h:
             raise ValueError(f"{begin} to {end} is {length:g} hours; {self.cite} wants {self.length_h:g}")
         return begin, end
+
+    def _dates(self, value: object) -> tuple[str, ...]:
+        """Dates as texts, rising, each once: settings are told as plain JSON."""
+        given = value.replace(",", " ").split() if isinstance(value, str) else value
+        if not isinstance(given, list | tuple):
+            raise ValueError(f"{value!r} is not a list of dates as [2026-12-25]")
+        return tuple(sorted({_date(day).isoformat() for day in given}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,6 +345,14 @@ class RulePack:
             if clause.id == id:
                 return clause
         raise KeyError(id)
+
+
+def _date(value: object) -> date:
+    """The date that a TOML date or a text is. ValueError says what is wrong."""
+    try:
+        return value if type(value) is date else date.fromisoformat(str(value))
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a date as 2026-12-25") from error
 
 
 def _number(value: object) -> float | None:

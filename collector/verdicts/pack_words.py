@@ -171,7 +171,9 @@ def _rating(text: RatingText) -> Rows:
         add(f"period {period.name}", " ".join([f"{period.begin} to {period.end}", *more]), period)
     for supplement in text.supplements:
         steps = " ".join(f"{step:g}" for step in supplement.steps)
-        add(f"supplement {supplement.name}", steps or "measured", supplement)
+        more = [f"setting {supplement.setting}"] if supplement.setting else []
+        more += [f"{supplement.measured} less LAeq"] if supplement.measured else []
+        add(f"supplement {supplement.name}", "; ".join([steps or "measured", *more]), supplement)
     for row in text.sensitive:
         hours = ", ".join(f"{begin} to {end}" for begin, end in row.spans)
         where = f"{row.setting} {', '.join(map(str, row.choices))}"

@@ -92,11 +92,11 @@ def loudest_hour(
     weather_db: meteorological correction, taken off each hour. [dB] surveillance: whether the limits are watched.
     Source: TA Lärm 6.4 (the full hour with the highest rating level), A.1.4 equation (G2).
     """
-    rated = _rated(pack, hourly_db, tonal_db, impulsive_db, weather_db)
-    if np.isnan(rated).all():
+    found = rated(pack, hourly_db, {"tonal": tonal_db, "impulsive": impulsive_db}, weather_db)
+    if np.isnan(found).all():
         return RatingLevel(float("nan"), float("nan"))
-    hour = int(np.nanargmax(rated))
-    level = float(rated[hour])
+    hour = int(np.nanargmax(found))
+    level = float(found[hour])
     return RatingLevel(level, _compared(pack, level, surveillance=surveillance), hour)
 
 
@@ -126,8 +126,24 @@ def day_rating(
     levels = _hourly(hourly_db, int(span_h(begin, end)))
     clock = (clock_s(begin) + 3600 * np.arange(len(levels))) % 86_400
     sensitive = sensitive_supplement(pack, clock, settings=settings, rest_day=rest_day)
-    level = energy_average(_rated(pack, levels, tonal_db, impulsive_db, weather_db) + sensitive)
+    supplements = {"tonal": tonal_db, "impulsive": impulsive_db}
+    level = energy_average(rated(pack, levels, supplements, weather_db) + sensitive)
     return RatingLevel(level, _compared(pack, level, surveillance=surveillance))
+
+
+def rated(
+    pack: RulePack, hourly_db: npt.ArrayLike, supplements: Mapping[str, npt.ArrayLike], weather_db: npt.ArrayLike = 0.0
+) -> Float64:
+    """Level of each hour with its supplements, shape (n,). [dB]
+
+    pack: with the supplements of these names. hourly_db: shape (n,). supplements, weather_db: of each hour, shape (n,)
+    or one for all; a supplement that the pack does not know leaves no level. [dB]
+    Source: TA Lärm A.1.4 equation (G2), one hour of it.
+    """
+    text = _rating(pack)
+    with np.errstate(invalid="ignore", over="ignore"):
+        added = sum((_supplement(text, name, value) for name, value in supplements.items()), -_array(weather_db))
+        return np.asarray(np.atleast_1d(_array(hourly_db)) + added)
 
 
 def sensitive_supplement(
@@ -266,16 +282,6 @@ def _rating(pack: RulePack) -> RatingText:
     if pack.rating is None:
         raise ValueError(f"{pack.id} has no [rating]")
     return pack.rating
-
-
-def _rated(
-    pack: RulePack, hourly_db: npt.ArrayLike, tonal: npt.ArrayLike, impulsive: npt.ArrayLike, weather: npt.ArrayLike
-) -> Float64:
-    """Level of each hour with its supplements, shape (n,). [dB]"""
-    text = _rating(pack)
-    with np.errstate(invalid="ignore", over="ignore"):
-        added = _supplement(text, "tonal", tonal) + _supplement(text, "impulsive", impulsive) - _array(weather)
-        return np.asarray(np.atleast_1d(_array(hourly_db)) + added)
 
 
 def _supplement(text: RatingText, name: str, value: npt.ArrayLike) -> Float64:

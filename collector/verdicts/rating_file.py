@@ -32,13 +32,15 @@ def read_rating(root: Table, settings: Mapping[str, Setting]) -> r.RatingText | 
     with root.table("rating") as table:
         found = r.RatingText(
             periods=_periods(table, [name for name, setting in settings.items() if setting.kind == "hours"]),
-            supplements=_supplements(table),
+            supplements=_supplements(table, settings),
             sensitive=_sensitive(table, settings),
             deduction=_deduction(table),
             residual=_residual(table),
             indications=_indications(table),
             examples=_examples(table),
             composite=table.text("composite", ""),
+            rated=table.text("rated", ""),
+            rest_days=table.choice("rest_days", [name for name, s in settings.items() if s.kind == "dates"], ""),
         )
         if not found.examples:
             table.fault("example", "missing", "add [[rating.example]] with calculation, given, expect and source")
@@ -85,8 +87,9 @@ def _periods(root: Table, settings: Sequence[str]) -> tuple[r.Period, ...]:
     return tuple(found)
 
 
-def _supplements(root: Table) -> tuple[r.Supplement, ...]:
+def _supplements(root: Table, settings: Mapping[str, Setting]) -> tuple[r.Supplement, ...]:
     found = []
+    numbers = [name for name, setting in settings.items() if setting.kind in ("choice", "number")]
     for table in root.tables("supplement"):
         with table:
             steps = table.raw("steps", [])
@@ -96,7 +99,12 @@ def _supplements(root: Table) -> tuple[r.Supplement, ...]:
             elif steps and steps[0] < 0:
                 table.fault("steps", "a supplement takes nothing off", "steps from 0 on")
             name = table.identifier("name") or ""
-            found.append(r.Supplement(name=name, steps=tuple(map(float, steps)), **_cite(table)))
+            found.append(
+                r.Supplement(
+                    name=name, steps=tuple(map(float, steps)), setting=table.choice("setting", numbers, ""),
+                    measured=table.text("measured", ""), **_cite(table),
+                )
+            )  # fmt: skip
     return tuple(found)
 
 

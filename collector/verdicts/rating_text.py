@@ -35,12 +35,18 @@ class Period:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supplement:
-    """What a character of the sound adds. steps: the values named by the text, rising; () = what is measured. [dB]"""
+    """What a character of the sound adds. steps: the values named by the text, rising; () = what is measured. [dB]
+
+    setting: setting of the pack that holds it at a point, "" = none. measured: code of the level that lies above the
+    average level by it, "" = none; where that was measured, it goes before the setting.
+    """
 
     name: str
     steps: tuple[float, ...]
     cite: str
     verified: bool
+    setting: str = ""
+    measured: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +110,8 @@ class RatingText:
     """The `[rating]` of a pack. indications: the largest first.
 
     composite: code of the parameter that the level of the whole day is, all periods together; "" = none.
+    rated: code of the parameter that the rating levels of hours, days and nights are; "" = none.
+    rest_days: setting of the pack that holds the public holidays of a point, "" = none.
     """
 
     periods: tuple[Period, ...]
@@ -114,6 +122,8 @@ class RatingText:
     indications: tuple[Indication, ...]
     examples: tuple[RatingExample, ...]
     composite: str = ""
+    rated: str = ""
+    rest_days: str = ""
 
     def period(self, name: str) -> Period:
         """The period of a name; ValueError where the pack has none."""

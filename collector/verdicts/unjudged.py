@@ -39,7 +39,8 @@ def unjudged(rules: PointRules, parameters: Sequence[str], averages: Sequence[Av
     # Every day that has measurements has a whole-day average, and clauses hold by the day.
     clauses = {c.key: c for a in averages if a.window == "24h" for c in rules.on(a.from_ns)}
     taken = {clause.parameter for clause in clauses.values()} | _taken(rules, list(clauses.values()), parameters)
-    taken |= {name for a in averages if a.window == "24h" for name in a.inputs.get("derived", {}).get("of", ())}
+    derived = (a.inputs.get("derived", {}) for a in averages if a.window in ("1h", "24h"))
+    taken |= {name for told in derived for name in told.get("of", ())}
     taken |= set(CHANNELS) if weather_rule(rules) else set()
     taken |= {NO, NO2} if rules.settings.get("nox_from") == FROM_BOTH else set()
     packs = ", ".join(pack.id for pack in rules.packs)

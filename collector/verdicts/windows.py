@@ -91,6 +91,11 @@ class Windows:
         inside = (piece >= 0) & (time_ns < self.piece_to[piece])
         return np.where(inside, self.piece_window[piece], -1)
 
+    def around(self, parts: Windows) -> npt.NDArray[np.bool_]:
+        """Which of some other windows lie in one of these as a whole, shape (parts,). Not for windows that overlap."""
+        first = self.place(parts.from_ns)
+        return np.asarray((first >= 0) & (first == self.place(parts.to_ns - 1)))
+
     def instants(self, time_ns: Int64) -> Segments:
         """Which of some rising instants lie in each window. [ns since 1970 UTC]"""
         if self.step_ns and len(self) > len(time_ns) // 100:  # counting beats searching where windows are many

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, datetime
 
 import numpy as np
 import pytest
@@ -293,5 +293,12 @@ def test_a_unit_that_nobody_knows_is_told_with_or_without_parameters() -> None:
              " 23:00 - 07:00 ", "23:00 to 07:00"],
 )  # fmt: skip
 def test_hours_may_be_written_as_in_a_site_file(text: str) -> None:
+    days = Setting(name="holidays", kind="dates", title=Label("", ""), cite="toy")
+    assert days.read([date(2026, 12, 26), "2026-12-25", "2026-12-26"]) == ("2026-12-25", "2026-12-26")
+    assert days.read("2026-12-26, 2026-12-25") == ("2026-12-25", "2026-12-26")
+    assert days.read([]) == days.read("") == ()
+    for wrong in (5, {"a": 1}, ["26.12.2026"], ["2026-02-30"], [datetime(2026, 12, 25)], "Christmas", [None]):
+        with pytest.raises(ValueError, match="is not a"):
+            days.read(wrong)
     hours = Setting(name="night", kind="hours", title=Label("", ""), cite="toy", length_h=8.0)
     assert hours.read(text) == ("23:00", "07:00")

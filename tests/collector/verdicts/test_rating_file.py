@@ -144,3 +144,19 @@ def test_an_example_that_the_rating_contradicts_is_a_fault(old: str, new: str, m
     (fault,) = example_faults(pack)
     assert fault.path == "rating.example[0]"
     assert message in fault.message
+
+
+def test_what_the_point_says_of_a_rating_is_read() -> None:
+    rated = RATING.replace("[rating.deduction]", '[rating]\nrated = "Lr"\nrest_days = "free"\n\n[rating.deduction]', 1)
+    rated = rated.replace('name = "impulsive"\n', 'name = "impulsive"\nsetting = "size"\nmeasured = "LAFTeq"\n')
+    free = '[setting.free]\ntitle = "Free"\nkind = "dates"\ndefault = [2026-12-25]\ncite = "toy 13"\n\n'
+    text = GOOD.replace("[[validity]]", free + "[[validity]]", 1) + rated
+    pack, faults = parse(text)
+    assert faults == []
+    assert pack is not None
+    assert pack.rating is not None
+    assert (pack.rating.rated, pack.rating.rest_days) == ("Lr", "free")
+    supplement = pack.rating.supplement("impulsive")
+    assert (supplement.setting, supplement.measured) == ("size", "LAFTeq")
+    _, faults = parse(text.replace('rest_days = "free"', 'rest_days = "size"').replace("2026-12-25", '"Christmas"'))
+    assert {fault.path for fault in faults} == {"setting.free.default", "rating.rest_days"}
