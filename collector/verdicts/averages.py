@@ -132,7 +132,8 @@ def _inputs(
     rule = {"of": validity.part, "minimum": validity.minimum, "share": share, "cite": validity.cite,
             "verified": validity.verified,
             **({} if validity.missing is None else {"missing": validity.missing}),
-            **({"operating": True} if validity.operating else {})}  # fmt: skip
+            **({"operating": True} if validity.operating else {}),
+            **({"quadrants": True} if validity.quadrants else {})}  # fmt: skip
     weather = weather_rule(rules)
     for count, part, (corrections, derived, levels, state) in zip(counts, parts, more, strict=True):
         known = {} if brief else {"method": table.method, "parts": {**rule, "valid": part}}

@@ -129,12 +129,15 @@ def validities(packs: Sequence[RulePack], settings: Mapping[str, Any]) -> dict[s
         )
         for window in KINDS
     }
-    for row in (row for pack in reversed(packs) for row in pack.validity):
-        share = settings[row.setting] if row.setting else row.share
-        found[row.window] = Validity(
-            window=row.window, part=row.part, minimum=row.minimum, share=share, cite=row.cite, verified=row.verified,
-            missing=row.missing, operating=row.operating,
-        )  # fmt: skip
+    for pack in reversed(packs):
+        hour = pack.us.hour if pack.us else None
+        for row in pack.validity:
+            share = settings[row.setting] if row.setting else row.share
+            found[row.window] = Validity(
+                window=row.window, part=row.part, minimum=row.minimum, share=share, missing=row.missing,
+                operating=row.operating, quadrants=hour if row.quadrants else None, cite=row.cite,
+                verified=row.verified,
+            )  # fmt: skip
     return found
 
 

@@ -2,8 +2,8 @@
 
 Loads and volumes (`loads`), levels of whole days (`day_levels`) and rating levels (`rating_levels`) are tables like
 those of measured parameters, so averages, clauses and evidence treat them alike; `Table.origin` tells how they came
-about. Nitrogen oxides of two channels (`oxides`) are a signal, and so is what weather leaves (`weather`). Rules of this
-file:
+about. Nitrogen oxides of two channels (`oxides`) are a signal, and so is what weather leaves (`weather`). Hours that a
+text has valid by quadrants are so here (`us_hours`). Rules of this file:
 
 - which of them a point has, its settings, its packs and what it measures say; what is measured is never derived;
 - they exist for hours and longer windows, levels of whole days for days and longer ones, rating levels for hours, days
@@ -32,6 +32,7 @@ from collector.verdicts.states import ALWAYS, Scope, Timeline
 from collector.verdicts.substituted import KINDS as TOTALS
 from collector.verdicts.substituted import substituted_table
 from collector.verdicts.tables import FLOW, Table, Tables
+from collector.verdicts.us_hours import by_quadrants
 from collector.verdicts.weather import Weather, excluded
 from collector.verdicts.windows import KINDS
 from gateway.parameters import Parameter
@@ -123,6 +124,16 @@ class DerivedTables(Tables):
             makes = {"composite": self._composite, "mass_substituted": self._substituted, "rating": self._rated}
             self._tables[key] = makes.get(made.derived, self._load)(made, kind)
         return self._tables[key]
+
+    def _make(self, parameter: str, kind: str) -> Table | None:
+        found, validity = super()._make(parameter, kind), self._rules.validity[kind]
+        rule = validity.quadrants
+        if found is None or rule is None:
+            return found
+        coarse = _RANK[self.base(parameter)] > _RANK[validity.part]
+        quarters = None if coarse else self.table(parameter, validity.part)
+        ran = self.length_ns(self.windows(validity.part), validity) > 0
+        return by_quadrants(found, quarters, self.signals[parameter], ran, rule)
 
     def _derived(self) -> Mapping[str, Parameter]:
         """The parameters that are derived here, by code."""

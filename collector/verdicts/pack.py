@@ -231,12 +231,13 @@ class ClauseText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidityText:
-    """How much of a window must be there. Exactly one of minimum, missing, share and setting is given.
+    """How much of a window must be there. Exactly one of minimum, missing, share, setting and quadrants is given.
 
     part: what is counted: "value" (measurements) or the kind of the windows it is made of.
     minimum: number of valid parts. missing: number of parts that may be invalid. share: share of the parts expected, 0
     to 1, a fraction where the pack writes one. setting: the one that holds the share.
     operating: whether parts are expected of the operating time alone, as the pack's `[states]` have it.
+    quadrants: whether the pack's `[us.hour]` says when an hour is valid.
     """
 
     window: str
@@ -248,6 +249,7 @@ class ValidityText:
     verified: bool
     missing: int | None = None
     operating: bool = False
+    quadrants: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,6 +136,10 @@ def _check_validity(root: Table, pack: p.RulePack) -> None:
             root.fault(f"{place}.minimum", f"a {row.window} has at most {most:g} of {row.part}", f"at most {most:g}")
         elif row.missing is not None and row.missing >= (most := _most(row.part, row.window)):
             root.fault(f"{place}.missing", f"a {row.window} has {most:g} of {row.part}", f"less than {most:g}")
+        hour = pack.us.hour if pack.us else None
+        if row.quadrants and (hour is None or (row.window, row.part) != ("1h", f"{hour.quadrant_minutes}m")):
+            hint = 'window = "1h", part = "15m", and [us.hour] with quadrant_minutes = 15'
+            root.fault(f"{place}.quadrants", "no quadrants of an hour that [us.hour] speaks of", hint)
         setting = pack.settings.get(row.setting)
         if setting is not None and not _is_share(setting):
             hint = f'kind = "number", low = 0.0, high = 1.0 in [setting.{setting.name}]'

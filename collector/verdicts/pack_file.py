@@ -192,10 +192,10 @@ def _validity(root: Table, settings: Mapping[str, p.Setting]) -> tuple[p.Validit
     found = []
     for table in root.tables("validity"):
         with table:
-            given = [key for key in ("minimum", "missing", "share", "setting") if key in table]
+            given = [key for key in ("minimum", "missing", "share", "setting", "quadrants") if key in table]
             if len(given) != 1:
                 hint = "minimum = 45, or share = 0.75"
-                table.fault("", "one of minimum, missing, share and setting is needed", hint)
+                table.fault("", "one of minimum, missing, share, setting and quadrants is needed", hint)
             operating = table.choice("of", ("operating",), "") == "operating"
             if operating and "states" not in root:
                 table.fault("of", "no [states] in this pack", "say there what its operating time is")
@@ -210,6 +210,7 @@ def _validity(root: Table, settings: Mapping[str, p.Setting]) -> tuple[p.Validit
                     verified=bool(table.boolean("verified")),
                     missing=table.integer("missing", None, low=0),
                     operating=operating,
+                    quadrants=table.boolean("quadrants", False) or False,
                 )
             )
     named = [row.window for row in found]

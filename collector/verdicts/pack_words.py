@@ -242,6 +242,8 @@ def needs(row: ValidityText) -> str:
     """How much of a window must be there, in words: `45 valid 1m means`."""
     part = "values" if row.part == "value" else f"valid {row.part} means"
     part += " of the operating time" if row.operating else ""
+    if row.quadrants:
+        return "a value in each quadrant in which the unit ran; with a test, two far enough apart"
     if row.minimum is not None:
         return f"{row.minimum} {part}"
     if row.missing is not None:

@@ -148,7 +148,10 @@ def _validity(pack: RulePack, packs: Sequence[RulePack], settings: Mapping[str, 
 
 def _counts(validity: Mapping[str, Validity]) -> dict[str, tuple[Any, ...]]:
     """What is counted of each kind of window, whoever says so."""
-    return {kind: (row.part, row.minimum, row.missing, row.share, row.operating) for kind, row in validity.items()}
+    return {
+        kind: (row.part, row.minimum, row.missing, row.share, row.operating, row.quadrants)
+        for kind, row in validity.items()
+    }
 
 
 def point_rules(

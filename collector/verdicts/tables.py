@@ -287,7 +287,9 @@ def snapped(table: AnyTable) -> AnyTable:
 
 def _counts(validity: Validity) -> tuple[Any, ...]:
     """What is counted of a kind of window, whoever says so."""
-    return validity.part, validity.minimum, validity.missing, validity.share, validity.operating
+    return (
+        validity.part, validity.minimum, validity.missing, validity.share, validity.operating, validity.quadrants,
+    )  # fmt: skip
 
 
 def _parts_by_values(

@@ -14,6 +14,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from collector.verdicts.us_rules import HourRule
+
 Booleans = npt.NDArray[np.bool_]
 
 # Where no pack speaks of a kind of window: our own choice, after the 45 of 60 minutes of HJ 75-2017. Unverified.
@@ -28,7 +30,8 @@ class Validity:
 
     window: kind of window. part: what is counted, "value" (measurements) or the kind of the windows it is made of.
     minimum: number of valid parts. share: of those expected, 0 to 1. missing: how many of them may be invalid.
-    Exactly one of the three is given. operating: whether parts are expected of the operating time alone.
+    operating: whether parts are expected of the operating time alone. quadrants: by which an hour is valid
+    (`us_hours`); of the parts there needs to be one. Exactly one of minimum, share, missing and quadrants is given.
     """
 
     window: str
@@ -39,6 +42,7 @@ class Validity:
     verified: bool
     missing: int | None = None
     operating: bool = False
+    quadrants: HourRule | None = None
 
     def enough(self, valid: npt.ArrayLike, expected: npt.ArrayLike) -> Booleans:
         """Whether `valid` parts of `expected` ones make the window valid; shapes as numpy broadcasts them."""
@@ -46,7 +50,9 @@ class Validity:
             return parts_valid(valid, self.minimum)
         if self.missing is not None:
             return parts_missing(valid, expected, self.missing)
-        assert self.share is not None, "a validity without minimum or missing has a share"
+        if self.quadrants is not None:
+            return np.asarray(np.asarray(valid) > 0)
+        assert self.share is not None, "a validity without minimum, missing or quadrants has a share"
         return share_valid(valid, expected, self.share)
 
 

@@ -318,3 +318,16 @@ def test_a_background_is_taken_out_by_a_table_of_the_pack() -> None:
     text = NOISE.replace('statistic = "maximum"', 'corrected = "background"')
     table = text[text.index("[background]") : text.index("[[clause]]")]
     refused(text.replace(table, ""), "clause[0].corrected", "the pack has no [background]")
+
+
+@pytest.mark.parametrize(
+    ("window", "part", "us", "good"),
+    [("1h", "15m", 15, True), ("1h", "30m", 15, False), ("30m", "15m", 15, False), ("1h", "15m", None, False)],
+)
+def test_quadrants_are_those_of_an_hour(window: str, part: str, us: int | None, good: bool) -> None:
+    row = f'[[validity]]\nwindow = "{window}"\npart = "{part}"\nquadrants = true\ncite = "toy 3"\nverified = true\n'
+    rule = f'[us.hour]\nquadrant_minutes = {us}\napart_minutes = 15\ncite = "toy 9"\nverified = true\n' if us else ""
+    begin, end = STACK.index("[[validity]]"), STACK.index("[[validity]]", STACK.index("[[validity]]") + 1)
+    pack, faults = parse_rules(STACK[:begin] + row + STACK[end:] + rule, "toy.toml", PARAMETERS)
+    assert (pack is not None) is good
+    assert [fault.path for fault in faults] == ([] if good else ["validity[0].quadrants"])
