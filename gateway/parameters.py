@@ -16,7 +16,17 @@ from gateway.settings import KINDS, Label, label
 from gateway.units import UNITS
 
 AVERAGES = ("energy", "mean", "median", "flow_weighted", "maximum", "sum")
-DERIVED = ("mass", "mass_flow", "mass_substituted", "dry_gas_flow", "dry_gas_volume", "volume", "composite", "rating")
+DERIVED = (
+    "mass",
+    "mass_flow",
+    "mass_substituted",
+    "dry_gas_flow",
+    "dry_gas_volume",
+    "volume",
+    "composite",
+    "rating",
+    "specific",
+)
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
 _NOISE = re.compile(r"[\s_.-]+")
 

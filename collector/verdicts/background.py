@@ -102,13 +102,22 @@ def of_point(rules: PointRules, rule: Background, windows: Windows, measured_db:
 
     rule: of a pack of the point. measured_db: shape (n,), NaN = no value.
     """
-    there = np.full(len(windows), np.nan)
-    for period, name in (("day", rule.day), ("night", rule.night)):
-        level = rules.settings.get(name) if name else None
-        there[_within(rules, windows, period)] = np.nan if level is None else float(level)
+    there = by_period(rules, windows, rule.day, rule.night)
     first = bool(rule.round_setting and rules.settings.get(rule.round_setting))
     changed = correction(measured_db, there, rule, round_first=first)
     return Corrections(there, changed, np.where(np.isnan(there), measured_db, corrected(measured_db, changed)))
+
+
+def by_period(rules: PointRules, windows: Windows, day: str, night: str) -> Float64:
+    """What a point sets by day and at night, by window, shape (n,); NaN where it sets nothing, or in neither of them.
+
+    day, night: names of its settings, "" = there is none.
+    """
+    there = np.full(len(windows), np.nan)
+    for period, name in (("day", day), ("night", night)):
+        level = rules.settings.get(name) if name else None
+        there[_within(rules, windows, period)] = np.nan if level is None else float(level)
+    return there
 
 
 def compared(rules: PointRules, pack: str, windows: Windows, measured_db: Float64) -> Float64:

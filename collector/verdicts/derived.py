@@ -1,13 +1,13 @@
 """Derived series: what is made of a point's measurements and kept apart from them, under names of its own.
 
-Loads and volumes (`loads`), levels of whole days (`day_levels`) and rating levels (`rating_levels`) are tables like
-those of measured parameters, so averages, clauses and evidence treat them alike; `Table.origin` tells how they came
-about. Nitrogen oxides of two channels (`oxides`) are a signal, and so is what weather leaves (`weather`). Hours that a
-text has valid by quadrants are so here (`us_hours`). Rules of this file:
+Loads and volumes (`loads`), levels of whole days (`day_levels`), rating levels (`rating_levels`) and specific sound
+(`specific_sound`) are tables like those of measured parameters, so averages, clauses and evidence treat them alike;
+`Table.origin` tells how they came about. Nitrogen oxides of two channels (`oxides`) are a signal, and so is what
+weather leaves (`weather`). Hours that a text has valid by quadrants are so here (`us_hours`). Rules of this file:
 
 - which of them a point has, its settings, its packs and what it measures say; what is measured is never derived;
-- they exist for hours and longer windows, levels of whole days for days and longer ones, rating levels for hours, days
-  and nights;
+- they exist for hours and longer windows, levels of whole days for days and longer ones, rating levels and specific
+  sound for hours, days and nights;
 - what was measured is never changed by them. The normalised value (standard state, dry) goes into mass, the value of a
   limit is made of it on another way: neither is made of the other.
 
@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from collector.verdicts import loads
+from collector.verdicts import loads, specific_sound
 from collector.verdicts.bias import adjusted
 from collector.verdicts.day_levels import KINDS as WHOLE_DAYS
-from collector.verdicts.day_levels import LEVEL, composing, composite_hours, day_level_table, in_periods
+from collector.verdicts.day_levels import LEVEL, composite_hours, day_level_table, in_periods
 from collector.verdicts.oxides import summed
 from collector.verdicts.pack import RulePack
 from collector.verdicts.points import PointRules
@@ -39,6 +39,8 @@ from gateway.parameters import Parameter
 
 _RANK = {kind: rank for rank, kind in enumerate(KINDS)}
 _DAYS = ("24h", "day")
+# What is derived of levels by the rating of a pack, and the windows it has, the shortest first.
+_LEVELS = {"composite": WHOLE_DAYS, "rating": RATED, "specific": specific_sound.KINDS}
 
 
 def prepared(
@@ -64,10 +66,8 @@ def offered(rules: PointRules, measured: Collection[str]) -> dict[str, Parameter
 
 def main_input(rules: PointRules, parameter: Parameter, measured: Collection[str]) -> str:
     """The measured parameter whose windows a derived one has; "" = it is not derived at this point."""
-    if parameter.derived == "composite":
-        return LEVEL if composing(rules, parameter.code) else ""
-    if parameter.derived == "rating":
-        return LEVEL if _rating(rules, parameter.code) else ""
+    if parameter.derived in _LEVELS:
+        return LEVEL if _naming(rules, parameter) else ""
     if rules.kind == "water":
         return parameter.of or FLOW if FLOW in measured else ""
     channel = loads.flow_channel(rules.stack) if rules.stack else ""
@@ -76,9 +76,12 @@ def main_input(rules: PointRules, parameter: Parameter, measured: Collection[str
     return parameter.of or channel
 
 
-def _rating(rules: PointRules, code: str) -> RulePack | None:
-    """The pack of a point that says how its rating levels are made."""
-    return next((pack for pack in rules.packs if pack.rating and pack.rating.rated == code), None)
+def _naming(rules: PointRules, made: Parameter) -> RulePack | None:
+    """The pack of a point by whose rating a level is derived."""
+    packs = [pack for pack in rules.packs if pack.rating and pack.rating.makes(made.derived) == made.code]
+    if made.derived == "specific":
+        packs = [pack for pack in packs if specific_sound.given(pack, rules)]
+    return next(iter(packs), None)
 
 
 def _substituting(rules: PointRules) -> RulePack | None:
@@ -112,7 +115,7 @@ class DerivedTables(Tables):
         made = self._derived().get(parameter)
         if made is None:
             return super().base(parameter)
-        return {"composite": WHOLE_DAYS, "mass_substituted": TOTALS}.get(made.derived, (loads.HOUR,))[0]
+        return {**_LEVELS, "mass_substituted": TOTALS}.get(made.derived, (loads.HOUR,))[0]
 
     def table(self, parameter: str, kind: str) -> Table | None:
         """The table of a parameter; None where it has none, or the windows are shorter than it has."""
@@ -121,8 +124,8 @@ class DerivedTables(Tables):
             return super().table(parameter, kind)
         key = (parameter, kind)
         if key not in self._tables:
-            makes = {"composite": self._composite, "mass_substituted": self._substituted, "rating": self._rated}
-            self._tables[key] = makes.get(made.derived, self._load)(made, kind)
+            make = self._level if made.derived in _LEVELS else self._load
+            self._tables[key] = (self._substituted if made.derived == "mass_substituted" else make)(made, kind)
         return self._tables[key]
 
     def _make(self, parameter: str, kind: str) -> Table | None:
@@ -141,19 +144,17 @@ class DerivedTables(Tables):
             self._offered = offered(self._rules, super().parameters)
         return self._offered
 
-    def _composite(self, made: Parameter, kind: str) -> Table | None:
-        like, pack = super().table(LEVEL, kind), composing(self._rules, made.code)
-        if kind not in WHOLE_DAYS or like is None or pack is None:
+    def _level(self, made: Parameter, kind: str) -> Table | None:
+        rules, like = self._rules, super().table(LEVEL, kind)
+        pack = _naming(rules, made)
+        if kind not in _LEVELS[made.derived] or like is None or pack is None:
             return None
-        rules, hours = self._rules, self.windows(loads.HOUR)
-        found = in_periods(composite_hours(pack, rules.settings), rules.timezone, self, like.windows)
-        return day_level_table(pack, rules, found, hours, like, rules.validity[kind])
-
-    def _rated(self, made: Parameter, kind: str) -> Table | None:
-        like, pack = super().table(LEVEL, kind), _rating(self._rules, made.code)
-        if kind not in RATED or like is None or pack is None:
-            return None
-        return rating_table(pack, self._rules, self, like)
+        if made.derived == "composite":
+            found = in_periods(composite_hours(pack, rules.settings), rules.timezone, self, like.windows)
+            return day_level_table(pack, rules, found, self.windows(loads.HOUR), like, rules.validity[kind])
+        if made.derived == "rating":
+            return rating_table(pack, rules, self, like)
+        return specific_sound.specific_table(pack, rules, like)
 
     def _substituted(self, made: Parameter, kind: str) -> Table | None:
         of, pack = f"{made.of}_mass", _substituting(self._rules)

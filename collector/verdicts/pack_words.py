@@ -181,7 +181,9 @@ def _rating(text: RatingText) -> Rows:
     if text.deduction:
         add("deduction", f"{-text.deduction.subtract:+g} dB where limits are watched", text.deduction)
     if text.residual:
-        add("residual sound", f"at least {text.residual.least:g} dB below the total", text.residual)
+        where = " and ".join(filter(None, (text.residual.day, text.residual.night)))
+        says = f"at least {text.residual.least:g} dB below the total" + (f"; settings {where}" if where else "")
+        add("residual sound", says, text.residual)
     for indication in text.indications:
         add(f"{indication.least:g} dB above background", indication.name, indication)
     return rows

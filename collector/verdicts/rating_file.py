@@ -35,13 +35,16 @@ def read_rating(root: Table, settings: Mapping[str, Setting]) -> r.RatingText | 
             supplements=_supplements(table, settings),
             sensitive=_sensitive(table, settings),
             deduction=_deduction(table),
-            residual=_residual(table),
+            residual=_residual(table, [name for name, setting in settings.items() if setting.kind == "number"]),
             indications=_indications(table),
             examples=_examples(table),
             composite=table.text("composite", ""),
             rated=table.text("rated", ""),
+            specific=table.text("specific", ""),
             rest_days=table.choice("rest_days", [name for name, s in settings.items() if s.kind == "dates"], ""),
         )
+        if found.specific and found.residual is None:
+            table.fault("specific", "no [rating.residual] to tell it by", "add it with least, day and night")
         if not found.examples:
             table.fault("example", "missing", "add [[rating.example]] with calculation, given, expect and source")
         for key, rows in (("period", found.periods), ("supplement", found.supplements)):
@@ -157,11 +160,14 @@ def _deduction(root: Table) -> r.Deduction | None:
         return r.Deduction(subtract=table.number("subtract", low=0.0) or 0.0, **_cite(table))
 
 
-def _residual(root: Table) -> r.Residual | None:
+def _residual(root: Table, settings: Sequence[str]) -> r.Residual | None:
     if "residual" not in root:
         return None
     with root.table("residual") as table:
-        return r.Residual(least=table.number("least", low=0.0) or 0.0, **_cite(table))
+        return r.Residual(
+            least=table.number("least", low=0.0) or 0.0, day=table.choice("day", settings, ""),
+            night=table.choice("night", settings, ""), **_cite(table),
+        )  # fmt: skip
 
 
 def _indications(root: Table) -> tuple[r.Indication, ...]:

@@ -77,11 +77,16 @@ class Deduction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residual:
-    """How far the total sound must lie above the residual sound for the specific sound to be told. least: [dB]"""
+    """How far the total sound must lie above the residual sound for the specific sound to be told. least: [dB]
+
+    day, night: settings of the pack that hold the residual level of the period at a point, "" = none.
+    """
 
     least: float
     cite: str
     verified: bool
+    day: str = ""
+    night: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +116,7 @@ class RatingText:
 
     composite: code of the parameter that the level of the whole day is, all periods together; "" = none.
     rated: code of the parameter that the rating levels of hours, days and nights are; "" = none.
+    specific: code of the parameter that the level less the residual sound is; "" = none.
     rest_days: setting of the pack that holds the public holidays of a point, "" = none.
     """
 
@@ -123,7 +129,12 @@ class RatingText:
     examples: tuple[RatingExample, ...]
     composite: str = ""
     rated: str = ""
+    specific: str = ""
     rest_days: str = ""
+
+    def makes(self, derived: str) -> str:
+        """The code of the parameter that is derived in a way by this rating, "" = none. derived: as of a Parameter."""
+        return {"composite": self.composite, "rating": self.rated, "specific": self.specific}.get(derived, "")
 
     def period(self, name: str) -> Period:
         """The period of a name; ValueError where the pack has none."""

@@ -147,7 +147,9 @@ def test_an_example_that_the_rating_contradicts_is_a_fault(old: str, new: str, m
 
 
 def test_what_the_point_says_of_a_rating_is_read() -> None:
-    rated = RATING.replace("[rating.deduction]", '[rating]\nrated = "Lr"\nrest_days = "free"\n\n[rating.deduction]', 1)
+    rated = RATING.replace(
+        "[rating.deduction]", '[rating]\nspecific = "Ls"\nrated = "Lr"\nrest_days = "free"\n\n[rating.deduction]', 1
+    )
     rated = rated.replace('name = "impulsive"\n', 'name = "impulsive"\nsetting = "size"\nmeasured = "LAFTeq"\n')
     free = '[setting.free]\ntitle = "Free"\nkind = "dates"\ndefault = [2026-12-25]\ncite = "toy 13"\n\n'
     text = GOOD.replace("[[validity]]", free + "[[validity]]", 1) + rated
@@ -158,5 +160,7 @@ def test_what_the_point_says_of_a_rating_is_read() -> None:
     assert (pack.rating.rated, pack.rating.rest_days) == ("Lr", "free")
     supplement = pack.rating.supplement("impulsive")
     assert (supplement.setting, supplement.measured) == ("size", "LAFTeq")
+    _, faults = parse(text.replace('[rating.residual]\nleast = 3\ncite = "toy 7"\nverified = false\n', ""))
+    assert [fault.path for fault in faults] == ["rating.specific"]
     _, faults = parse(text.replace('rest_days = "free"', 'rest_days = "size"').replace("2026-12-25", '"Christmas"'))
     assert {fault.path for fault in faults} == {"setting.free.default", "rating.rest_days"}

@@ -225,7 +225,8 @@ def test_windows_agree_with_the_calculation(
     expected = rating.loudest_hour(TA, levels[:8], **more)
     assert (NAN if night.value is None else night.value) == pytest.approx(expected.rating_db, nan_ok=True, abs=1e-6)
     if expected.hour is not None:
-        assert night.inputs["derived"]["loudest_from_h"] == (22 + expected.hour) % 24
+        hour = (int(night.inputs["derived"]["loudest_from_h"]) - 22) % 24
+        assert levels[hour] == pytest.approx(levels[expected.hour])  # of two alike, averages have the dust taken off
 
 
 @effort(max_examples=examples(25), deadline=None)
@@ -249,8 +250,14 @@ id = "gw"
 [[point]]
 id = "fence"
 kind = "noise"
-rules = ["ta-laerm-1998"]
-settings = { area = "WA", surveillance = false, tone = 3, holidays = [2026-11-20, 2026-12-25] }
+rules = ["ta-laerm-1998", "iso1996-2-2017"]
+[point.settings]
+area = "WA"
+surveillance = false
+tone = 3
+holidays = [2026-11-20, 2026-12-25]
+residual_day = 41
+residual_night = 44
 [[sensor]]
 id = "slm"
 point = "fence"
@@ -282,24 +289,25 @@ def test_the_running_line_rates_as_a_file_is_rated_and_late_hours_change_their_w
             journal.tick(start + (hour + 1) * HOUR_NS + 2 * MINUTE_NS)
     line = Line(journal, book, rules, intervals)
 
-    def follow() -> dict[tuple[str, int], Average]:
+    def follow() -> dict[tuple[str, str, int], Average]:
         for entry in journal.read(line.position, 10**6):
             line.take(entry)
-        return {(r.average.window, r.average.from_ns): r.average for r in book.averages(parameter="Lr")}
+        found = [row.average for name in ("Lr", "Ls") for row in book.averages(parameter=name)]
+        return {(a.parameter, a.window, a.from_ns): a for a in found}
 
     before = follow()
     journal.batch(end + HOUR_NS, fence(times[late], value[late]))
     journal.tick(end + HOUR_NS + 2 * MINUTE_NS)
     after = follow()
     changed = {key for key, average in after.items() if average != before.get(key)}
-    assert changed == {
-        *(("1h", at(FRIDAY, hour)) for hour in (20, 21, 22)), ("day", at(FRIDAY, 6)), ("night", at(FRIDAY, 22)),
-    }  # fmt: skip
+    touched = [("1h", at(FRIDAY, hour)) for hour in (20, 21, 22)] + [("day", at(FRIDAY, 6)), ("night", at(FRIDAY, 22))]
+    assert changed == {(name, *window) for name in ("Lr", "Ls") for window in touched}
     (whole,) = rules.values()
     signal = series("LAeq", value, start=start)
     wanted = {kind: whole.windows(kind, start, end) for kind in ("1h", "day", "night")}
     result = derive(whole, {"LAeq": signal}, wanted)
-    expected = {(a.window, a.from_ns): a for a in result.averages if a.parameter == "Lr" and a.to_ns <= end}
+    ended = [a for a in result.averages if a.parameter in ("Lr", "Ls") and a.to_ns <= end]
+    expected = {(a.parameter, a.window, a.from_ns): a for a in ended}
     assert {key: (a.value, a.valid, a.coverage, a.evaluated, a.inputs["derived"]) for key, a in after.items()} == {
         key: (a.value, a.valid, a.coverage, a.evaluated, a.inputs["derived"]) for key, a in expected.items()
     }
