@@ -2,8 +2,8 @@
 
 The averages lie in a book as a year leaves them there, hour by hour; they are copied into an influxd by what copies
 them for charts. Then each channel is asked for by itself, as charts do, all 50 after one another: the book as the API
-asks it, the server in InfluxQL as Grafana does. In turns, the best of some rounds counts; what the first round after
-a start takes stands beside it.
+asks it, the server in InfluxQL as Grafana does. The best of some rounds counts, each after one more hour has come; what
+the first round after a start takes stands beside it, as the book keeps what it was asked for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
+from math import sin
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,11 @@ def measure() -> list[Figure]:
             _fill(book)
         with closing(Book(path)) as book:
             first_ms = _timed(lambda: _read(book))
-            best_ms = min(_timed(lambda: _read(book)) for _ in range(ROUNDS))
+            best_ms = min(_again(book, HOURS + n) for n in range(ROUNDS))
             name = f"{CHANNELS} channels, a year of hours"
             figures = [
                 Figure(name=f"{name}, {what}", value=took_ms, unit="ms", reference=LIMIT_MS, reference_name="the limit")
-                for what, took_ms in (("once asked for", best_ms), ("after a start", first_ms))
+                for what, took_ms in (("an hour later", best_ms), ("after a start", first_ms))
             ]
             if not shutil.which("influxd"):
                 sys.stderr.write("influxd is not installed (apt-get install influxdb): no peer\n")
@@ -64,23 +65,33 @@ def measure() -> list[Figure]:
     peer: dict[str, Any] = {"unit": "ms", "reference": peer_ms, "reference_name": "influxd"}
     return [
         *figures,
-        Figure(name=f"{name}, once asked for", value=best_ms, **peer),
+        Figure(name=f"{name}, an hour later", value=best_ms, **peer),
         Figure(name=f"{name}, after a start", value=first_ms, **peer),
     ]
 
 
 def _fill(book: Book) -> None:
-    value = np.round(30 + 10 * np.sin(np.arange(CHANNELS * HOURS) * 0.01), 3).tolist()
     for day in range(0, HOURS, 24):
-        averages = [
-            Average(
-                plant="plant", point=f"point-{n}", parameter="SO2", window="1h", from_ns=START_NS + hour * HOUR_NS,
-                to_ns=START_NS + (hour + 1) * HOUR_NS, value=value[hour * CHANNELS + n], unit="mg/m3", coverage=1.0,
-                valid=True, count=710, evaluated=35.0, maximum=60.0, inputs=INPUTS,
-            )
-            for hour in range(day, min(day + 24, HOURS)) for n in range(CHANNELS)
-        ]  # fmt: skip
-        book.commit(averages, [], derived_ns=START_NS + day * HOUR_NS + 1, state=b"", position=day + 1)
+        _commit(book, day, min(day + 24, HOURS))
+
+
+def _commit(book: Book, first: int, end: int) -> None:
+    """The averages of some hours."""
+    averages = [
+        Average(
+            plant="plant", point=f"point-{n}", parameter="SO2", window="1h", from_ns=START_NS + hour * HOUR_NS,
+            to_ns=START_NS + (hour + 1) * HOUR_NS, value=round(30 + 10 * sin(hour * 0.5 + n), 3), unit="mg/m3",
+            coverage=1.0, valid=True, count=710, evaluated=35.0, maximum=60.0, inputs=INPUTS,
+        )
+        for hour in range(first, end) for n in range(CHANNELS)
+    ]  # fmt: skip
+    book.commit(averages, [], derived_ns=START_NS + end * HOUR_NS, state=b"", position=end)
+
+
+def _again(book: Book, hour: int) -> float:
+    """Milliseconds that reading takes after one more hour."""
+    _commit(book, hour, hour + 1)
+    return _timed(lambda: _read(book))
 
 
 def _read(book: Book) -> None:

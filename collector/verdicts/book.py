@@ -35,6 +35,7 @@ from collector.verdicts.windows import Windows
 
 LIMIT = 10_000  # rows a reader gets at most in one call: what the API promises for raw measurements
 END_NS = 2**63 - 1
+FEW = 1000  # new rows are looked through one by one, in less time than the index takes for a year of hours
 Known = tuple[dict[tuple[str, str, int], Average], dict[tuple[str, str, int], Exceedance]]
 
 
@@ -155,14 +156,15 @@ class Book:
         with self._shelving:
             upto, curve = self._shelf.get(key) or (0, curves.read(()))
             if upto < latest:
-                curve = curve.with_rows(curves.read(self._curve(key, "id > ?", upto, END_NS)))
+                table = "average a NOT INDEXED" if latest - upto <= FEW else "average a"
+                curve = curve.with_rows(curves.read(self._curve(key, "id > ?", upto, END_NS, table=table)))
             self._shelf.put(key, latest, curve)
         return curve.part(from_ns, to_ns, limit)
 
-    def _curve(self, key: tuple[str, ...], where: str, *values: int) -> list[tuple[Any, ...]]:
+    def _curve(self, key: tuple[str, ...], where: str, *values: int, table: str = "average a") -> list[tuple[Any, ...]]:
         """Rows of one series by time and version. values: of the condition, and how many rows at most."""
         sql = (
-            f"SELECT {curves.COLUMNS} FROM average a WHERE (plant, point, window, parameter) = (?, ?, ?, ?) "  # noqa: S608
+            f"SELECT {curves.COLUMNS} FROM {table} WHERE (plant, point, window, parameter) = (?, ?, ?, ?) "  # noqa: S608
             f"AND {where} ORDER BY from_ns, version LIMIT ?"
         )
         return self._rows(sql, *key, *values)
