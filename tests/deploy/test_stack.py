@@ -32,7 +32,7 @@ def set_up(one: Stack) -> None:
     assert first.returncode == 0, first.stdout + first.stderr
     assert "gateway riverside-gw of plant riverside: enrolled" in first.stdout
     (line,) = re.findall(r'^    (public_key = "[0-9a-f]{64}")$', first.stdout, re.MULTILINE)
-    text = one.site.read_text()
+    text = one.site.read_text().replace("interval_s = 60", "interval_s = 5")  # a change that wants to be approved
     one.site.write_text(re.sub(r"(?m)^# public_key = .*$", line, text))
     one.place_site()
     again = one.run("setup")
