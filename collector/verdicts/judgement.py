@@ -80,7 +80,7 @@ def derive(
         return Derived([], [])
     seen = _seen(rules, tables, said)
     found = passed_over(seen, wanted, averages(rules, tables, wanted))
-    broken = _broken_in(seen, wanted, proof=proof)
+    broken = exceedances(rules, tables, wanted, proof=proof, seen=seen)
     return Derived(with_sums(rules, tables, found, said) if sums else found, broken)
 
 
@@ -108,15 +108,22 @@ def _believed(rules: PointRules, signals: Mapping[str, Signal]) -> dict[str, Sig
 
 
 def exceedances(
-    rules: PointRules, tables: Tables, wanted: Mapping[str, Windows], *, proof: bool = True, said: Sequence[State] = ()
-) -> list[Exceedance]:
+    rules: PointRules, tables: Tables, wanted: Mapping[str, Windows], *, proof: bool = True,
+    said: Sequence[State] = (), seen: Sequence[tuple[View, Judged]] | None = None,
+) -> list[Exceedance]:  # fmt: skip
     """Which of the wanted windows of a point break a clause, judged by column; all of version 1.
 
-    tables, said: as point_tables makes and takes them. proof: whether exceedances carry their evidence.
+    tables, said: as point_tables makes and takes them. proof: whether exceedances carry their evidence. seen: what the
+    clauses see of the tables, where somebody has looked already.
     Each pack by what it counts as valid, each clause by the states of the plant that it judges; ordered by that,
     parameter, kind, start, and clause as packs have them.
     """
-    return _broken_in(_seen(rules, tables, said), wanted, proof=proof)
+    found: list[Exceedance] = []
+    for view, judged in _seen(rules, tables, said) if seen is None else seen:
+        for parameter, table, rows in measured(judged.tables, wanted, view.asked):
+            broken = _broken(view, judged, parameter, table, rows)
+            found += _exceedances(view.rules, judged.tables, judged, parameter, table, broken, proof=proof)
+    return found
 
 
 def _seen(rules: PointRules, tables: Tables, said: Sequence[State]) -> list[tuple[View, Judged]]:
@@ -128,16 +135,6 @@ def _seen(rules: PointRules, tables: Tables, said: Sequence[State]) -> list[tupl
         if key not in known:
             known[key] = Judged(view.rules, tables.seen_by(view.rules, view.scope))
         found.append((view, known[key]))
-    return found
-
-
-def _broken_in(seen: Sequence[tuple[View, Judged]], wanted: Mapping[str, Windows], *, proof: bool) -> list[Exceedance]:
-    """Which of the wanted windows break a clause, view by view."""
-    found: list[Exceedance] = []
-    for view, judged in seen:
-        for parameter, table, rows in measured(judged.tables, wanted, view.asked):
-            broken = _broken(view, judged, parameter, table, rows)
-            found += _exceedances(view.rules, judged.tables, judged, parameter, table, broken, proof=proof)
     return found
 
 

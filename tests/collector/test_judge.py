@@ -462,4 +462,6 @@ def test_the_state_of_a_plant_is_marked_or_in_the_file(
     assert hours("--set", codes) == ["01:00"]
     assert hours("--set", codes, "--state", "operating=2026-11-20T00:00Z/2026-11-20T01:00Z") == ["00:00", "01:00"]
     assert hours("--set", "operating_where=plant_state > 1") == ["01:00"]
-    assert noted(capfd, *FURNACE, str(file), "--set", codes) == []
+    assert noted(capfd, *FURNACE, str(file), "--set", codes) == [
+        "dust: not judged by gb18485-2014/dust-hour for the state of the plant, windows of 1h: 1"
+    ]
