@@ -12,7 +12,7 @@ from typing import Any
 from grafana.words import Words
 
 SOURCE_UID = "emitwatch"  # of provisioning/datasources
-FOLDER = "emitwatch"
+FOLDER = "emitwatch alerts"  # of its own: rules come first, and would make one of the dashboards' name with another uid
 SPAN_S = 3600  # that a rule looks back
 
 

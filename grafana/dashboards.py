@@ -18,7 +18,7 @@ from gateway.measurement import Status
 from gateway.parameters import Parameter, Parameters
 from grafana import panels
 from grafana.panels import BAD, GOOD, HALF, PLAIN, THIRD, WARN, WIDE, AnyPanel
-from grafana.queries import AT_PLANT, HERE, SOURCE, Asked, Query, Region, energy, limits, mean, tag_values, where
+from grafana.queries import AT_PLANT, HERE, SOURCE, Asked, Query, Region, each, energy, limits, mean, tag_values, where
 from grafana.words import Words
 
 TAG = "emitwatch"
@@ -28,6 +28,7 @@ ZONES = ("Asia/Shanghai", "Europe/Berlin", "Europe/London", "America/New_York", 
 OPEN = '"open" = 1'
 STANDS, HIGH, LEVEL = '"withdrawn" = 0', "\"bound\" = 'high'", "\"parameter\" = 'LAeq'"
 GOOD_ONES = '"status" = 0'
+DECIBELS, NO_DECIBELS = '"unit" =~ /^dB/', '"unit" !~ /^dB/'  # levels are averaged by energy
 MINUTE, HOUR, DAY, NIGHT = (f"\"window\" = '{kind}'" for kind in ("1m", "1h", "24h", "night"))
 CHOSEN = '"parameter" =~ /^${parameter:regex}$/'
 LISTED = '"parameter", "value", "limit", "unit", "window", "clause", "standing"'
@@ -62,8 +63,8 @@ class Maker:
 
     def _overview(self) -> Iterator[AnyPanel]:
         say, recent = self._words.panel, "time > now() - 10m"
-        each = f'SELECT last("value") AS "v" FROM "measurement" {where(HERE, span=recent)}'
-        now = f'SELECT count("v") FROM ({each} GROUP BY "plant", "point", "parameter") WHERE {recent}'
+        good = f'SELECT last("value") AS "v" FROM "measurement" {where(HERE, GOOD_ONES, span=recent)}'
+        now = f'SELECT count("v") FROM ({good} GROUP BY "plant", "point", "parameter") WHERE {recent}'
         count = f'SELECT count("value") FROM "exceedance" {where(STANDS, HERE)}'
         valid = f'SELECT mean("valid") FROM "average" {where(HOUR, HERE)}'
         yield panels.number(*say("series_now"), "", Query(now), steps=[(None, BAD), (1, GOOD)])
@@ -71,16 +72,19 @@ class Maker:
         incidents = f'SELECT count("open") FROM "incident" {where(OPEN, AT_PLANT)}'
         yield panels.number(*say("incidents"), "", Query(incidents), steps=[(None, GOOD), (1, WARN)])
         yield panels.number(*say("valid_hours"), "share", Query(valid), steps=[(None, BAD), (0.75, WARN), (0.9, GOOD)])
-        newest = f'SELECT last("value") AS "value" FROM "measurement" {where(HERE)}'
-        by_series = Query(f'{newest} GROUP BY "plant", "point", "parameter", "unit"', table=True)
-        yield panels.rows(*say("points_now"), by_series, names=self._columns(), width=HALF)
+        newest = f'SELECT "value", "status" FROM "measurement" {where(HERE)}'
+        by = 'GROUP BY "plant", "point", "sensor", "parameter", "unit" ORDER BY time DESC LIMIT 1'
+        by_series = Query(f"{newest} {by}", table=True)
+        yield panels.rows(
+            *say("points_now"), by_series, names=self._columns(), mapped={"status": self._statuses()}, width=HALF
+        )
         listed = (
             f'SELECT "plant", "point", {LISTED} FROM "exceedance" {where(STANDS, HERE)} ORDER BY time DESC LIMIT 500'
         )
         yield panels.rows(*say("exceedance_list"), Query(listed, table=True), names=self._columns(), width=HALF)
         days = Query(f"{count} GROUP BY time(1d), \"plant\" fill(0) tz('${{zone}}')", "$tag_plant")
         yield panels.bars(*say("exceedances_a_day"), "", days)
-        shares = Query(f'{valid} GROUP BY "point", "parameter"', "$tag_point $tag_parameter")
+        shares = Query(f'{valid} GROUP BY "plant", "point", "parameter"', "$tag_plant $tag_point $tag_parameter")
         yield panels.shares(*say("valid_by_series"), shares, least=0.75)
 
     def _night(self) -> Iterator[AnyPanel]:
@@ -89,11 +93,11 @@ class Maker:
         told = say("minutes", pack=pack.id)
         yield panels.series(*told, "dB(A)", minutes, self._limit(LEVEL, HIGH), width=WIDE, height=10)
         levels = [
-            Query(mean("average", name, HOUR, LEVEL, HERE, by='"point"'), f"{name.replace('value', 'LAeq')} $tag_point")
+            Query(each("average", name, HOUR, LEVEL, HERE, by='"point"'), f"{name.replace('value', 'LAeq')} $tag_point")
             for name in ("value", "L10", "L50", "L90")
         ]
         yield panels.series(*say("statistical_levels"), "dB(A)", *levels)
-        nights = Query(f'SELECT "evaluated" FROM "average" {where(NIGHT, LEVEL, HERE)} GROUP BY "point"', "$tag_point")
+        nights = Query(each("average", "evaluated", NIGHT, LEVEL, HERE, by='"point"'), "$tag_point")
         yield panels.bars(*say("nights"), "dB(A)", nights, self._limit(LEVEL, NIGHT, HIGH, field="daily"))
         broken = Query(f'SELECT count("value") FROM "exceedance" {where(STANDS, NIGHT, HERE)}')
         yield panels.number(*say("nights_violated"), "", broken, steps=[(None, GOOD), (1, BAD)], width=THIRD)
@@ -127,14 +131,14 @@ class Maker:
         def shown(window: str, *fields: str) -> list[Query]:
             drawn = [("measured", "value"), ("converted", "converted"), ("evaluated", "evaluated")]
             return [
-                Query(mean("average", field, window, of, HERE, by='"point"'), f"{self._words.word(word)} $tag_point")
+                Query(each("average", field, window, of, HERE, by='"point"'), f"{self._words.word(word)} $tag_point")
                 for word, field in drawn if field in fields
             ]  # fmt: skip
 
         clauses = [clause for _, clause in self._of(parameter, kind) if clause.statistic == "value"]
         converted = any(clause.corrected != "as measured" for clause in clauses)
         title = say("parameter_measured", name=name)[0]
-        yield panels.series(title, about, parameter.unit, self._measured(of, "$tag_point"), width=THIRD)
+        yield panels.series(title, about, parameter.unit, self._measured(of, "$tag_point $tag_sensor"), width=THIRD)
         for title, window, span in (("parameter_hours", "1h", HOUR), ("parameter_days", "24h", DAY)):
             limited = any(clause.window == window for clause in clauses)
             fields = ["value", *["converted"] * converted, *["evaluated"] * (converted or limited)]
@@ -146,14 +150,14 @@ class Maker:
     def _condition(self, parameter: Parameter) -> AnyPanel:
         about = self._words.word("no_limit") + parameter.source
         of = f"\"parameter\" = '{parameter.code}'"
-        drawn = self._measured(of, "$tag_point")
+        drawn = self._measured(of, "$tag_point $tag_sensor")
         if parameter.derived:  # masses and the like are made of hours
-            drawn = Query(mean("average", "value", HOUR, of, HERE, by='"point"'), "$tag_point")
+            drawn = Query(each("average", "value", HOUR, of, HERE, by='"point"'), "$tag_point")
         return panels.series(self._name(parameter), about, parameter.unit, drawn, width=THIRD, height=7)
 
     def _measured(self, of: str, alias: str) -> Query:
         """The good values themselves: an analyser that gives one an hour has no averages of minutes."""
-        return Query(mean("measurement", "value", of, GOOD_ONES, HERE, by='"point"'), alias)
+        return Query(mean("measurement", of, GOOD_ONES, HERE, by='"point", "sensor"'), alias)
 
     def _gateways(self) -> Iterator[AnyPanel]:
         say, word, at = self._words.panel, self._words.word, where(AT_PLANT)
@@ -174,19 +178,23 @@ class Maker:
 
     def _point(self) -> Iterator[AnyPanel]:
         say, word = self._words.panel, self._words.word
-        by = '"parameter", "unit"'
-        raw = Query(mean("measurement", "value", CHOSEN, HERE, by=by), "$tag_parameter $tag_unit")
-        yield panels.series(*say("as_measured"), "", raw, width=WIDE)
+        raw = [
+            Query(
+                made("measurement", CHOSEN, GOOD_ONES, of, HERE, by='"sensor", "parameter", "unit"'),
+                "$tag_parameter $tag_sensor",
+            )
+            for made, of in ((mean, NO_DECIBELS), (energy, DECIBELS))
+        ]
+        yield panels.series(*say("as_measured"), "", *raw, width=WIDE)
         for name, window in (("hours", HOUR), ("days", DAY)):
             drawn = [
-                Query(mean("average", field, window, CHOSEN, HERE, by='"parameter"'), f"{word(said)} $tag_parameter")
+                Query(each("average", field, window, CHOSEN, HERE, by='"parameter"'), f"{word(said)} $tag_parameter")
                 for said, field in (("measured", "value"), ("evaluated", "evaluated"))
             ]
             yield panels.series(*say(name), "", *drawn, self._limit(CHOSEN, window))
         worst = f'SELECT max("status") FROM "measurement" {where(CHOSEN, HERE)}'
         status = Query(f'{worst} GROUP BY time($__interval), "parameter" fill(null)', "$tag_parameter")
-        named = {one.value: (one.name.lower(), GOOD if one is Status.OK else WARN) for one in Status}
-        yield panels.states(*say("status"), status, words=named)
+        yield panels.states(*say("status"), status, words=self._statuses())
         listed = f'SELECT {LISTED} FROM "exceedance" {where(STANDS, HERE)} ORDER BY time DESC LIMIT 200'
         yield panels.rows(*say("point_exceedances"), Query(listed, table=True), names=self._columns())
 
@@ -268,8 +276,25 @@ class Maker:
         head = [f"**{self._words.label(pack.title)}**", "", self._words.word("clause_head"), "|---|---|---|"]
         return "\n".join([*head, *lines, ""])
 
+    @staticmethod
+    def _statuses() -> dict[int, tuple[str, str]]:
+        return {one.value: (one.name.lower(), GOOD if one is Status.OK else WARN) for one in Status}
+
     def _columns(self) -> dict[str, str]:
-        names = ("time", "plant", "point", "parameter", "value", "limit", "unit", "window", "clause", "standing")
+        names = (
+            "time",
+            "plant",
+            "point",
+            "sensor",
+            "parameter",
+            "value",
+            "status",
+            "limit",
+            "unit",
+            "window",
+            "clause",
+            "standing",
+        )
         return {"Time": self._words.word("time"), **{name: self._words.word(name) for name in names}}
 
     def _name(self, parameter: Parameter) -> str:

@@ -74,28 +74,33 @@ def shares(title: str, about: str, query: Query, *, least: float, width: int = H
     )  # fmt: skip
 
 
+Texts = Mapping[int, tuple[str, str]]  # by number, text and colour
+
+
 def rows(
-    title: str, about: str, query: Query, *, names: Mapping[str, str], width: int = WIDE, height: int = 9
-) -> AnyPanel:
-    """A table. names: what its columns are called."""
+    title: str, about: str, query: Query, *, names: Mapping[str, str], mapped: Mapping[str, Texts] | None = None,
+    width: int = WIDE, height: int = 9,
+) -> AnyPanel:  # fmt: skip
+    """A table. names: what its columns are called. mapped: what the numbers of some columns mean."""
     renamed = {"id": "organize", "options": {"renameByName": dict(names)}}
-    return (
+    panel = (
         _common(table.Panel(), title, about, (query,), width, height)
         .unit("short")
         .with_transformation(
             d.DataTransformerConfig(id_val=renamed["id"], options=renamed["options"])  # type: ignore[arg-type]
         )
     )
+    for column, words in (mapped or {}).items():
+        shown = d.DynamicConfigValue(id_val="mappings", value=[d.ValueMap(options=_texts(words))])
+        panel = panel.override_by_name(names.get(column, column), [shown])
+    return panel
 
 
-def states(
-    title: str, about: str, query: Query, *, words: Mapping[int, tuple[str, str]], width: int = WIDE, height: int = 7
-) -> AnyPanel:
-    """What held when. words: by number, text and colour."""
-    mapped = {str(value): d.ValueMappingResult(text=said, color=color) for value, (said, color) in words.items()}
+def states(title: str, about: str, query: Query, *, words: Texts, width: int = WIDE, height: int = 7) -> AnyPanel:
+    """What held when."""
     return (
         _common(statetimeline.Panel(), title, about, (query,), width, height).unit("short")
-        .mappings([d.ValueMap(options=mapped)]).show_value(c.VisibilityMode.NEVER).row_height(0.85)
+        .mappings([d.ValueMap(options=_texts(words))]).show_value(c.VisibilityMode.NEVER).row_height(0.85)
     )  # fmt: skip
 
 
@@ -103,6 +108,10 @@ def words(title: str, about: str, markdown: str, *, width: int = HALF, height: i
     """Text to read."""
     panel = text.Panel().title(title).description(about).span(width).height(height).transparent(True)
     return panel.mode("markdown").content(markdown).datasource(_source())  # type: ignore[arg-type]
+
+
+def _texts(words: Texts) -> dict[str, d.ValueMappingResult]:
+    return {str(value): d.ValueMappingResult(text=said, color=color) for value, (said, color) in words.items()}
 
 
 def _common(panel: AnyPanel, title: str, about: str, queries: Sequence[Query], width: int, height: int) -> AnyPanel:

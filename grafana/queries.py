@@ -69,10 +69,16 @@ def energy(measurement: str, *conditions: str, by: str) -> str:
     return f'SELECT 10 * log10(mean("p")) AS "value" FROM ({inner}) {where()} {grouped}'
 
 
-def mean(measurement: str, field: str, *conditions: str, by: str) -> str:
-    """The mean of the time between two points of the screen."""
+def mean(measurement: str, *conditions: str, by: str) -> str:
+    """The mean of the time between two points of the screen; of what is no level."""
     grouped = f"GROUP BY time($__interval), {by} fill(null)"
-    return f'SELECT mean("{field}") AS "{field}" FROM "{measurement}" {where(*conditions)} {grouped}'
+    return f'SELECT mean("value") AS "value" FROM "{measurement}" {where(*conditions)} {grouped}'
+
+
+def each(measurement: str, field: str, *conditions: str, by: str) -> str:
+    """Averages one by one: whatever is made of them would be another one. Evaluated ones where they are valid."""
+    valid = ['"valid" = 1'] if field == "evaluated" else []
+    return f'SELECT "{field}" FROM "{measurement}" {where(*conditions, *valid)} GROUP BY {by}'
 
 
 def limits(*conditions: str, field: str = "value") -> str:

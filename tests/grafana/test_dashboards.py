@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from gateway.measurement import Status
 from grafana import build
 from tests.collector.influx_servers import Influxd
 from tests.grafana import sample
@@ -68,6 +70,31 @@ def test_a_query_of_another_measurement_is_not_answered(path: Path, filled: tupl
         broken = re.sub(r'FROM "(\w+)"', r'FROM "\1s"', query)
         assert broken != query, who
         assert not running.query(expanded(broken, now_ns), database), who
+
+
+def test_levels_are_averaged_by_energy_and_what_is_not_ok_is_no_value_of_now(filled: tuple[Influxd, str, int]) -> None:
+    running, _, now_ns = filled
+    database, begin_ns = running.database(), now_ns // 600_000_000_000 * 600_000_000_000 - 600_000_000_000
+    plant = sample.PLANTS[0].replace(" ", "\\ ")
+    level = f"measurement,plant={plant},point=fence,sensor=slm,parameter=LAeq,unit=dB(A)"
+    gas = f"measurement,plant={plant},point=stack,sensor=cems,parameter=SO2,unit=mg/m3"
+    lines = [f"{level} value={80 if n == 9 else 40},status=0 {begin_ns + n * 60_000_000_000}" for n in range(10)]
+    lines += [f"{gas} value=12,status=0 {begin_ns}"]
+    lines += [f"{gas} value=180,status={Status.CALIBRATION.value} {begin_ns + 60_000_000_000}"]
+    urllib.request.urlopen(f"{running.url}/write?db={database}", "\n".join(lines).encode(), 20).close()
+
+    def asked(name: str, title: str) -> list[dict[str, Any]]:
+        board = json.loads((build.HERE / "dashboards" / "en" / f"{name}.json").read_text())
+        found = [query for who, query in queries(board) if who.startswith(f"panel {title!r}")]
+        return [one for query in found for one in running.query(expanded(query, now_ns), database)]
+
+    shown = {
+        one["tags"]["parameter"]: [row[1] for row in one["values"] if row[1] is not None]
+        for one in asked("point", "As measured")
+    }
+    assert shown == {"LAeq": [pytest.approx(70.004, abs=0.01)], "SO2": [12.0]}
+    now = {one["tags"]["parameter"]: one["values"][0][1:] for one in asked("overview", "Every point now")}
+    assert now["SO2"] == [180.0, Status.CALIBRATION], "it says that it is of a calibration"
 
 
 def schema(shared: Path, name: str, part: str, tree: Any) -> list[str]:
