@@ -18,9 +18,9 @@ import pytest
 
 from collector.intake.projector import Projector
 from collector.store import NotHere, StoreError
+from collector.stores.influxdb import refusals, writing
 from collector.stores.influxdb import store as store_module
 from collector.stores.influxdb import transport as transport_module
-from collector.stores.influxdb import writing
 from collector.stores.influxdb.lines import head_of
 from collector.stores.influxdb.state import STATE
 from collector.stores.influxdb.store import InfluxStore
@@ -451,6 +451,21 @@ def test_two_collectors_do_not_share_a_database(influxd: Influxd, opened: Opens)
         two.append(rows((LEVEL, 1, 1.0, B, 1, 0)), 1)
     one.append(rows((LEVEL, 2, 1.0, A, 2, 0)), 2)
     assert len(one.keys()) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, b'{"error":"partial write: points beyond retention policy dropped=4"}'),
+        (
+            422,
+            b'{"code":"unprocessable entity","message":"dropped 4 points outside retention policy"}',
+        ),
+    ],
+)
+def test_what_a_server_left_out_for_its_age_is_no_bad_line(status: int, said: bytes) -> None:
+    answer = transport_module.Answer(status, said)
+    assert (refusals.verdict(answer), refusals.expired(answer)) == (refusals.Verdict.DONE, 4)
 
 
 def test_what_is_older_than_the_retention_policy_is_counted(influxd: Influxd, opened: Opens) -> None:

@@ -11,7 +11,10 @@ from collector.store import StoreError
 from collector.stores.influxdb.transport import Answer, Server
 
 REASON_MAX = 300
-EXPIRED = re.compile(r"points beyond retention policy dropped=([0-9]+)")
+# As 1.x says it, and 2.7.12 and its like. Source: influxdata/influxdb, pull request 26303.
+EXPIRED = re.compile(
+    r"points beyond retention policy dropped=([0-9]+)|dropped ([0-9]+) points outside retention policy"
+)
 
 
 class Verdict(Enum):
@@ -57,7 +60,7 @@ def verdict(answer: Answer) -> Verdict:
 def expired(answer: Answer) -> int:
     """How many points the server dropped as older than it keeps."""
     found = None if answer.ok else EXPIRED.search(reason(answer))
-    return int(found[1]) if found else 0
+    return int(found[1] or found[2]) if found else 0
 
 
 def reason(answer: Answer) -> str:
