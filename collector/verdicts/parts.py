@@ -3,6 +3,7 @@
 Rules of this file:
 
 - those go in that are valid, each as much as any other of its kind; concentrations in water as much as water flowed;
+- quadrants say whether an hour is valid, and no more: into its average all values go, each as much as any other;
 - how much of a longer window is there is told by the time of its parts. Time in which nothing flowed is there, though
   it weighs nothing; time of which nobody knows the flow is not. Where a rule counts values of water, no more of them
   count than there is time with a flow for;
@@ -49,10 +50,13 @@ class Part:
     mean: Float64
 
 
-def parts_in(table: Table, inside: Segments, length_ns: Int64 | None = None) -> dict[str, Part]:
+def parts_in(
+    table: Table, inside: Segments, length_ns: Int64 | None = None, *, weight: Float64 | None = None
+) -> dict[str, Part]:
     """What the windows of a table come to in longer ones, by name; no converted ones where nothing is converted.
 
     inside: which of them lie in each longer one. length_ns: how much of the time of each is asked, None = all of it.
+    weight: of each valid one, shape (windows,), None = all alike; what is weighted by flow goes by that.
     """
     step_ns = table.windows.step_ns if length_ns is None else 0
     length = table.windows.length_ns if length_ns is None else length_ns
@@ -62,21 +66,24 @@ def parts_in(table: Table, inside: Segments, length_ns: Int64 | None = None) -> 
 
     def among(rows: Booleans, **columns: Float64) -> dict[str, Part]:
         number, every = inside.number(rows), bool(rows.all())
-        time, weight = time_ns(rows, number), number.astype(np.float64)
+        time, whole = time_ns(rows, number), number.astype(np.float64)
+        if weight is not None:
+            whole = inside.total(np.where(rows, weight, 0.0))
+            columns = {name: one * weight for name, one in columns.items()}
         totals = {name: inside.total(one if every else np.where(rows, one, 0.0)) for name, one in columns.items()}
-        return {name: Part(time, weight, ratio(total, weight)) for name, total in totals.items()}
+        return {name: Part(time, whole, ratio(total, whole)) for name, total in totals.items()}
 
     there = table.valid if table.weight is None else ~np.isnan(table.weight)
     if table.weight is None and table.method == "mean":
         found = among(there, mean=table.value)
     else:  # averages of other methods are made of all values
         number = inside.number(there)
-        weight, mean = number.astype(np.float64), np.full(inside.windows, np.nan)
+        whole, mean = number.astype(np.float64), np.full(inside.windows, np.nan)
         if table.weight is not None:
             flowing = table.weight > 0.0
-            weight = inside.total(np.where(flowing, table.weight, 0.0))
-            mean = ratio(inside.total(np.where(flowing, table.value * table.weight, 0.0)), weight)
-        found = {MEAN: Part(time_ns(there, number), weight, mean)}
+            whole = inside.total(np.where(flowing, table.weight, 0.0))
+            mean = ratio(inside.total(np.where(flowing, table.value * table.weight, 0.0)), whole)
+        found = {MEAN: Part(time_ns(there, number), whole, mean)}
     if table.converted is not None and table.standard_dry is not None:
         # Each by its own windows: what is let out does not hang on the oxygen that limits are about.
         conditions = {name: column for name, column in table.conditions.items() if name != DILUTED}
@@ -113,7 +120,7 @@ def composed(
     if flow:
         changes["valid"] = valid & ~np.isnan(mean.mean)
         changes |= {"value": mean.mean, "weight": np.where(valid, mean.weight, np.nan)}
-    elif unit and table.method == "mean":
+    elif unit and table.method == "mean" and validity.quadrants is None:
         changes["value"] = np.where(np.isnan(mean.mean), table.value, mean.mean)
     if CONVERTED in parts:
         for name in (CONVERTED, DRY):

@@ -7,7 +7,8 @@ How a table comes about:
 - levels, medians, maxima and sums are always made of the values themselves (`direct`): an energy mean of means
   over unequal minutes would be wrong;
 - means of longer windows are made of the valid windows that the rule counts: an hour of its valid
-  minutes, a day of its valid hours. A concentration in water is weighted by the flow of each;
+  minutes, a day of its valid hours. A concentration in water is weighted by the flow of each. Where quadrants say
+  whether an hour is valid, it is the mean of all its values, however few of them a quadrant has;
 - a stack's concentration is converted (`corrections`) at the base, with the gas conditions of the
   same minute, and the converted values are averaged on. A converted average needs as many valid
   parts as any other;
@@ -31,7 +32,7 @@ import numpy as np
 from collector.verdicts import corrections
 from collector.verdicts.direct import Direct, Values
 from collector.verdicts.origin import Origin
-from collector.verdicts.parts import BY_FLOW, DILUTED, LENGTH_NS, AnyTable, composed, enough, parts_in
+from collector.verdicts.parts import BY_FLOW, DILUTED, LENGTH_NS, MEAN, AnyTable, Part, composed, enough, parts_in
 from collector.verdicts.points import PointRules
 from collector.verdicts.screening import REASONS, Booleans, Signal
 from collector.verdicts.segments import Segments
@@ -179,7 +180,17 @@ class Tables:
         if self._scope is not None and validity.operating:
             whole_ns, length_ns = self._scope.length_ns(table.windows), self._scope.length_ns(parts.windows)
         made = parts_in(parts, self._inside(kind, parts.windows), length_ns)
+        if validity.quadrants is not None:
+            made |= self._by_values(parameter, kind)
         return snapped(self._clean(composed(table, made, validity, whole_ns, parts.steps)))
+
+    def _by_values(self, parameter: str, kind: str) -> dict[str, Part]:
+        """What is converted in windows of a kind, each base window for the time that its values stand for."""
+        base = self.table(parameter, self.base(parameter))
+        assert base is not None, "a parameter with measurements has its base"
+        covered_ns = self._direct[parameter, base.windows.kind].covered_ns
+        found = parts_in(base, self._inside(kind, base.windows), weight=covered_ns)
+        return {name: part for name, part in found.items() if name != MEAN}
 
     def length_ns(self, windows: Windows, validity: Validity) -> Int64:
         """How much of the time of each window a rule asks measurements of, shape (windows,). [ns]"""

@@ -7,6 +7,7 @@ The rule itself is `quadrants`, its numbers are a rule pack's (`[us.hour]`). Rul
 - a unit ran in a quadrant in which it was in operating time for a moment. An hour with values taken in a calibration or
   in maintenance is an hour with a test;
 - where a single value stands for longer than a quadrant, it has to fill the hour;
+- all usable values go into the hour, each as much as any other (`parts`), and not the means of quadrants;
 - a converted value stands where the hour is valid and every quadrant that went in could be converted.
 
 Arrays in, arrays out; NaN = no value. Pure.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,43 @@ def test_an_hour_needs_a_value_in_each_quadrant_however_many_others_there_are(at
     (found,) = hours(law(), values(at))
     assert (found.value, found.valid) == (10.0, valid)
     assert found.inputs["parts"]["quadrants"] is True
+
+
+def test_all_values_of_an_hour_go_into_it_however_few_a_quadrant_has() -> None:
+    """40 CFR 60.13(h)(2): (100 + 45 * 10) / 46, and not the mean of the quarters, 32.5."""
+    (found,) = hours(law(), values([7, *range(15, 60)], [100.0] + [10.0] * 45))
+    assert (found.value, found.valid) == (pytest.approx(550.0 / 46.0), True)
+    assert found.inputs["parts"]["valid"] == 4
+    rules = law("40cfr60", "ultra-low-2015", reference_oxygen=6.0)  # which makes days of hours
+    two = values([7, *range(15, 120)], [100.0] + [10.0] * 45 + [20.0] * 60)
+    (day,) = derive(rules, {"SO2": two}, {"24h": rules.windows("24h", MIDNIGHT, MIDNIGHT + HOUR_NS)}).averages
+    assert day.value == pytest.approx((550.0 / 46.0 + 20.0) / 2.0)
+
+
+@pytest.mark.parametrize("seconds", [5, 60])
+def test_what_is_converted_counts_every_value_alike_too(seconds: int) -> None:
+    """At 11 % oxygen everything is (21 - 6) / (21 - 11) = 1.5 times as much at 6 %."""
+    rules = law("40cfr60", "ultra-low-2015", reference_oxygen=6.0)
+    at = np.array([7.0, *np.arange(15.0, 60.0, seconds / 60.0)])
+    level = np.where(at < 15.0, 100.0, 10.0)
+    so2 = values(at, level, interval_ns=seconds * SECOND_NS)
+    (found,) = hours(rules, so2, values(np.arange(60), 11.0, parameter="O2"))
+    assert found.value == pytest.approx(level.mean())
+    assert found.inputs["standard_dry"] == pytest.approx(level.mean())
+    assert found.inputs["converted"] == pytest.approx(1.5 * level.mean())
+
+
+def test_values_that_stand_for_unequal_times_count_by_these() -> None:
+    """A minute of 100 once, and 45 minutes of 10 told every 5 s or once a minute."""
+    rules = law("40cfr60", "ultra-low-2015", reference_oxygen=6.0)
+    slow, fast = np.array([7, *range(30, 60)]), np.arange(15.0, 30.0, 1.0 / 12.0)
+    at = np.concatenate([slow[:1], fast, slow[1:]])
+    mixed = replace(
+        values(at, np.where(at < 15.0, 100.0, 10.0)), sensor_index=np.isin(at, fast).astype(np.uint16),
+        sensors=("slow", "fast"), intervals_ns=(MINUTE_NS, 5 * SECOND_NS),
+    )  # fmt: skip
+    (found,) = hours(rules, mixed, values(np.arange(60), 11.0, parameter="O2"))
+    assert (found.value, found.inputs["converted"]) == (pytest.approx(550.0 / 46.0), pytest.approx(1.5 * 550.0 / 46.0))
 
 
 @pytest.mark.parametrize(
@@ -223,6 +261,22 @@ def book(tmp_path: Path) -> Iterator[Book]:
     opened = Book(tmp_path / "verdicts.db")
     yield opened
     opened.close()
+
+
+def test_the_running_line_takes_all_values_too(book: Book) -> None:
+    rules, intervals = site_rules([site(MILL)])
+    journal, at = MemoryJournal(), np.array([7, *range(15, 60), *range(60, 120)])
+    level = np.where(at == 7, 100.0, 10.0)
+    journal.batch(MIDNIGHT + 2 * HOUR_NS, one(Series("mill", "stack", "cems", "NOx", "mg/m3"),
+                                              MIDNIGHT + at * MINUTE_NS, level))  # fmt: skip
+    journal.tick(MIDNIGHT + 2 * HOUR_NS + 2 * MINUTE_NS)
+    line = Line(journal, book, rules, intervals)
+    for entry in journal.read(line.position, 10**6):
+        line.take(entry)
+    (whole,) = rules.values()
+    expected = [a.value for a in hours(whole, values(at, level, parameter="NOx"), count=2)]
+    assert [newest(book)["stack", "NOx", "1h", MIDNIGHT + n * HOUR_NS].value for n in range(2)] == expected
+    assert expected == [pytest.approx(550.0 / 46.0), 10.0]
 
 
 def test_the_running_line_counts_as_a_file_is_counted_and_follows_marks(book: Book) -> None:
