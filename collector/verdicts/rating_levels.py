@@ -9,7 +9,8 @@ Rules of this file:
   those of the point, and where they do not begin on a full hour the day has no level;
 - that of a night is the highest of its full hours. What one hour exceeds the night exceeds, whatever is missing; so
   clauses judge each hour, and the night is what is told;
-- an hour that does not lie in the day or in the night as a whole has none;
+- an hour that does not lie in the day or in the night as a whole has none, and neither has one in which a supplement
+  was measured without a valid level of it (a fault): nothing of the point's settings stands in for it;
 - Sundays, and the dates that the point lists, are days of rest. Nothing knows the holidays of a land: without the list
   there are Sundays alone, and levels are rather too low than too high.
 
@@ -48,9 +49,9 @@ class _Hours:
     """The hours of a point, and what is rated of them; row i of every column is hour i.
 
     of: the levels that went in. level, rated: as measured and with all that counts more, NaN = none. supplements: by
-    name. sensitive: what the hour of the day adds. [dB] clock_h: when it begins, by the clock on the wall. rest:
-    whether it is of a day of rest. whole: whether it lies in the day or in the night as a whole. doubtful: whether
-    something went in that was not verified.
+    name. sensitive: what the hour of the day adds. [dB] lost: by level, in which hours it came and is not valid.
+    clock_h: when the hour begins, by the clock on the wall. rest: whether it is of a day of rest. whole: whether it
+    lies in the day or in the night as a whole. doubtful: whether something went in that was not verified.
     """
 
     windows: Windows
@@ -58,6 +59,7 @@ class _Hours:
     level: Float64
     rated: Float64
     supplements: Mapping[str, Float64]
+    lost: Mapping[str, Booleans]
     sensitive: Float64
     clock_h: Float64
     rest: Booleans
@@ -106,10 +108,12 @@ def rating_table(pack: RulePack, rules: PointRules, source: Source, like: Table)
 def _hours(pack: RulePack, rules: PointRules, source: Source) -> _Hours:
     text, hours = _text(pack), source.windows(HOUR)
     level = _known(source, LEVEL)
+    tables = {one.measured: source.table(one.measured, HOUR) for one in text.supplements if one.measured}
+    lost = {name: ~table.valid & (table.measured > 0) for name, table in tables.items() if table is not None}
     supplements = {
-        one.name: _supplement(one, rules, source, level) for one in text.supplements if one.setting or one.measured
-    }
-    measured = [one.measured for one in text.supplements if one.measured and source.table(one.measured, HOUR)]
+        one.name: np.where(lost.get(one.measured, False), np.nan, _supplement(one, rules, source, level))
+        for one in text.supplements if one.setting or one.measured
+    }  # fmt: skip
     zone = ZoneInfo(rules.timezone)
     wall = [datetime.fromtimestamp(ns // SECOND_NS, zone) for ns in hours.from_ns.tolist()]
     free = (rules.settings.get(text.rest_days) if text.rest_days else None) or ()
@@ -125,7 +129,7 @@ def _hours(pack: RulePack, rules: PointRules, source: Source) -> _Hours:
     whole, added = by_day | _within(rules, NIGHT, hours), sensitive(text)
     sure = sensitive(replace(text, sensitive=tuple(row for row in text.sensitive if row.verified)))
     return _Hours(
-        windows=hours, of=(LEVEL, *measured), level=level, supplements=supplements, sensitive=added,
+        windows=hours, of=(LEVEL, *lost), level=level, supplements=supplements, lost=lost, sensitive=added,
         clock_h=clock_s / 3600.0, rest=rest, whole=whole, doubtful=added != sure,
         rated=np.where(whole, rating.rated(pack, level, supplements) + added, np.nan),
     )  # fmt: skip
@@ -153,10 +157,12 @@ def _within(rules: PointRules, period: str, hours: Windows) -> Booleans:
 
 
 def _lacking(hours: _Hours) -> dict[str, Float64]:
-    """What is missing of each hour: its level, or that it lies in one period."""
+    """What is missing of each hour: its level, one that came and is not valid, or that it lies in one period."""
     return {
-        LEVEL: np.where(hours.whole & np.isnan(hours.level), 1.0, 0.0), "full hours": np.where(hours.whole, 0.0, 1.0),
-    }  # fmt: skip
+        LEVEL: np.where(hours.whole & np.isnan(hours.level), 1.0, 0.0),
+        **{name: np.where(hours.whole & rows, 1.0, 0.0) for name, rows in hours.lost.items()},
+        "full hours": np.where(hours.whole, 0.0, 1.0),
+    }
 
 
 def _loudest(hours: _Hours, nights: Windows, value: Float64) -> dict[str, Float64]:

@@ -111,7 +111,7 @@ def test_supplements_of_the_point_count_in_every_hour(settings: dict[str, Any], 
 
 
 def test_impulses_are_what_was_measured_of_them() -> None:
-    peaks = hourly([58.0] * 12 + [NAN] * 12, parameter="LAFTeq")
+    peaks = hourly([58.0] * 12, parameter="LAFTeq")
     found = made(point(area="GI", impulse=3.0), hourly([50.0] * 24), peaks)
     assert [found["1h", datetime(2026, 11, 20, hour)].value for hour in (11, 12)] == [58.0, 53.0]
     told = found["1h", datetime(2026, 11, 20, 11)].inputs["derived"]
@@ -119,6 +119,20 @@ def test_impulses_are_what_was_measured_of_them() -> None:
     assert made(point(area="GI"), hourly([50.0] * 24), hourly([49.0] * 24, parameter="LAFTeq"))[
         "1h", datetime(2026, 11, 20, 11)
     ].value == 50.0  # fmt: skip
+
+
+def test_an_hour_whose_impulses_were_lost_has_no_rating_level() -> None:
+    peaks = [58.0] * 24
+    peaks[10] = NAN
+    rules, signals = point(area="GI", impulse=3.0), (hourly([50.0] * 24), hourly(peaks, parameter="LAFTeq"))
+    found = made(rules, *signals)
+    lost, day = found["1h", datetime(2026, 11, 20, 10)], found["day", datetime(2026, 11, 20, 6)]
+    assert (lost.value, lost.valid) == (None, False)
+    assert (lost.inputs["derived"]["lacking"], lost.inputs["derived"]["impulsive"]) == ({"LAFTeq": 1}, None)
+    assert (day.value, day.valid, day.coverage) == (pytest.approx(58.0), True, 15 / 16)
+    assert day.inputs["derived"]["lacking"] == {"LAFTeq": 1}
+    both = made(rules, hourly([NAN] * 24), signals[1])["day", datetime(2026, 11, 20, 6)]
+    assert both.inputs["derived"]["lacking"] == {"LAeq": 16, "LAFTeq": 1}
 
 
 def test_a_day_counts_the_hours_that_are_there() -> None:
