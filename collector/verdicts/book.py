@@ -20,7 +20,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -247,11 +247,19 @@ class Book:
     def known_exceedances(self, plant: str, point: str, window: str, from_ns: int, to_ns: int) -> list[Exceedance]:
         """The newest version of every exceedance of a kind of window that starts in [from_ns, to_ns)."""
         where, values = _where({"plant": plant, "point": point, "window": window}, from_ns, to_ns, 0)
+        return self._standing(where, values)
+
+    def _standing(self, where: str, values: Sequence[Any]) -> list[Exceedance]:
+        """The newest version of every exceedance that meets a condition."""
         sql = f"SELECT {', '.join(book_rows.EXCEEDANCE)} FROM exceedance a WHERE {where} AND {_NEWEST_EXCEEDANCE}"  # noqa: S608
         return [book_rows.exceedance(row) for row in self._rows(sql, *values)]
 
-    def known(self, plant: str, point: str, windows: Mapping[str, Windows]) -> Known:
-        """The newest versions of what stands of some windows of a point, by kind: averages and exceedances."""
+    def known(self, plant: str, point: str, windows: Mapping[str, Windows], found: Iterable[Exceedance] = ()) -> Known:
+        """The newest versions of what stands of some windows of a point, by kind: averages and exceedances.
+
+        found: what breaks a clause in them now. A maximum that was judged in windows of another length before, when its
+        channel was faster or slower, is known by its clause and start.
+        """
         averages: dict[tuple[str, str, int], Average] = {}
         exceedances: dict[tuple[str, str, int], Exceedance] = {}
         for kind, laid in windows.items():
@@ -263,6 +271,12 @@ class Book:
             for e in self.known_exceedances(*asked):
                 if e.from_ns in starts:
                     exceedances[e.pack, e.clause, e.from_ns] = e
+        for new in found:
+            key = (new.pack, new.clause, new.from_ns)
+            if key not in exceedances:
+                names = {"plant": plant, "point": point, "pack": new.pack, "clause": new.clause}
+                where, values = _where(names, new.from_ns, new.from_ns + 1, 0)
+                exceedances.update((key, e) for e in self._standing(where, values))
         return averages, exceedances
 
     # --- connections -----------------------------------------------------------------------------

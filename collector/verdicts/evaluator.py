@@ -297,7 +297,7 @@ class Line:
             around=self._layer.over(*point, around),
         )  # fmt: skip
         derived = self._layer.told(Derived(derived.averages, [*derived.exceedances, *of_days(rules, derived.averages)]))
-        known = self._book.known(task.plant, task.point, task.windows)
+        known = self._book.known(task.plant, task.point, task.windows, derived.exceedances)
         return self._layer.explained(settle(derived, *known, now_ns=tick.received_ns, past=task.past))
 
 

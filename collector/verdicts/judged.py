@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from collector.verdicts import background
+from collector.verdicts import background, peaks
 from collector.verdicts.counts import counted
 from collector.verdicts.limits import Clause, Limit, rounded
 from collector.verdicts.points import PointRules
@@ -47,6 +47,10 @@ class Judged:
         self.tables = tables
         self.states = tables.states
         self._validated: dict[tuple[str, str, str, float | None], Float64 | None] = {}
+
+    def kind(self, clause: Clause) -> str:
+        """The windows that a clause is judged in; its parameter has tables."""
+        return peaks.kind_for(self._rules, clause, self.tables.base(clause.parameter))
 
     def column(self, clause: Clause, table: Table) -> Float64 | None:
         """One value a window of a table of the clause's parameter before it is rounded, NaN = none. [unit]
@@ -95,7 +99,8 @@ class Judged:
             value = compared[alike]
             broken = (value > (np.inf if high is None else high)) | (value < (-np.inf if low is None else low))
             here = alike[broken & wanted[rows][alike]]
-            here = here[self._rules.applies(clause, table.windows.from_ns[rows][here])]
+            starting = np.isin(np.arange(len(table.windows)), here + rows.start)
+            here = here[peaks.applies(self._rules, clause, table.windows.take(starting))]
             for row, value in zip(here.tolist(), compared[here].tolist(), strict=True):
                 limit = high if high is not None and value > high else low
                 assert limit is not None, "a bound that is not there is not broken"

@@ -140,13 +140,12 @@ def _seen(rules: PointRules, tables: Tables, said: Sequence[State]) -> list[tupl
 
 def _broken(view: View, judged: Judged, parameter: str, table: Table, wanted: Booleans) -> list[tuple[Clause, Breach]]:
     """What breaks a clause of a view among the wanted windows of one table, in their order."""
-    about = (parameter, table.windows.kind)
     return sorted(
         (
             (clause, breach)
             for rows, clauses in by_law(view.rules, table.windows)
             for clause in clauses
-            if (clause.parameter, clause.window) == about and view.judges(clause)
+            if clause.parameter == parameter and judged.kind(clause) == table.windows.kind and view.judges(clause)
             for breach in judged.breaches(clause, table, rows, wanted)
         ),
         key=lambda broken: broken[1].row,  # the order of clauses stays

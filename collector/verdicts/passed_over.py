@@ -17,6 +17,7 @@ import numpy as np
 from collector.verdicts.averages import measured
 from collector.verdicts.day_sums import LONG
 from collector.verdicts.judged import Judged, by_law
+from collector.verdicts.peaks import applies
 from collector.verdicts.records import Average
 from collector.verdicts.scopes import View
 from collector.verdicts.windows import Windows
@@ -59,9 +60,10 @@ def _silent(
         lacking = none | (mine & ~table.valid & (counts < table.windows.length_ns))
         for rows, clauses in by_law(view.rules, table.windows):
             for clause in clauses:
-                if (clause.parameter, clause.window) == (parameter, table.windows.kind) and view.judges(clause):
+                about = clause.parameter == parameter and judged.kind(clause) == table.windows.kind
+                if about and view.judges(clause):
                     # A maximum and a count are certain, whatever else there is of the window.
                     here = np.flatnonzero((lacking if clause.statistic == "value" else none)[rows]) + rows.start
-                    starts = table.windows.from_ns[here]
-                    for from_ns in starts[view.rules.applies(clause, starts)].tolist():
+                    found = table.windows.take(np.isin(np.arange(len(table.windows)), here))
+                    for from_ns in found.from_ns[applies(view.rules, clause, found)].tolist():
                         yield (parameter, table.windows.kind, from_ns), clause.key

@@ -92,12 +92,16 @@ class PointRules:
         """The least upper limit that packs ever set for a mean of a parameter here, None = none. [unit]"""
         return strictest(self.packs, self.settings, parameter)
 
-    def applies(self, clause: Clause, from_ns: Int64) -> Booleans:
-        """Which of the windows of a clause's kind, by their starts, lie in the part of the day it is about."""
+    def applies(self, clause: Clause, from_ns: Int64, to_ns: Int64 | None = None) -> Booleans:
+        """Which windows, by their starts, lie in the part of the day a clause is about.
+
+        to_ns: their ends, where they have to lie in it as a whole. [ns since 1970 UTC]
+        """
         if clause.period not in ("day", "night") or clause.window == clause.period or not len(from_ns):
             return np.ones(len(from_ns), np.bool_)
         period = self.windows(clause.period, int(from_ns.min()), int(from_ns.max()) + 1)
-        return np.asarray(period.place(from_ns) >= 0)
+        place = period.place(from_ns)
+        return np.asarray((place >= 0) & (True if to_ns is None else place == period.place(to_ns - 1)))
 
     def method(self, parameter: str) -> str:
         """How values of a parameter become an average: energy, mean, median, flow_weighted, maximum or sum."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from collector.verdicts import peaks
 from collector.verdicts.excuses import excusing
 from collector.verdicts.limits import Clause
 from collector.verdicts.points import PointRules
@@ -68,7 +69,8 @@ def views(rules: PointRules, timeline: Timeline, said: Sequence[State] = ()) -> 
             asked: dict[tuple[frozenset[str], frozenset[str]], set[tuple[str, str]]] = {}
             for one in group:
                 for text in one.clauses:
-                    asked.setdefault(one.judged(text), set()).add((text.parameter, text.window))
+                    windows = {(text.parameter, kind) for kind in peaks.kinds(view, text)}
+                    asked.setdefault(one.judged(text), set()).update(windows)
             for (judged, operating), about in asked.items():
                 scope = _scope(rules, states, judged, operating)
                 found.append(

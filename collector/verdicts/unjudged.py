@@ -5,6 +5,8 @@ Rules of this file:
 - a parameter that no clause in force judges is told, unless a limit, a correction, a flow weight, a derived series, the
   exclusion of weather or the plant's state takes it;
 - valid windows that a clause does not judge for the state that the plant was in are told, clause by clause;
+- a maximum that its clause looks for in windows shorter than a value stands for is told where no window of the channel
+  can be judged instead (`peaks`);
 - a window whose value has to be converted, and whose conversion has no result, is told with the gas
   conditions it lacks. A condition is there when its own average over the window is valid.
 
@@ -22,6 +24,7 @@ from collector.verdicts.background import CORRECTED
 from collector.verdicts.derived import weather_rule
 from collector.verdicts.limits import Clause
 from collector.verdicts.oxides import FROM_BOTH, NO, NO2
+from collector.verdicts.peaks import unheld
 from collector.verdicts.points import PointRules
 from collector.verdicts.records import Average
 from collector.verdicts.state_sources import channels
@@ -49,7 +52,7 @@ def unjudged(rules: PointRules, parameters: Sequence[str], averages: Sequence[Av
         for parameter in parameters
         if parameter not in taken
     ]
-    return [*idle, *_passed_over(averages), *_unconverted(rules, averages)]
+    return [*idle, *unheld(rules, averages), *_passed_over(averages), *_unconverted(rules, averages)]
 
 
 def _unknown(rules: PointRules, parameter: str) -> str:

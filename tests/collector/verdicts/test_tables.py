@@ -259,9 +259,13 @@ def one_by_one(rules: PointRules, derived: Derived, signals: Mapping[str, Signal
     found = []
     for average in derived.averages:
         for clause in rules.on(average.from_ns):
-            if (clause.parameter, clause.window) != (average.parameter, average.window):
+            kinds = {a.window for a in derived.averages if a.parameter == clause.parameter}
+            longer = clause.statistic == "maximum" and clause.window not in kinds
+            own = min(kinds & set(FIXED_NS), key=KINDS.index, default="") if longer else clause.window
+            if (clause.parameter, own) != (average.parameter, average.window):
                 continue
-            if not rules.applies(clause, np.array([average.from_ns]))[0]:
+            ends = [average.from_ns, average.to_ns - 1] if longer else [average.from_ns]
+            if not rules.applies(clause, np.array(ends)).all():
                 continue
             others = {name: by_key.get((name, average.window, average.from_ns)) for name in clause.conditions}
             known = {name: a.value for name, a in others.items() if a and a.valid and a.value is not None}
