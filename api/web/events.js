@@ -48,8 +48,8 @@ export class Events {
     const fresh = this.items.filter((item) => item.position > seen);
     const risky = fresh.filter((item) => item.security).length;
     this.opened ??= fresh.length > 0;
-    put(this.root, h("details.events", { open: this.opened, ontoggle: (event) => this.#toggle(event.target.open) },
-      h("summary", {},
+    put(this.root, h("details.events", { open: this.opened },
+      h("summary", { onclick: (event) => this.#toggle(event) },
         h("h2.column-title", {}, t("events")),
         h("span.count", {}, `${this.items.length}${this.next ? "+" : ""}`),
         h("span.chips", {},
@@ -61,12 +61,13 @@ export class Events {
       this.next ? h("button.ghost.more", { type: "button", onclick: () => this.attempt(() => this.#more()) }, t("older")) : null));
   }
 
-  #toggle(open) {
-    if (open === this.opened) return;
-    this.opened = open;
-    if (!open && this.items.length) localStorage.setItem(SEEN, String(Math.max(this.items[0].position, Number(localStorage.getItem(SEEN) ?? 0))));
-    if (!open) this.draw();
-    if (!open) this.root.querySelector("summary").focus({ preventScroll: true });
+  /** At the click itself: the browser tells of what it has opened later, when the list may be another one by then. */
+  #toggle(click) {
+    click.preventDefault();
+    this.opened = !this.opened;
+    if (!this.opened && this.items.length) localStorage.setItem(SEEN, String(Math.max(this.items[0].position, Number(localStorage.getItem(SEEN) ?? 0))));
+    this.draw();
+    this.root.querySelector("summary").focus({ preventScroll: true });
   }
 
   #filter() {
