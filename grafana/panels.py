@@ -82,14 +82,8 @@ def rows(
     width: int = WIDE, height: int = 9,
 ) -> AnyPanel:  # fmt: skip
     """A table. names: what its columns are called. mapped: what the numbers of some columns mean."""
-    renamed = {"id": "organize", "options": {"renameByName": dict(names)}}
-    panel = (
-        _common(table.Panel(), title, about, (query,), width, height)
-        .unit("short")
-        .with_transformation(
-            d.DataTransformerConfig(id_val=renamed["id"], options=renamed["options"])  # type: ignore[arg-type]
-        )
-    )
+    renamed = d.DataTransformerConfig(id_val="organize", options={"renameByName": dict(names)})
+    panel = _common(table.Panel(), title, about, (query,), width, height).unit("short").with_transformation(renamed)
     for column, words in (mapped or {}).items():
         shown = d.DynamicConfigValue(id_val="mappings", value=[d.ValueMap(options=_texts(words))])
         panel = panel.override_by_name(names.get(column, column), [shown])

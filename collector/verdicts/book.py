@@ -271,12 +271,14 @@ class Book:
             for e in self.known_exceedances(*asked):
                 if e.from_ns in starts:
                     exceedances[e.pack, e.clause, e.from_ns] = e
+        missing: dict[tuple[str, str], set[int]] = {}
         for new in found:
-            key = (new.pack, new.clause, new.from_ns)
-            if key not in exceedances:
-                names = {"plant": plant, "point": point, "pack": new.pack, "clause": new.clause}
-                where, values = _where(names, new.from_ns, new.from_ns + 1, 0)
-                exceedances.update((key, e) for e in self._standing(where, values))
+            if (new.pack, new.clause, new.from_ns) not in exceedances:
+                missing.setdefault((new.pack, new.clause), set()).add(new.from_ns)
+        for (pack, clause), starts in missing.items():
+            names = {"plant": plant, "point": point, "pack": pack, "clause": clause}
+            standing = self._standing(*_where(names, min(starts), max(starts) + 1, 0))
+            exceedances.update(((pack, clause, e.from_ns), e) for e in standing if e.from_ns in starts)
         return averages, exceedances
 
     # --- connections -----------------------------------------------------------------------------

@@ -195,8 +195,10 @@ def test_it_follows_in_its_thread_and_says_what_is_wrong(
 
     monkeypatch.setattr(Transport, "query", refuse)
     eventually(lambda: mirror.trouble == "charts are not copied: no store today")
+    commit(book, [average(1)])
     monkeypatch.setattr(Transport, "query", real)
     eventually(lambda: not mirror.trouble)
+    eventually(lambda: len(points(influxd, store, "average")) == 2)
 
     def fail(self: Transport, influxql: str) -> Any:
         raise ZeroDivisionError("a mistake")

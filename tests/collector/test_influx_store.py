@@ -537,6 +537,7 @@ def test_a_store_that_is_ahead_of_the_journal_is_told(influxd: Influxd, opened: 
     projector.start()
     eventually(lambda: "follows another journal" in projector.trouble)
     projector.stop()
+    assert (store.cursor(), len(store.keys())) == (10_000, 1), "nothing was written"
     journal.close()
 
 
