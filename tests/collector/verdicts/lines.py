@@ -21,7 +21,7 @@ from gateway.wire import Clk, Header, encode
 MINUTE_NS = 60 * SECOND_NS
 HOUR_NS = 60 * MINUTE_NS
 
-SITE = """
+MILL = """
 [plant]
 id = "mill"
 timezone = "Asia/Shanghai"
@@ -29,6 +29,10 @@ timezone = "Asia/Shanghai"
 url = "mqtt://127.0.0.1:1883"
 [[gateway]]
 id = "gw"
+"""
+SITE = (
+    MILL
+    + """
 [[point]]
 id = "fence"
 kind = "noise"
@@ -77,6 +81,7 @@ profile = "tuf-2000m"
 interval_s = 60
 parameters = ["flow"]
 """
+)
 
 
 def site(text: str = SITE) -> Site:

@@ -26,7 +26,7 @@ from collector.verdicts.states import STATES, State
 from collector.verdicts.windows import windows
 from gateway import catalogue
 from gateway.measurement import SECOND_NS, Series
-from tests.collector.verdicts.lines import HOUR_NS, MINUTE_NS, MemoryJournal, one, site
+from tests.collector.verdicts.lines import HOUR_NS, MILL, MINUTE_NS, MemoryJournal, one, site
 from tests.collector.verdicts.test_pack_file import GOOD
 from tests.effort import examples
 
@@ -237,14 +237,9 @@ def test_what_is_said_excuses_and_never_accuses(states: list[State]) -> None:
 # --- the line that runs -------------------------------------------------------------------------------
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"a" * 32)
-SITE = """
-[plant]
-id = "mill"
-timezone = "Asia/Shanghai"
-[broker]
-url = "mqtt://127.0.0.1:1883"
-[[gateway]]
-id = "gw"
+SITE = (
+    MILL
+    + """
 [[point]]
 id = "stack"
 kind = "stack"
@@ -258,6 +253,7 @@ profile = "sick-mcs100ft"
 interval_s = 60
 parameters = ["CO", "O2"]
 """
+)
 RULES = site_rules([site(SITE)])
 
 

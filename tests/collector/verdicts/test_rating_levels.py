@@ -23,7 +23,7 @@ from collector.verdicts.records import Average
 from collector.verdicts.screening import Signal
 from collector.verdicts.unjudged import unjudged
 from gateway.measurement import SECOND_NS
-from tests.collector.verdicts.lines import HOUR_NS, MINUTE_NS, MemoryJournal, fence, site
+from tests.collector.verdicts.lines import HOUR_NS, MILL, MINUTE_NS, MemoryJournal, fence, site
 from tests.collector.verdicts.test_averages import PACKS, law, series
 from tests.effort import examples
 
@@ -253,14 +253,9 @@ def test_no_numbers_make_it_fall(levels: list[float], peaks: list[float]) -> Non
 
 # --- the running line --------------------------------------------------------------------------------
 
-TOWN = """
-[plant]
-id = "mill"
-timezone = "Europe/Berlin"
-[broker]
-url = "mqtt://127.0.0.1:1883"
-[[gateway]]
-id = "gw"
+TOWN = (
+    MILL.replace("Asia/Shanghai", "Europe/Berlin")
+    + """
 [[point]]
 id = "fence"
 kind = "noise"
@@ -279,6 +274,7 @@ link = "tcp://127.0.0.1:5021?unit=1"
 profile = "emitwatch-noise"
 interval_s = 60
 """
+)
 
 
 @pytest.fixture

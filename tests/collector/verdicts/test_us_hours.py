@@ -24,7 +24,7 @@ from collector.verdicts.records import Average
 from collector.verdicts.screening import Signal, signal
 from collector.verdicts.states import State
 from gateway.measurement import SECOND_NS, Series, Status
-from tests.collector.verdicts.lines import HOUR_NS, MINUTE_NS, MemoryJournal, newest, one, site
+from tests.collector.verdicts.lines import HOUR_NS, MILL, MINUTE_NS, MemoryJournal, newest, one, site
 from tests.collector.verdicts.test_averages import MIDNIGHT, PACKS, PARAMETERS
 from tests.collector.verdicts.test_marks import marked, say
 from tests.collector.verdicts.test_pack_file import GOOD
@@ -234,14 +234,9 @@ def test_hours_agree_with_the_calculation(seen: list[tuple[int, int]], ran: list
     assert found.valid is bool(rule(good, RULE, ran=ran))
 
 
-MILL = """
-[plant]
-id = "mill"
-timezone = "Asia/Shanghai"
-[broker]
-url = "mqtt://127.0.0.1:1883"
-[[gateway]]
-id = "gw"
+SITE = (
+    MILL
+    + """
 [[point]]
 id = "stack"
 kind = "stack"
@@ -254,6 +249,7 @@ profile = "sick-mcs100ft"
 interval_s = 60
 parameters = ["NOx"]
 """
+)
 
 
 @pytest.fixture
@@ -264,7 +260,7 @@ def book(tmp_path: Path) -> Iterator[Book]:
 
 
 def test_the_running_line_takes_all_values_too(book: Book) -> None:
-    rules, intervals = site_rules([site(MILL)])
+    rules, intervals = site_rules([site(SITE)])
     journal, at = MemoryJournal(), np.array([7, *range(15, 60), *range(60, 120)])
     level = np.where(at == 7, 100.0, 10.0)
     journal.batch(MIDNIGHT + 2 * HOUR_NS, one(Series("mill", "stack", "cems", "NOx", "mg/m3"),
@@ -280,7 +276,7 @@ def test_the_running_line_takes_all_values_too(book: Book) -> None:
 
 
 def test_the_running_line_counts_as_a_file_is_counted_and_follows_marks(book: Book) -> None:
-    rules, intervals = site_rules([site(MILL)])
+    rules, intervals = site_rules([site(SITE)])
     journal = MemoryJournal()
     at = np.array([*range(60), *range(60, 75), *range(90, 120), *range(120, 150)])
     journal.batch(MIDNIGHT + 3 * HOUR_NS, one(Series("mill", "stack", "cems", "NOx", "mg/m3"),

@@ -27,6 +27,7 @@ from collector.verdicts.unjudged import unjudged
 from gateway import catalogue
 from gateway.measurement import SECOND_NS, Status
 from gateway.settings import parse_site
+from tests.collector.verdicts.lines import MILL
 
 PACKS = rule_packs()
 PARAMETERS = catalogue.parameters()
@@ -346,20 +347,16 @@ def test_hourly_values_have_no_half_hours() -> None:
 
 # --- packs that do not go together ----------------------------------------------------------------------
 
-SITE = """
-[plant]
-id = "mill"
-timezone = "Europe/Berlin"
-[broker]
-url = "mqtt://127.0.0.1:1883"
-[[gateway]]
-id = "gw"
+SITE = (
+    MILL.replace("Asia/Shanghai", "Europe/Berlin")
+    + """
 [[point]]
 id = "stack"
 kind = "stack"
 rules = ["ied-2010-75-annex-v", "ultra-low-2015"]
 settings = { reference_oxygen = 6.0, elv_so2 = 200.0 }
 """
+)
 
 
 def test_validated_values_are_not_judged_by_another_pack() -> None:
