@@ -57,7 +57,7 @@ def composite_hours(pack: RulePack, settings: Mapping[str, Any]) -> Hours:
 
 def composing(rules: PointRules, code: str) -> RulePack | None:
     """The pack of a point that says how a composite is made; None where there is none."""
-    return next((pack for pack in rules.packs if pack.rating and pack.rating.composite == code), None)
+    return next(iter(rules.rated_by(COMPOSITE, code)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

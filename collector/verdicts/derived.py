@@ -78,7 +78,7 @@ def main_input(rules: PointRules, parameter: Parameter, measured: Collection[str
 
 def _naming(rules: PointRules, made: Parameter) -> RulePack | None:
     """The pack of a point by whose rating a level is derived."""
-    packs = [pack for pack in rules.packs if pack.rating and pack.rating.makes(made.derived) == made.code]
+    packs = rules.rated_by(made.derived, made.code)
     if made.derived == "specific":
         packs = [pack for pack in packs if specific_sound.given(pack, rules)]
     return next(iter(packs), None)

@@ -88,6 +88,10 @@ class PointRules:
             found.append(every.take(np.array([first <= day < end for day in days], np.bool_)))
         return _joined(found)
 
+    def rated_by(self, derived: str, code: str) -> list[RulePack]:
+        """The packs by whose rating a parameter is derived in a way ("composite", "rating" or "specific")."""
+        return [pack for pack in self.packs if pack.rating and pack.rating.makes(derived) == code]
+
     def strictest(self, parameter: str) -> float | None:
         """The least upper limit that packs ever set for a mean of a parameter here, None = none. [unit]"""
         return strictest(self.packs, self.settings, parameter)
