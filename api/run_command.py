@@ -10,6 +10,8 @@ import argparse
 import importlib
 import sys
 
+from gateway.log_stream import log_to
+
 APART = ("collector", "alerts", "api")
 
 
@@ -18,11 +20,12 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.part in APART:
         sys.stderr.write(
-            f"emitwatch run {options.part}: collector, alerts and api run apart only with the InfluxDB store, "
-            "which is not built yet\n"
-            f"    hint: `emitwatch run all {options.site}` runs them in one process, with the DuckDB store\n"
+            f"emitwatch run {options.part}: collector, alerts and api do not run apart; they share the files of one "
+            "data folder\n"
+            f"    hint: `emitwatch run all {options.site}` runs them in one process\n"
         )
         return 2
+    log_to()
     if options.part == "gateway":
         # By name: the part is chosen at run time, and the gateway must not load the server's libraries.
         run = importlib.import_module("gateway.__main__").run

@@ -18,6 +18,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from gateway.log_stream import log_to
+
 PR_SET_PDEATHSIG = 1
 PARENT = "EMITWATCH_PARENT"  # process id of the parent, to notice one that died before prctl took effect
 
@@ -29,6 +31,7 @@ def main(words: Sequence[str]) -> int:
     if verb == "exec":
         os.execv(target, [target, *rest])  # noqa: S606 - the demonstration's own command line, no shell
     assert verb == "call", f"{verb!r} is neither call nor exec"
+    log_to()
     module, _, function = target.partition(":")
     arguments = json.loads(rest[0]) if rest else {}
     return int(getattr(importlib.import_module(module), function)(**arguments) or 0)

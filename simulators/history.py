@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import structlog
 
 from gateway import registers
 from gateway.identity import load_or_create_key, public_key
+from gateway.log_stream import log_to
 from gateway.measurement import SECOND_NS, Columns, Int64, concatenate
 from gateway.outbox_files import first_ns
 from gateway.plans import Rate
@@ -98,7 +98,7 @@ class _Stream:
 def run(site: str, seed: int, hours: float) -> int:
     """Send the past of a site file or folder, report progress as JSON lines; 1 when it was not delivered."""
     # Standard output is for progress alone.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    log_to("stderr")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

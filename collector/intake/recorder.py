@@ -194,7 +194,7 @@ class Recorder:
     def _take(self, examined: Examined) -> None:
         """Have it decided what a message is. What our code fails at is counted: it comes again."""
         try:
-            _tell(self._desk.take(examined, time.monotonic_ns()))
+            decided = self._desk.take(examined, time.monotonic_ns())
         except JournalError:  # it is not the message's fault
             raise
         except Exception:
@@ -203,6 +203,7 @@ class Recorder:
             raise
         if examined.broke:
             self._journal.attempt(examined.digest)
+        _tell(decided)
 
     def _commit(self) -> bool:
         """Put the group into the journal, waiting for room on the disk; False when told to stop meanwhile."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 import time
@@ -163,6 +164,20 @@ def test_poison_is_kept_and_acknowledged_and_blocks_nothing(bench: Bench) -> Non
     bench.run()
     assert bench.kinds()[2] == (EntryKind.QUARANTINE, 3)
     assert bench.broker.acks[-1].epochs[0].upto == 4
+
+
+def test_a_log_that_cannot_be_written_is_not_held_against_a_message(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(entries: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(recorder_module, "_tell", full)
+    bench.deliver(bench.gateway.sealed())
+    bench.recorder.start()
+    bench.recorder.stop()
+    assert "No space left on device" in bench.recorder.failed
+    assert bench.journal.attempts == {}
 
 
 def test_a_bad_signature_is_kept_but_never_acknowledged(bench: Bench) -> None:
