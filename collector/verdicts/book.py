@@ -6,7 +6,8 @@ Rules of this file:
   the next version;
 - what one tick derived, the evaluator's state after it and its cursor are one transaction, so
   that a crash leaves either all of it or nothing;
-- ids grow with every row over both tables' lives and serve as cursors: append, commit, follow.
+- ids grow with every row over both tables' lives and serve as cursors: append, commit, follow;
+- charts are read from columns, which are made of the rows and may be lost (`book_curves`).
 
 The evaluator is the only writer. Readers may call from any thread; each call borrows a
 connection of its own, so nobody waits for the writer (SQLite WAL).
@@ -26,16 +27,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from collector.marks import Filed
-from collector.verdicts import book_rows, curves
+from collector.verdicts import book_curves, book_rows, curves
 from collector.verdicts.book_rows import MARKS_SCHEMA, SCHEMA, SCHEMA_VERSION, SUMS_COLUMN
-from collector.verdicts.curves import Curve, Shelf
+from collector.verdicts.curves import Curve
 from collector.verdicts.records import Average, Exceedance
 from collector.verdicts.windows import Windows
 
 LIMIT = 10_000  # rows a reader gets at most in one call: what the API promises for raw measurements
 END_NS = 2**63 - 1
-FEW = 1000  # new rows are looked through one by one, in less time than the index takes for a year of hours
+log = structlog.get_logger(__name__)
 Known = tuple[dict[tuple[str, str, int], Average], dict[tuple[str, str, int], Exceedance]]
 
 
@@ -73,7 +76,6 @@ class Book:
         self._writing = threading.Lock()
         self._lock = threading.Lock()  # guards _idle alone, so that no reader waits for the writer
         self._news = threading.Condition()
-        self._shelf, self._shelving = Shelf(), threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._writer = self._open()
 
@@ -105,6 +107,23 @@ class Book:
         if averages or exceedances:
             with self._news:
                 self._news.notify_all()
+        self.fold(len(averages) + book_curves.STEP)
+
+    def fold(self, most: int = book_curves.STEP) -> bool:
+        """Make what charts are read from follow the averages, by `most` rows at most; whether more of them wait.
+
+        Commits do so too. A book of a version that knew no such thing has years to do, which others need not wait for.
+        """
+        try:
+            with self._writing, self._writer:
+                upto, latest = book_curves.behind(self._writer)
+                if latest - upto < book_curves.FEW:
+                    return False
+                self._writer.execute("BEGIN IMMEDIATE")
+                return book_curves.fold(self._writer, most)
+        except sqlite3.Error as error:  # what is for charts keeps nobody from judging
+            log.warning("Columns for charts cannot be written; charts are read from rows.", reason=str(error))
+            return False
 
     def state(self) -> tuple[int, bytes]:
         """The evaluator's cursor and state as last committed; (0, b"") in a new book."""
@@ -149,25 +168,22 @@ class Book:
     ) -> Curve:
         """One series of averages by column: windows that start in [from_ns, to_ns), the first `limit` of them."""
         key, limit = (plant, point, window, parameter), _capped(limit)
-        if window == "1m":  # too many to keep
-            rows = self._curve(key, f"from_ns >= ? AND from_ns < ? AND {_NEWEST_AVERAGE}", from_ns, to_ns, limit)
-            return curves.read(rows)
-        latest = int(self._rows("SELECT coalesce(max(id), 0) FROM average")[0][0])
-        with self._shelving:
-            upto, curve = self._shelf.get(key) or (0, curves.read(()))
-            if upto < latest:
-                table = "average a NOT INDEXED" if latest - upto <= FEW else "average a"
-                curve = curve.with_rows(curves.read(self._curve(key, "id > ?", upto, END_NS, table=table)))
-            self._shelf.put(key, latest, curve)
-        return curve.part(from_ns, to_ns, limit)
-
-    def _curve(self, key: tuple[str, ...], where: str, *values: int, table: str = "average a") -> list[tuple[Any, ...]]:
-        """Rows of one series by time and version. values: of the condition, and how many rows at most."""
-        sql = (
-            f"SELECT {curves.COLUMNS} FROM {table} WHERE (plant, point, window, parameter) = (?, ?, ?, ?) "  # noqa: S608
-            f"AND {where} ORDER BY from_ns, version LIMIT ?"
-        )
-        return self._rows(sql, *key, *values)
+        if window == book_curves.MINUTES:
+            sql = (
+                f"SELECT {curves.COLUMNS} FROM average a WHERE (plant, point, window, parameter) = (?, ?, ?, ?) "  # noqa: S608
+                f"AND from_ns >= ? AND from_ns < ? AND {_NEWEST_AVERAGE} ORDER BY from_ns LIMIT ?"
+            )
+            return curves.curve(curves.rows(self._rows(sql, *key, from_ns, to_ns, limit)), from_ns, to_ns, limit)
+        with self._reader() as connection:
+            connection.execute("BEGIN")
+            try:
+                found = book_curves.read(connection, key, from_ns, to_ns)
+            except sqlite3.Error:  # the columns may be lost
+                found = book_curves.from_rows(connection, key, from_ns, to_ns)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("COMMIT")
+        return curves.curve(found, from_ns, to_ns, limit)
 
     def exceedances(
         self,
@@ -296,6 +312,7 @@ class Book:
                 columns = {row[1] for row in writer.execute("PRAGMA table_info(average)")}
                 if "sums" not in columns:
                     writer.execute(SUMS_COLUMN)
+                book_curves.prepare(writer)
         except sqlite3.DatabaseError as error:
             hint = "move it away and run `emitwatch rebuild` to derive it again from the journal"
             raise BookError(f"{self._path} cannot be used: {error}; {hint}") from error

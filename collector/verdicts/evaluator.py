@@ -70,7 +70,7 @@ class Evaluator:
         history = {gateway.id for site in sites for gateway in site.gateways if gateway.history}
         self._line = Line(journal, book, rules, intervals, history=history)
         self.rules = rules  # of every point, (plant, point)
-        self._journal = journal
+        self._journal, self._book = journal, book
         self._certificates = CertificateWatch(sites)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
@@ -122,7 +122,8 @@ class Evaluator:
             entries = self._journal.read(self._line.position, READ)
             self._line.certify(self._certificates.changed())
             if not entries:
-                self._journal.wait(self._line.position, WAIT_S)
+                more = self._book.fold()  # of a book that an earlier version made
+                self._journal.wait(self._line.position, 0.0 if more else WAIT_S)
             for entry in entries:
                 if self._stopping.is_set():
                     return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -346,6 +347,29 @@ def test_the_thread_follows_the_journal_and_survives_a_failure(
     assert thread.cursor() == len(journal.entries)
     assert [row.average.count for row in book.averages(window="1m")] == [6]
     assert thread.overdue() == 0
+
+
+def test_the_columns_of_an_older_book_are_made_while_nothing_is_to_be_judged(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    steps = iter([True, True, True])
+    done = threading.Event()
+
+    class Quiet(MemoryJournal):
+        def wait(self, after: int, timeout_s: float) -> int:
+            waits.append(timeout_s)
+            if timeout_s:
+                done.set()
+            return super().wait(after, min(timeout_s, 0.01))
+
+    monkeypatch.setattr(book, "fold", lambda: next(steps, False))
+    thread = Evaluator(Quiet(), book, [site()])
+    thread.start()
+    assert done.wait(30)
+    thread.stop()
+    assert next(wait for wait in waits if wait) == module.WAIT_S
+    assert next(steps, None) is None, "it does not wait while there is more to do"
 
 
 def test_a_batch_that_cannot_be_read_is_passed_over() -> None:
