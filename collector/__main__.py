@@ -271,7 +271,10 @@ class Collector:
         }  # fmt: skip
         why = {part: WAIT.sub("", text) for part, text in told.items() if text}
         position = self.store.cursor()
-        return {"position": position, "behind": max(0, last - position), "trouble": bool(why), "why": why}
+        behind = max(0, last - position)
+        return {
+            "position": position, "behind": behind, "expired": self.store.expired, "trouble": bool(why), "why": why,
+        }  # fmt: skip
 
     def _disk(self) -> dict[str, float | None]:
         """The journal's disk: what is free, and for how many days that will do."""

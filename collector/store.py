@@ -151,6 +151,10 @@ class Store(Protocol):
     def problem(self) -> str:
         """What is wrong though measurements are taken, as a sentence; "" = nothing."""
 
+    @property
+    def expired(self) -> int:
+        """How many measurements it left out since it was opened, as they are older than it keeps."""
+
     def append(self, rows: Rows, position: int, shifts: Sequence[Shift] = ()) -> None:
         """Add measurements and move the cursor to `position`, both or neither; known keys are not added again.
 

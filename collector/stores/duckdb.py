@@ -58,7 +58,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 class DuckdbStore:
     """Measurements in a DuckDB file; implements `collector.store.Store`. Safe to call from any thread."""
 
-    problem = ""
+    problem, expired = "", 0
 
     def __init__(self, path: str | Path) -> None:
         """Open the store in a file, making it if it is not there; raises StoreError."""

@@ -21,7 +21,7 @@ _Key = tuple[str, bytes, int, int]
 class MemoryStore:
     """Measurements in a dictionary of keys; implements `collector.store.Store`."""
 
-    problem = ""
+    problem, expired = "", 0
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

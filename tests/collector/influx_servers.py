@@ -1,6 +1,6 @@
 """Real servers for the tests of the InfluxDB store: on 127.0.0.1, on free ports, gone with the block.
 
-influxd 1.6.7 is what Debian has; it knows the v1 dialect. `v2_proxy` stands before it and knows v2 as 1.8 does.
+influxd 1.6.7 is what Debian has; it knows the v1 dialect. What stands before it and knows v2 is in `influx_newer`.
 `Saying` answers what no real server can be made to say.
 """
 
@@ -105,10 +105,11 @@ def influxd_at(program: str, folder: Path, *, data: str = "", http: str = "") ->
 
 
 @contextmanager
-def victoria_at(program: str, folder: Path) -> Iterator[str]:
-    """A VictoriaMetrics; its address."""
+def victoria_at(program: str, folder: Path, *flags: str) -> Iterator[str]:
+    """A VictoriaMetrics with its data in a folder; its address."""
     port = free_port()
     command = [program, f"-storageDataPath={folder}", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=100y"]
+    command += flags
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             wait_for_port(port)
@@ -118,7 +119,9 @@ def victoria_at(program: str, folder: Path) -> Iterator[str]:
             process.wait(10)
 
 
-class _Quiet(BaseHTTPRequestHandler):
+class Quiet(BaseHTTPRequestHandler):
+    """Takes requests without a word on the terminal."""
+
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -136,7 +139,8 @@ class _Quiet(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _serving(handler: type[_Quiet]) -> Iterator[str]:
+def serving(handler: type[Quiet]) -> Iterator[str]:
+    """A server that answers with a handler; its address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
@@ -146,38 +150,6 @@ def _serving(handler: type[_Quiet]) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join(5)
-
-
-@contextmanager
-def v2_proxy(target: str) -> Iterator[str]:
-    """What 1.8 adds to 1.6: `/api/v2/write` with bucket "database/policy" and precision; the rest is passed on."""
-
-    class Proxy(_Quiet):
-        def do_GET(self) -> None:
-            self.say(204, b"", **{"X-Influxdb-Version": "1.8.10"})
-
-        def do_POST(self) -> None:
-            path, _, asked = self.path.partition("?")
-            params = dict(urllib.parse.parse_qsl(asked))
-            if path == "/api/v2/write":
-                assert params.pop("org")
-                database, _, policy = params.pop("bucket").partition("/")
-                given = {"db": database, "rp": policy, "precision": {"ns": "n", "us": "u"}[params["precision"]]}
-                path, params = "/write", {key: value for key, value in given.items() if value}
-            elif path == "/write":
-                self.body()
-                self.say(404, b'{"error":"not here"}')
-                return
-            kept = {k: v for k, v in self.headers.items() if k.lower() in ("content-type", "content-encoding")}
-            request = urllib.request.Request(f"{target}{path}?{urllib.parse.urlencode(params)}", self.body(), kept)
-            try:
-                with urllib.request.urlopen(request, timeout=20) as answer:
-                    self.say(answer.status, answer.read())
-            except urllib.error.HTTPError as error:
-                self.say(error.code, error.read())
-
-    with _serving(Proxy) as url:
-        yield url
 
 
 @dataclass
@@ -196,7 +168,7 @@ def saying() -> Iterator[Saying]:
     """A server that says what it is told to."""
     what = Saying()
 
-    class Handler(_Quiet):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             self.say(204, b"", **{"X-Influxdb-Version": "2.7.1"})
 
@@ -216,5 +188,5 @@ def saying() -> Iterator[Saying]:
             else:
                 self.say(204, b"")
 
-    with _serving(Handler) as what.url:
+    with serving(Handler) as what.url:
         yield what

@@ -22,6 +22,7 @@ from collector.stores.influxdb.transport import Server, Transport
 from collector.verdicts.book import Book
 from collector.verdicts.records import Average, Change, Exceedance, Standing
 from gateway.measurement import SECOND_NS
+from tests.collector.backends import influx_server
 from tests.collector.batches import START_NS
 from tests.collector.influx_servers import Influxd, saying
 from tests.collector.test_projector import eventually
@@ -57,9 +58,9 @@ def book(tmp_path: Path) -> Iterator[Book]:
         yield opened
 
 
-@pytest.fixture
-def store(influxd: Influxd, tmp_path: Path) -> Iterator[InfluxStore]:
-    with closing(InfluxStore(influxd.server(), tmp_path / "refused.db")) as opened:
+@pytest.fixture(params=["influxdb-1.6", "influxdb-2.7"])
+def store(influxd: Influxd, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[InfluxStore]:
+    with influx_server(request.param, influxd) as server, closing(InfluxStore(server, tmp_path / "r.db")) as opened:
         yield opened
 
 

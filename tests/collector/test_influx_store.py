@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import threading
@@ -11,11 +10,15 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from api.metrics import numbers
+from collector.__main__ import Collector
+from collector.intake.journal import Journal
 from collector.intake.projector import Projector
 from collector.store import NotHere, StoreError
 from collector.stores.influxdb import refusals, writing
@@ -28,10 +31,11 @@ from collector.stores.influxdb.transport import Server, Transport
 from collector.stores.influxdb.writing import write
 from collector.stores.memory import MemoryStore
 from gateway.measurement import SECOND_NS, Series
+from tests.collector.backends import INFLUXDB, influx_server
 from tests.collector.batches import START_NS, FakeGateway
-from tests.collector.influx_servers import Influxd, Saying, influxd_at, saying, v2_proxy, victoria_at
+from tests.collector.influx_servers import Influxd, Saying, influxd_at, saying
 from tests.collector.test_projector import eventually, filled
-from tests.collector.test_store_contract import ACID, LEVEL, OXYGEN, A, B, content, rows
+from tests.collector.test_store_contract import LEVEL, OXYGEN, A, B, content, rows
 from tests.conftest import server as program
 from tests.effort import examples
 
@@ -63,6 +67,21 @@ def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 Opens = Callable[[Server], InfluxStore]
+
+
+def told(store: InfluxStore, folder: Path, trouble: str = "") -> dict[str, str]:
+    """What the collector's health says the store does not take, and why; /metrics says the same."""
+    with closing(Journal(folder / "empty")) as journal:
+        projector = Projector(journal, store)
+        projector.trouble = trouble
+        parts = SimpleNamespace(projector=projector, store=store, charts=SimpleNamespace(trouble=""))
+        health = {"store": Collector._store(parts, store.cursor())}  # type: ignore[arg-type]
+    why: dict[str, str] = health["store"]["why"]
+    assert health["store"]["trouble"] == bool(why)
+    figures = list(numbers("emitwatch", health))
+    assert {labels["part"]: labels["reason"] for name, labels, _ in figures if "refusal" in name} == why
+    assert ("emitwatch_store_expired", {}, store.expired) in figures
+    return why
 
 
 # --- a crash loses and doubles nothing ---------------------------------------------------------------
@@ -152,10 +171,9 @@ def test_a_crash_at_any_request_is_made_good(
 # --- what a server refuses ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dialect", ["v1", "v2"])
-def test_a_bad_line_alone_goes_to_the_dead_letters(influxd: Influxd, opened: Opens, dialect: str) -> None:
-    with v2_proxy(influxd.url) as proxy:
-        server = influxd.server(**{"url": proxy} if dialect == "v2" else {})
+@pytest.mark.parametrize("kind", INFLUXDB)
+def test_a_bad_line_alone_goes_to_the_dead_letters(influxd: Influxd, opened: Opens, kind: str, tmp_path: Path) -> None:
+    with influx_server(kind, influxd) as server:
         conflict = f'{head_of(OXYGEN)}value="text" 5'.encode()
         assert Transport(server).write(conflict).ok
         store = opened(server)
@@ -169,11 +187,33 @@ def test_a_bad_line_alone_goes_to_the_dead_letters(influxd: Influxd, opened: Ope
         assert "field type conflict" in letters[0].reason
         assert letters[1].line == f"{head_of(OXYGEN)}value=4.0,status=0,stream={letters[1].stream},seq=1,index=4 4"
         assert "10 measurements are not in the store" in store.problem
+        assert "field type conflict" in told(store, tmp_path)["lines"]
         assert store.series() == [LEVEL]
         influxd.query('DROP MEASUREMENT "measurement"', server.database)
         store.clear()
         store.append(rows(*some), 1)  # type: ignore[arg-type]
         assert (len(store.keys()), store.problem) == (40, "")
+        assert not told(store, tmp_path)
+
+
+@pytest.mark.parametrize("kind", INFLUXDB)
+def test_what_is_no_line_is_handed_back_alone(influxd: Influxd, kind: str) -> None:
+    """2.7 takes nothing of a request with such a line, the older ones take the rest of it."""
+    with influx_server(kind, influxd) as server, closing(Transport(server)) as transport:
+        lines = [f"{head_of(LEVEL)}value={n},status=0 {n}" for n in range(40)]
+        lines[13] = f"{head_of(LEVEL)}value=NaN 13"
+        lines[31] = "no line"
+
+        def there() -> int:
+            found = influxd.query('SELECT count("status") FROM "measurement"', server.database)
+            return int(found[0]["values"][0][1]) if found else 0
+
+        assert transport.write("\n".join(lines).encode()).status == 400
+        assert there() == (0 if kind == "influxdb-2.7" else 38)
+        bad = write(transport, lambda start, end: lines[start:end], len(lines)).bad
+        assert [(place, text) for place, text, _ in bad] == [(n, lines[n]) for n in (13, 31)]
+        assert all("unable to parse" in reason for _, _, reason in bad)
+        assert there() == 38
 
 
 def test_bad_and_long_requests_are_halved(said: Saying, opened: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,6 +239,7 @@ def test_bad_and_long_requests_are_halved(said: Saying, opened: Opens, monkeypat
         (403, '{"error":"no"}', "right to read and to write"),
         (404, '{"code":"not found","message":"no dbrp mapping found"}', "influx v1 dbrp create"),
         (404, '{"error":"database not found: \\"d\\""}', "CREATE DATABASE d"),
+        (500, '{"error":"default retention policy not set for: d"}', "influx v1 dbrp create --db d --rp autogen"),
         (500, '{"error":"retention policy not found: x"}', "[store] retention_policy"),
         (500, '{"error":"write /data: no space left on device"}', "free space"),
         (429, "slow  down\n", "429: slow down; it has too much to do"),
@@ -375,6 +416,7 @@ def test_a_full_disk_at_the_server_loses_nothing_and_is_told(
                 file.write(bytes(4096))
         projector.start()
         eventually(lambda: "no space left on device; free space at the server" in projector.trouble)
+        assert "no space left on device" in told(store, tmp_path, projector.trouble)["measurements"]
         assert store.cursor() < journal.last
         ballast.unlink()
         running.stop(kill=True)  # until then 1.6.7 goes on saying so, whatever room there is
@@ -393,12 +435,14 @@ def test_a_full_disk_at_the_server_loses_nothing_and_is_told(
     journal.close()
 
 
-def test_a_retention_policy_that_is_made_later_gets_everything(influxd: Influxd, opened: Opens) -> None:
+def test_a_retention_policy_that_is_made_later_gets_everything(influxd: Influxd, opened: Opens, tmp_path: Path) -> None:
     server = influxd.server(retention_policy="raw")
     store, some = opened(server), rows((LEVEL, 1, 1.0, A, 1, 0), (LEVEL, 2, np.nan, A, 1, 1))
-    with pytest.raises(StoreError, match="retention policy not found: raw"):
+    with pytest.raises(StoreError, match="retention policy not found: raw") as refused:
         store.append(some, 1)
     assert (store.cursor(), store._letters.count) == (0, 0)
+    why = told(store, tmp_path, str(refused.value))["measurements"]
+    assert "retention policy not found: raw; [store] retention_policy has to be one of database" in why
     influxd.query(f"CREATE RETENTION POLICY raw ON {server.database} DURATION INF REPLICATION 1")
 
     def all_there() -> bool:
@@ -410,13 +454,24 @@ def test_a_retention_policy_that_is_made_later_gets_everything(influxd: Influxd,
     assert len(store.keys()) == 2
 
 
-def test_a_parameter_with_another_name_is_another_series(influxd: Influxd, opened: Opens) -> None:
+def test_a_parameter_with_another_name_is_another_series(influxd: Influxd, opened: Opens, tmp_path: Path) -> None:
     store = opened(influxd.server())
     renamed = Series(LEVEL.plant, LEVEL.point, LEVEL.sensor, "LAeq_fast", LEVEL.unit)
     store.append(rows((LEVEL, 1, 1.0, A, 1, 0), (renamed, 1, 2.0, A, 1, 1), (renamed, 2, 3.0, A, 2, 0)), 1)
     assert store.series() == sorted([LEVEL, renamed])
     assert len(store.keys()) == 3
     assert store.measurements(renamed, 0, 9, 9).value.tolist() == [2.0, 3.0]
+    assert not told(store, tmp_path), "nothing is refused"
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_kept_as_a_status(influxd: Influxd, opened: Opens, tmp_path: Path, number: float) -> None:
+    store = opened(influxd.server())
+    store.append(rows((LEVEL, 1, number, A, 1, 0), (LEVEL, 2, 2.0, A, 1, 1)), 1)
+    found = store.measurements(LEVEL, 0, 9, 9)
+    assert np.isnan(found.value).tolist() == [True, False]
+    assert len(store.keys()) == 2
+    assert not told(store, tmp_path), "nothing is refused"
 
 
 # --- what was changed behind its back -----------------------------------------------------------------
@@ -468,13 +523,14 @@ def test_what_a_server_left_out_for_its_age_is_no_bad_line(status: int, said: by
     assert (refusals.verdict(answer), refusals.expired(answer)) == (refusals.Verdict.DONE, 4)
 
 
-def test_what_is_older_than_the_retention_policy_is_counted(influxd: Influxd, opened: Opens) -> None:
+def test_what_is_older_than_the_retention_policy_is_counted(influxd: Influxd, opened: Opens, tmp_path: Path) -> None:
     server = influxd.server()
     influxd.query(f"CREATE RETENTION POLICY short ON {server.database} DURATION 1d REPLICATION 1 DEFAULT")
     store = opened(server)
     now_ns = time.time_ns() // SECOND_NS * SECOND_NS
     store.append(rows((LEVEL, now_ns, 1.0, A, 1, 0), *((LEVEL, START_NS - n, 1.0, A, 1, n) for n in range(1, 5))), 1)
     assert (store.cursor(), len(store.keys()), store.expired, store.problem) == (1, 1, 4, "")
+    assert not told(store, tmp_path), "it is no refusal"
     named = opened(Server(url=server.url, database=server.database, retention_policy="nothing"))
     with pytest.raises(StoreError, match=r"retention policy not found.*\[store\] retention_policy"):
         named.append(rows((LEVEL, now_ns, 1.0, A, 1, 0)), 1)
@@ -592,27 +648,3 @@ def test_users_and_compressed_bodies(tmp_path: Path, opened: Opens, monkeypatch:
         store = opened(Server(url=influxd.url, database="d", token="admin:secret"))
         store.append(some, 1)
         assert len(store.keys()) == 1
-
-
-@pytest.mark.system
-def test_victoria_metrics_takes_what_is_written(tmp_path: Path) -> None:
-    """It keeps milliseconds and no texts, so it is no store; but what is written to it arrives."""
-    with victoria_at(program("victoria-metrics"), tmp_path / "data") as url:
-        transport = Transport(Server(url=url, database="emissions", api="v2"))
-        lines = [
-            f"{head_of(ACID)}value={7 + n / 8},status=0,stream=1,seq=1,index={n} {START_NS + n * SECOND_NS}"
-            for n in range(20)
-        ]
-        assert not write(transport, lambda start, end: lines[start:end], len(lines)).bad
-        urllib.request.urlopen(f"{url}/internal/force_flush", timeout=20).close()
-        query = f"{url}/api/v1/export?match[]=measurement_value&start={START_NS // SECOND_NS - 10}"
-        found: list[dict[str, Any]] = []
-        end = time.monotonic() + 10
-        while not found and time.monotonic() < end:
-            with urllib.request.urlopen(query, timeout=20) as answer:
-                found = [json.loads(one) for one in answer.read().splitlines()]
-        (series,) = found
-        assert series["values"] == [7 + n / 8 for n in range(20)]
-        assert series["timestamps"] == [(START_NS + n * SECOND_NS) // 1_000_000 for n in range(20)]
-        assert {key: series["metric"][key] for key in ("plant", "parameter")} == {"plant": "harbour", "parameter": "pH"}
-        transport.close()

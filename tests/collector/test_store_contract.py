@@ -1,7 +1,4 @@
-"""What every store does: the same tests over the plain one in memory, the one on DuckDB and the one on InfluxDB.
-
-InfluxDB is a real influxd, written to in the dialect of 1.x, and in that of 2.x through a small proxy.
-"""
+"""What every store does: the same tests over all of them (`backends`). What is about writing: `test_store_writing`."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,10 +20,9 @@ from hypothesis import strategies as st
 from collector.store import AHEAD_NS, Rows, Shift, Store, StoreError
 from collector.stores import duckdb as duckdb_module
 from collector.stores.duckdb import DuckdbStore
-from collector.stores.influxdb.store import InfluxStore
 from collector.stores.memory import MemoryStore
-from gateway.measurement import Columns, Series, Status, empty_columns
-from tests.collector.influx_servers import Influxd, v2_proxy
+from gateway.measurement import Columns, Series, Status
+from tests.collector.backends import STORES, backend
 from tests.effort import examples
 
 LEVEL = Series("riverside", "fence-north", "slm-north", "LAeq", "dB(A)")
@@ -72,20 +67,10 @@ def content(store: Store) -> list[tuple[object, ...]]:
     )  # fmt: skip
 
 
-@pytest.fixture(params=["memory", "duckdb", "influxdb-v1", "influxdb-v2"])
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with ExitStack() as stack:
-        opened: Store
-        if request.param == "memory":
-            opened = MemoryStore()
-        elif request.param == "duckdb":
-            opened = DuckdbStore(tmp_path / "store.duckdb")
-        else:
-            influxd: Influxd = request.getfixturevalue("influxd")
-            url = stack.enter_context(v2_proxy(influxd.url)) if request.param == "influxdb-v2" else influxd.url
-            opened = InfluxStore(influxd.server(url=url), tmp_path / "refused.db")
-        yield opened
-        opened.close()
+    with backend(request.param, tmp_path, request) as opener:
+        yield opener()
 
 
 A, B, C = STREAMS
@@ -98,69 +83,11 @@ def test_an_empty_store_is_at_position_zero(store: Store) -> None:
     assert len(store.measurements(LEVEL, 0, 2**62, 10).time_ns) == 0
 
 
-def test_measurements_come_back_as_they_were(store: Store) -> None:
-    store.append(rows((LEVEL, 10, 55.5, A, 1, 0), (OXYGEN, 10, None, A, 1, 1), (LEVEL, 20, -0.0, A, 1, 2)), 3)
-    assert store.cursor() == 3
-    assert store.series() == sorted([LEVEL, OXYGEN])
-    found = store.measurements(LEVEL, 0, 100, 10)
-    assert found.series == LEVEL
-    assert (found.time_ns.tolist(), found.value.tolist(), found.status.tolist()) == ([10, 20], [55.5, 0.0], [0, 0])
-    assert [column.dtype for column in (found.time_ns, found.value, found.status)] == [np.int64, np.float64, np.uint8]
-    missing = store.measurements(OXYGEN, 0, 100, 10)
-    assert np.isnan(missing.value).tolist() == [True]
-    assert missing.status.tolist() == [Status.NO_COMM]
-    assert len(store.measurements(ACID, 0, 100, 10).time_ns) == 0
-
-
 def test_a_range_is_ordered_half_open_and_limited(store: Store) -> None:
     store.append(rows(*((LEVEL, time, float(time), B, 7, n) for n, time in enumerate([50, 10, 40, 20, 30]))), 1)
     assert store.measurements(LEVEL, 20, 50, 10).time_ns.tolist() == [20, 30, 40]
     assert store.measurements(LEVEL, 0, 100, 2).time_ns.tolist() == [10, 20]
     assert store.measurements(LEVEL, 20, 20, 10).time_ns.tolist() == []
-
-
-def test_known_keys_are_not_added_again(store: Store) -> None:
-    first = rows((LEVEL, 10, 1.0, A, 5, 0), (LEVEL, 20, 2.0, A, 5, 1))
-    store.append(first, 1)
-    store.append(first, 1)
-    store.append(first, 2)
-    store.append(rows((LEVEL, 20, 2.0, A, 5, 1), (LEVEL, 30, 3.0, A, 5, 2), (LEVEL, 5, 0.0, A, 4, 0)), 3)
-    store.append(rows((LEVEL, 40, 4.0, C, 1, 0), (LEVEL, 40, 4.0, C, 1, 0)), 4)
-    assert [row[:4] for row in content(store)] == [
-        (*A, 4, 0), (*A, 5, 0), (*A, 5, 1), (*A, 5, 2), (*C, 1, 0)
-    ]  # fmt: skip
-    assert store.cursor() == 4
-
-
-def test_a_position_that_was_passed_changes_nothing(store: Store) -> None:
-    store.append(rows((LEVEL, 10, 1.0, A, 1, 0)), 5)
-    store.append(rows((LEVEL, 20, 1.0, A, 2, 0)), 5)
-    store.append(rows((LEVEL, 20, 1.0, A, 2, 0)), 4)
-    assert len(store.keys()) == 1
-    assert store.cursor() == 5
-
-
-def test_nothing_to_add_still_moves_the_cursor(store: Store) -> None:
-    store.append(Rows(empty_columns(), (), *(np.empty(0, kind) for kind in (np.uint16, np.uint64, np.uint16))), 9)
-    assert store.cursor() == 9
-    assert store.series() == []
-
-
-def test_streams_that_share_numbers_do_not_meet(store: Store) -> None:
-    store.append(rows(*((LEVEL, 10, 1.0, stream, 1, 0) for stream in STREAMS)), 1)
-    assert len(store.keys()) == 3
-
-
-def test_the_newest_is_newest_by_time_and_then_by_arrival(store: Store) -> None:
-    store.append(rows((LEVEL, 30, 3.0, A, 1, 0), (LEVEL, 10, 1.0, A, 1, 1), (ACID, 5, 7.0, A, 1, 2)), 1)
-    assert store.latest() == [(ACID, 5, 7.0, 0), (LEVEL, 30, 3.0, 0)]
-    store.append(rows((LEVEL, 20, 2.0, A, 2, 0)), 2)
-    assert store.latest()[1] == (LEVEL, 30, 3.0, 0)
-    store.append(rows((LEVEL, 30, 8.0, A, 3, 0), (LEVEL, 30, 9.0, A, 3, 1)), 3)
-    assert store.latest()[1] == (LEVEL, 30, 9.0, 0)
-    store.append(rows((LEVEL, 31, None, A, 4, 0)), 4)
-    series, time_ns, value, status = store.latest()[1]
-    assert (series, time_ns, np.isnan(value), status) == (LEVEL, 31, True, Status.NO_COMM)
 
 
 def test_readers_and_the_writer_do_not_disturb_one_another(store: Store) -> None:
@@ -185,40 +112,6 @@ def test_readers_and_the_writer_do_not_disturb_one_another(store: Store) -> None
         assert seen == sorted(seen)
         assert all(size % 10 == 0 for size in seen), "a reader saw half a transaction"
     assert len(store.keys()) == 300
-
-
-ROW = st.tuples(
-    st.sampled_from([LEVEL, OXYGEN, ACID]), st.integers(0, 50), st.none() | st.floats(-1e6, 1e6),
-    st.sampled_from(STREAMS), st.integers(1, 6), st.integers(0, 3),
-)  # fmt: skip
-
-
-@pytest.mark.timeout(examples(180, 1800))  # each example is dozens of requests
-@settings(max_examples=examples(10, 300))
-@given(st.lists(st.tuples(st.lists(ROW, max_size=8), st.integers(1, 12), st.booleans()), max_size=8))
-@pytest.mark.parametrize("kind", ["duckdb", "influxdb"])
-def test_all_stores_hold_the_same(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, kind: str,
-    appends: list[tuple[list[Row], int, bool]],
-) -> None:  # fmt: skip
-    folder = tmp_path_factory.mktemp("store")
-    server = request.getfixturevalue("influxd").server() if kind == "influxdb" else None
-
-    def opened() -> Store:
-        return InfluxStore(server, folder / "refused.db") if server else DuckdbStore(folder / "store.duckdb")
-
-    plain, real = MemoryStore(), opened()
-    for some, position, reopen in appends:
-        for store in (plain, real):
-            store.append(rows(*some), position)
-        if reopen:
-            real.close()
-            real = opened()
-        assert content(real) == content(plain)
-        assert real.cursor() == plain.cursor()
-        assert real.series() == plain.series()
-        assert repr(real.latest()) == repr(plain.latest())
-    real.close()
 
 
 # --- DuckDB alone ---------------------------------------------------------------------------------
@@ -358,7 +251,7 @@ def test_a_move_by_nothing_takes_the_flag_away(store: Store) -> None:
 @pytest.mark.timeout(examples(180, 1800))
 @given(st.data())
 @settings(max_examples=examples(5))
-@pytest.mark.parametrize("kind", ["duckdb", "influxdb"])
+@pytest.mark.parametrize("kind", ["duckdb", "influxdb-1.6"])
 def test_moves_and_rows_in_any_order_come_to_the_same(
     request: pytest.FixtureRequest, kind: str, data: st.DataObject
 ) -> None:
@@ -370,12 +263,7 @@ def test_moves_and_rows_in_any_order_come_to_the_same(
     for seq in range(1, 8):
         covering = [shift for shift in shifts if shift.from_seq <= seq <= shift.to_seq]
         expected[seq] = 100 + seq + (covering[-1].shift_ns if covering else 0)
-    server = request.getfixturevalue("influxd").server() if kind == "influxdb" else None
-    with TemporaryDirectory() as folder:
-
-        def opened() -> Store:
-            return InfluxStore(server, Path(folder) / "r.db") if server else DuckdbStore(Path(folder) / "s.duckdb")
-
+    with TemporaryDirectory() as folder, backend(kind, Path(folder), request) as opened:
         stores: list[Store] = [MemoryStore(), opened()]
         for position, thing in enumerate(data.draw(st.permutations([*batches, *shifts])), 1):
             for one in stores:

@@ -25,6 +25,10 @@ FIRST_NS, LAST_NS = -(2**63) + 2, 2**63 - 2
 PAGE = 50_000  # points of one request and group: some MB
 _BY = ", ".join(f'"{name}"' for name in (*TAGS, AGAIN))
 _WHAT = ", ".join(f'"{name}"' for name in FIELDS)
+_OTHER = (
+    "the answer to a query is not InfluxDB's; [store] url has to be that of InfluxDB 1.x or 2.x: what only takes its "
+    "lines, as VictoriaMetrics does, keeps no texts and answers no InfluxQL, so it is no store"
+)
 
 # Whoever else writes there may have made a field a text: such a point is none of ours, but must not keep from reading.
 Number = float | str | bool | None
@@ -51,6 +55,7 @@ class _Texts(msgspec.Struct):
 
 
 class _Said(msgspec.Struct):
+    series: tuple[()] = ()  # a statement that changes something finds nothing
     error: str = ""
 
 
@@ -189,8 +194,7 @@ class Reader:
             whole = _whole(body)
             parts += decode(whole.results)
         except msgspec.DecodeError as error:
-            told = f"{self._transport.server.name}: the answer to a query is not InfluxDB's: {error}"
-            raise StoreError(told) from error
+            raise StoreError(f"{self._transport.server.name}: {_OTHER} ({error})") from error
         text = next((text for text in (whole.error, *(part.error for part in parts)) if text), "")
         if text:
             raise refusal(self._transport.server, text)

@@ -90,12 +90,19 @@ def _hint(server: Server, status: int, words: str) -> str:
         return "the token of [store] needs the right to read and to write there"
     if "retention policy not found" in words:
         return f"[store] retention_policy has to be one of database {server.database}: create it, or correct the name"
-    if "dbrp" in words.lower():
-        bucket = server.bucket or server.database
-        return f"map the database to the bucket: influx v1 dbrp create --db {server.database} --rp autogen --bucket-id \
+    bucket = server.bucket or server.database
+    mapping = f"influx v1 dbrp create --db {server.database} --rp {server.retention_policy or 'autogen'} --bucket-id \
 ID-OF-{bucket} --default"
-    if status == 404 or "database not found" in words:
-        return f"create it: CREATE DATABASE {server.database} (1.x), or the bucket {server.bucket or server.database}"
+    # What 2.x says of a database that has buckets, and none that counts as its own.
+    if "dbrp" in words.lower() or "default retention policy not set" in words:
+        return f"map the database to the bucket: {mapping}"
+    if "organization" in words:
+        return f"[store] org has to be the name of the organization that has the bucket {bucket}"
+    if "database not found" in words:
+        return f"create it: CREATE DATABASE {server.database} (1.x); on 2.x the bucket {bucket}, and where that has \
+another name than the database its mapping: {mapping}"
+    if status == 404:
+        return f"create it: CREATE DATABASE {server.database} (1.x), or the bucket {bucket}"
     if status in (429, 503):
         return "it has too much to do, and is asked again later"
     if "no space left" in words:
