@@ -1,8 +1,9 @@
 """A day of two plants through the collector's own parts into an InfluxDB: what dashboards find there is what it writes.
 
 Measurements go by the projector, averages and exceedances by the running line, incidents by the ledger, gateways by
-what they say of themselves; all of it by the mirror. The plants keep a time in which it is seven in the morning now:
-so a day and a night are over, and the fewest hours are simulated.
+what they say of themselves; all of it by the mirror. Two exceedances of longer windows are made from one of a day. The
+plants keep a time in which it is seven in the morning now: so a day and a night are over, and the fewest hours are
+simulated.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ POINTS: tuple[tuple[str, str, str, str, Mapping[str, Any], tuple[str, ...]], ...
 )
 GAS = {"O2": 8.0, "temperature": 100.0, "pressure": -0.5, "moisture": 10.0, "velocity": 12.0}
 CALM = {"plant_state": 0.0, "wind_speed": 1.0, "rain": 0.0, "rain_intensity": 0.0, "LAFmax": 50.0}
-EVERY = 5  # minutes between values, but of levels
+EVERY, SLOW = 5, 60  # minutes between values, but of levels; of what is analysed in a sample
+ANALYSED = "SS"
 AFTER_NS = 20 * MINUTE_NS  # so long tests may take until what they ask for is of the past
 
 
@@ -71,6 +73,7 @@ def fill(server: Server, folder: Path, now_ns: int) -> None:
         line = Line(journal, book, rules, {(s.plant, s.sensor, s.parameter): _interval_ns(s) for s in store.series()})
         for entry in journal.entries:
             line.take(entry)
+        _exceed_long(book, end_ns)
         _open_incidents(book, ledger, end_ns)
         _sample(logbook, now_ns)
         feeds = [Averages(book, rules), Exceedances(book), Ahead(rules, lambda: now_ns), logbook, Incidents(ledger)]
@@ -97,7 +100,7 @@ def _rules(now_ns: int) -> Iterator[tuple[tuple[str, str], PointRules]]:
 
 
 def _measured(rules: Mapping[tuple[str, str], PointRules], plant: str, now_ns: int) -> Columns:
-    """A value in so many minutes of each parameter; once in an hour the line is cut."""
+    """A value of each parameter, as often as it comes; once in an hour the line is cut."""
     first = next(iter(rules.values()))
     begin_ns = int(first.windows("24h", now_ns - 24 * HOUR_NS, now_ns).from_ns[0])
     time_ns = np.arange(begin_ns, now_ns + AFTER_NS, MINUTE_NS)
@@ -110,8 +113,8 @@ def _measured(rules: Mapping[tuple[str, str], PointRules], plant: str, now_ns: i
                 values.append(_value(p))
     row = np.arange(len(time_ns) * len(series))
     minute = row // len(series)
-    levels = np.array([one.parameter == "LAeq" for one in series])
-    row = row[(minute % EVERY == 0) | levels[row % len(series)]]
+    every = np.array([_interval_ns(one) // MINUTE_NS for one in series])
+    row = row[minute % every[row % len(series)] == 0]
     cut = row // len(series) % 60 == 55
     value = np.where(cut, np.nan, np.array(values)[row % len(series)])
     status = np.where(cut, 7, 0).astype(np.uint8)
@@ -119,7 +122,7 @@ def _measured(rules: Mapping[tuple[str, str], PointRules], plant: str, now_ns: i
 
 
 def _interval_ns(series: Series) -> int:
-    return MINUTE_NS if series.parameter == "LAeq" else EVERY * MINUTE_NS
+    return {"LAeq": 1, ANALYSED: SLOW}.get(series.parameter, EVERY) * MINUTE_NS
 
 
 def _value(p: Parameter) -> float:
@@ -130,6 +133,18 @@ def _value(p: Parameter) -> float:
 
 def _gateway(plant: str) -> str:
     return f"{plant.split()[0]}-gw"
+
+
+def _exceed_long(book: Book, now_ns: int) -> None:
+    """What a day does not have: a month and a year that ended an hour ago, each broken as a day was."""
+    day = next(row.exceedance for row in book.exceedances() if row.exceedance.window == "24h")
+    end_ns = now_ns - HOUR_NS
+    longer = [
+        replace(day, window=window, clause=f"{day.clause}-{window}", from_ns=end_ns - hours * HOUR_NS, to_ns=end_ns)
+        for window, hours in (("month", 31 * 24), ("year", 366 * 24))
+    ]
+    position, state = book.state()
+    book.commit([], longer, derived_ns=now_ns, state=state, position=position)
 
 
 def _open_incidents(book: Book, ledger: Ledger, now_ns: int) -> None:
