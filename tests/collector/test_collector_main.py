@@ -171,10 +171,10 @@ def test_a_store_that_is_away_is_told_and_keeps_nothing_from_starting(brokerless
         collector = Collector([site], demo=True)
         collector.start()
         eventually(lambda collector=collector: collector.projector.trouble)  # type: ignore[misc]
-        health = collector.health()
-        assert any(f"{where}: no answer" in problem for problem in health["problems"])
+        assert any(f"{where}: no answer" in problem for problem in collector.health()["problems"])
         eventually(lambda collector=collector: len(collector.health()["store"]["why"]) == 3)  # type: ignore[misc]
-        store = collector.health()["store"]
+        health = collector.health()  # once: the journal goes on meanwhile
+        store = health["store"]
         assert (store["position"], store["behind"], store["trouble"]) == (0, health["journal"]["position"], True)
         assert store["why"].keys() == {"measurements", "lines", "charts"}
         for part, reason in store["why"].items():

@@ -2,8 +2,9 @@
 
 What containers are given by an engine is given here by hand: each volume is a folder, nested ones are linked into
 the outer ones; a path of a container is replaced by the folder that lies there; names of services become 127.0.0.1
-and their ports free ones. InfluxDB 2.7 is not to be had: Debian's 1.6 stands in for it, behind a proxy that speaks
-its dialect. Where the tests run as root and everybody may read the interpreter, all run as the containers' user.
+and their ports free ones. InfluxDB 2.7 is not to be had: Debian's 1.6 stands in for it, behind a proxy that looks like
+2.7, with the organization, bucket and token of the compose file. Where the tests run as root and everybody may read
+the interpreter, all run as the containers' user.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.collector.influx_servers import Influxd, v2_proxy
+from tests.collector.influx_newer import as_2_7
+from tests.collector.influx_servers import Influxd
 from tests.conftest import missing
 from tests.deploy.stack import Stack, stack
 
@@ -71,8 +72,11 @@ def measured(one: Stack, influxd: Influxd) -> bool:
 def test_the_services_make_a_line_that_measures_and_tells_its_health(influxd: Influxd, mosquitto: str) -> None:
     if not shutil.which("mosquitto_sub"):
         missing("mosquitto_sub is not installed (apt-get install mosquitto-clients)")
-    influxd.query("CREATE DATABASE emitwatch")
-    with v2_proxy(influxd.url) as proxy, stack(proxy.removeprefix("http://")) as one:
+    with as_2_7(influxd.url) as newer, stack(newer.url.removeprefix("http://")) as one:
+        given = one.services["influxdb"]["environment"]
+        influxd.query(f"CREATE DATABASE {given['DOCKER_INFLUXDB_INIT_BUCKET']}")
+        newer.org = given["DOCKER_INFLUXDB_INIT_ORG"]
+        newer.token = (one.folder / "deploy" / "secrets" / "influx_token").read_text().strip()
         set_up(one)
         keys_are_where_they_belong(one)
         if not one.user:  # started as root it would become the user mosquitto; in its container it is not root
