@@ -11,7 +11,6 @@ CollectorError with the reason; nothing is left open then. `start` begins to rec
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -62,8 +61,6 @@ from gateway.settings import Broker, Site
 # whoever has just checked one would wait for so long while verdicts are computed.
 HANDOVER_S = 0.0005
 _ALL = 2**62
-# What a text says of the seconds at hand, without which one cause is one text.
-WAIT = re.compile(r"; asked again in [0-9]+ s")
 
 log = structlog.get_logger(__name__)
 
@@ -269,7 +266,7 @@ class Collector:
             "measurements": self.projector.trouble or self.projector.failed, "lines": self.store.problem,
             "charts": self.charts.trouble,
         }  # fmt: skip
-        why = {part: WAIT.sub("", text) for part, text in told.items() if text}
+        why = {part: text for part, text in told.items() if text}
         position = self.store.cursor()
         behind = max(0, last - position)
         return {

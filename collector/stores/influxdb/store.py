@@ -86,8 +86,8 @@ class InfluxStore:
     def append(self, rows: Rows, position: int, shifts: Sequence[Shift] = ()) -> None:
         """Add measurements and move the cursor to `position`; known keys are not added again."""
         with self._writing:
-            if (wait_s := self._not_before - time.monotonic()) > 0:
-                raise StoreError(f"{self._reason}; asked again in {wait_s:.0f} s")
+            if time.monotonic() < self._not_before:
+                raise StoreError(self._reason)
             try:
                 held = self._certain()
                 if position > held.state.position:
