@@ -74,9 +74,12 @@ class Projector:
             entries = self._journal.read(cursor, GROUP_ENTRIES)
             self.project(entries)
         except NotHere:
-            if not self._store.problem:
+            problem = self._store.problem
+            if not problem and self._store.cursor() != cursor:
+                return  # how far the store is was found out just now
+            if not problem:
                 raise
-            self.trouble = self._store.problem  # nobody knows yet how far the store is
+            self.trouble = problem  # nobody knows yet how far the store is
             self._stop.wait(RETRY_S)
             return
         except StoreError as error:

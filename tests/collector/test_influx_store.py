@@ -376,6 +376,42 @@ def test_projector_says_why_the_store_stays_behind(
     monkeypatch.setattr("collector.intake.projector.RETRY_S", 0.02)
     journal = filled(tmp_path / "journal", 3)
     said.answers = [(401, '{"error":"authorization failed"}', {})] * 3
+def test_a_server_found_while_the_journal_is_asked_ends_nothing(
+    influxd: Influxd, opened: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks the store how far it is finds that out, also between two steps of the projector."""
+    journal, server = filled(tmp_path / "journal", 3), influxd.server()
+    Projector(journal, opened(server)).project(journal.read(0, 1000))
+    gateway, real = FakeGateway(id="late-gw"), Transport.query
+    journal.append([gateway.entry(gateway.sealed()), gateway.entry(gateway.sealed())])
+
+    def away(self: Transport, influxql: str) -> Any:
+        raise StoreError("away")
+
+    monkeypatch.setattr(Transport, "query", away)
+    store = opened(server)
+
+    class Rest:
+        """A journal whose beginning is elsewhere, and the server is back once that is asked for."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(journal, name)
+
+        def read(self, after: int, limit: int) -> Any:
+            if after < 4:
+                monkeypatch.setattr(Transport, "query", real)
+                assert store.cursor()
+                raise NotHere("entries 1 to 4 are not here")
+            return journal.read(after, limit)
+
+    projector = Projector(Rest(), store)  # type: ignore[arg-type]
+    projector.start()
+    eventually(lambda: bool(projector.failed) or store.cursor() == journal.last)
+    projector.stop()
+    assert not projector.failed
+    journal.close()
+
+
     projector = Projector(journal, opened(Server(url=said.url, database="d")))
     projector.start()
     eventually(lambda: "401: authorization failed; put a token" in projector.trouble)
