@@ -83,7 +83,7 @@ class Gaps:
         self.measurements += told["n"]
         self.first_ns = min(filter(None, (self.first_ns, told["t_first"])), default=0)
         self.last_ns = max(self.last_ns, told["t_last"])
-        self.reasons[told["reason"]] = self.reasons.get(told["reason"], 0) + 1
+        self.reasons = {**self.reasons, told["reason"]: self.reasons.get(told["reason"], 0) + 1}
 
 
 class Sorter:
@@ -135,7 +135,8 @@ class Sorter:
         counts = self.counts.get(examined.gateway, self.strangers)
         counts.received_ns = examined.received_ns
         if examined.what:
-            counts.faults[examined.what] = counts.faults.get(examined.what, 0) + 1
+            # Never changed in place: `health` reads it in another thread.
+            counts.faults = {**counts.faults, examined.what: counts.faults.get(examined.what, 0) + 1}
         added = self._sort(examined, counts, now_ns)
         for entry in added:
             if entry.kind is EntryKind.EVENT:

@@ -139,6 +139,19 @@ def test_a_gap_that_cannot_be_read_is_poison_and_blocks_nothing() -> None:
     assert desk.held["riverside-gw", sender.epoch] == Ranges(3)
 
 
+def test_counts_by_reason_are_never_changed_in_place() -> None:
+    """Another thread reads them meanwhile, for `health`; a dictionary that grows under it would end that."""
+    desk, sender, unseen = Desk(), gateway(2), gateway(1).epoch
+    counts = desk.sorter.counts["riverside-gw"]
+    faults = counts.faults
+    desk.take(b"noise", sender.sealed(), sender.gap(1, 2, ep=unseen, n=7))
+    assert (faults, sum(counts.faults.values())) == ({}, 1)
+    gaps = desk.sorter.gaps["riverside-gw"]
+    reasons = gaps.reasons
+    desk.take(sender.gap(3, 4, ep=unseen, n=7, reason="corrupt"))
+    assert (reasons, gaps.reasons) == ({"outbox_full": 1}, {"outbox_full": 1, "corrupt": 1})
+
+
 # --- the chain ------------------------------------------------------------------------------------
 
 
