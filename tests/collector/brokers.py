@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from collector.intake.subscriber import Subscriber
 from tests.gateway.ports import wait_for_port
 
 
@@ -26,3 +29,16 @@ def mosquitto_at(program: str, folder: Path, port: int, *extra: str) -> Iterator
         finally:
             process.terminate()
             process.wait(5)
+
+
+def listening(subscriber: Subscriber) -> threading.Event:
+    """Of a subscriber before its start: set once the broker has confirmed that it listens."""
+    confirmed, told = threading.Event(), subscriber._client.on_subscribe
+    assert told is not None
+
+    def note(*given: Any) -> None:
+        told(*given)
+        confirmed.set()
+
+    subscriber._client.on_subscribe = note
+    return confirmed

@@ -27,7 +27,7 @@ from collector.store import Entry, EntryKind
 from gateway import seal, wire
 from gateway.settings import Broker
 from tests.collector.batches import START_NS, FakeGateway
-from tests.collector.brokers import mosquitto_at
+from tests.collector.brokers import listening, mosquitto_at
 from tests.effort import examples
 from tests.gateway.ports import free_port
 
@@ -117,9 +117,9 @@ def test_an_attacker_on_a_real_broker_harms_nobody_and_is_told_once(mosquitto: s
         journal = Journal(tmp_path / "journal")
         recorder = Recorder(journal=journal, deliveries=deliveries, link=subscriber, key=KEY, gateways=list(TRUSTED))
         recorder.start()
+        subscribed = listening(subscriber)
         subscriber.start()
-        eventually(lambda: subscriber.connected)
-        time.sleep(0.1)  # the subscription follows
+        assert subscribed.wait(10)
         attacker.publish(wire.up_topic(VICTIM), victim.sealed(), qos=1, retain=True).wait_for_publish(5)
         eventually(lambda: VICTIM in recorder.counts and recorder.counts[VICTIM].faults == {"retained": 1})
         spoof = FakeGateway(id=VICTIM, key=OTHER)

@@ -23,7 +23,7 @@ from collector.store import EntryKind
 from gateway import bundles, seal, wire
 from gateway.settings import Broker
 from tests.collector.batches import FakeGateway
-from tests.collector.brokers import mosquitto_at
+from tests.collector.brokers import listening, mosquitto_at
 from tests.gateway.ports import free_port
 
 pytestmark = pytest.mark.system
@@ -51,6 +51,7 @@ class Inlet:
         self.subscriber = Subscriber(
             broker, None, client_id="collector-t", gate=gate, deliveries=self.deliveries, states=self.states
         )
+        self.listening = listening(self.subscriber)
         self.subscriber.start()
 
     def taken(self) -> list[Delivery]:
@@ -65,7 +66,7 @@ class Inlet:
     def connected(self) -> Inlet:
         eventually(lambda: self.subscriber.connected)
         assert self.deliveries.get(timeout=5) is Signal.CONNECTED
-        time.sleep(0.1)  # the subscription follows
+        assert self.listening.wait(10)
         return self
 
 
@@ -102,12 +103,15 @@ def test_batches_arrive_examined_and_acknowledgements_are_retained(port: int, pr
         taken = inlet.taken()
         assert [d.examined[0].entry.payload for d in taken[:5] if d.examined[0].entry] == payloads
         assert [bool(d.examined[0].fault) for d in taken] == [False] * 5 + [True]
-        inlet.subscriber.publish(wire.down_topic(gateway.id), b"ack")
-        time.sleep(0.2)
         client.on_message = lambda _, __, message: heard.append(message)
-        client.subscribe(wire.down_topic(gateway.id), qos=1)
-        eventually(lambda: len(heard) == 1)
-        assert (heard[0].payload, heard[0].retain) == (b"ack", True)
+        inlet.subscriber.publish(wire.down_topic(gateway.id), b"ack")
+
+        def retained() -> bool:
+            client.subscribe(wire.down_topic(gateway.id), qos=1)  # each time the broker says again what it has
+            return any(message.retain for message in heard)
+
+        eventually(retained)
+        assert {message.payload for message in heard} == {b"ack"}
     inlet.subscriber.stop()
 
 
@@ -115,8 +119,8 @@ def test_batches_arrive_examined_and_acknowledgements_are_retained(port: int, pr
 def test_what_gateways_say_of_themselves_is_noted_of_those_that_are_known(port: int, protocol: str) -> None:
     gateway = FakeGateway()
     with publishing(port) as client:
-        client.publish(wire.state_topic(gateway.id), b'{"state": "online", "polls_failed": 1}', qos=0, retain=True)
-        time.sleep(0.2)
+        state = b'{"state": "online", "polls_failed": 1}'
+        client.publish(wire.state_topic(gateway.id), state, qos=1, retain=True).wait_for_publish(5)
         inlet = Inlet(gateway, settings(port, protocol=protocol)).connected()
 
         def failed(id: str) -> tuple[object, object]:
@@ -283,6 +287,7 @@ def test_subscriber_and_recorder_together_acknowledge_what_is_on_disk(port: int,
         journal=journal, deliveries=inlet.deliveries, link=inlet.subscriber, key=key, gateways=[gateway.id]
     )
     recorder.start()
+    assert inlet.listening.wait(10)
     acks: list[wire.Ack] = []
     with publishing(port) as client:
         client.on_message = lambda _, __, message: acks.append(

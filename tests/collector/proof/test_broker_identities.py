@@ -31,6 +31,7 @@ from gateway.publisher import Publisher
 from gateway.settings import Broker
 from gateway.spooler import Spooler
 from tests.collector.batches import FakeGateway
+from tests.collector.brokers import listening
 from tests.collector.proof.places import Place, mosquitto_of
 from tests.gateway.ports import free_port
 
@@ -118,8 +119,9 @@ def line_at(program: str, folder: Path) -> Iterator[Line]:
         stack.enter_context(mosquitto_of(program, place))
         collector = Collector([place.site()])
         stack.callback(collector.stop)
+        subscribed = listening(collector.subscriber)
         collector.start()
-        eventually(lambda: collector.subscriber.connected)
+        assert subscribed.wait(10)
         yield Line(place, collector)
 
 
