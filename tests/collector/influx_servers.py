@@ -157,6 +157,7 @@ class Saying:
     """What a server says to writes, one after the other, and then 204. writes: the bodies that came."""
 
     answers: list[tuple[int, str, dict[str, str]]] = field(default_factory=list)
+    refusal: tuple[int, str] | None = None  # to every write, as long as it is there
     writes: list[bytes] = field(default_factory=list)
     url: str = ""
     bad: Sequence[bytes] = ()  # lines with one of these in them are refused
@@ -178,7 +179,9 @@ def saying() -> Iterator[Saying]:
                 self.say(200, b'{"results":[{"statement_id":0}]}')
                 return
             what.writes.append(body)
-            if what.answers:
+            if refusal := what.refusal:
+                self.say(refusal[0], refusal[1].encode())
+            elif what.answers:
                 status, text, headers = what.answers.pop(0)
                 self.say(status, text.encode(), **headers)
             elif len(body) > what.longest:

@@ -19,7 +19,7 @@ from tests.collector.batches import SERIES, START_NS, FakeGateway, columns
 from tests.collector.test_store_contract import content
 
 
-def eventually(condition: Callable[[], bool], within_s: float = 4.0) -> None:
+def eventually(condition: Callable[[], bool], within_s: float = 20.0) -> None:
     end = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < end, "it never became true"
@@ -75,13 +75,12 @@ def test_the_store_catches_up_and_follows(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 class Refusing(MemoryStore):
-    """A store that refuses some times."""
+    """A store that refuses until it is told otherwise."""
 
-    refusals = 3
+    refuses = True
 
     def append(self, rows: Rows, position: int, shifts: Sequence[Shift] = ()) -> None:
-        if self.refusals:
-            self.refusals -= 1
+        if self.refuses:
             raise StoreError("no store today")
         super().append(rows, position, shifts)
 
@@ -92,6 +91,7 @@ def test_a_store_that_refuses_is_tried_again(tmp_path: Path, monkeypatch: pytest
     projector = Projector(journal, store)
     projector.start()
     eventually(lambda: projector.trouble == "no store today")
+    store.refuses = False
     eventually(lambda: store.cursor() == journal.last)
     projector.stop()
     assert not projector.trouble
