@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -155,7 +156,7 @@ def test_an_error_nobody_foresaw_does_not_end_the_stream(monkeypatch: pytest.Mon
         live = Live(Journal(), changes)
         listener = live.join()
         live.start()
-        got = await asyncio.wait_for(listener.events.get(), 3)
+        got = await asyncio.wait_for(listener.events.get(), 20)
         await asyncio.to_thread(live.stop)
         return got
 
@@ -163,16 +164,21 @@ def test_an_error_nobody_foresaw_does_not_end_the_stream(monkeypatch: pytest.Mon
 
 
 def test_changes_and_the_end_reach_every_listener() -> None:
-    changes = {"incidents": 1}
+    newest, asked = {"incidents": 1}, threading.Event()
+
+    def changes() -> dict[str, int]:
+        found = dict(newest)
+        asked.set()
+        return found
 
     async def listen() -> list[Any]:
-        live = Live(Journal(), lambda: dict(changes))
+        live = Live(Journal(), changes)
         listeners = [live.join(), live.join()]
         live.start()
-        await asyncio.sleep(0.1)
-        changes["incidents"] = 2
-        got = [await asyncio.wait_for(listener.events.get(), 3) for listener in listeners]
+        assert await asyncio.to_thread(asked.wait, 20)
+        newest["incidents"] = 2
+        got = [await asyncio.wait_for(listener.events.get(), 20) for listener in listeners]
         await asyncio.to_thread(live.stop)
-        return got + [await asyncio.wait_for(listener.events.get(), 3) for listener in listeners]
+        return got + [await asyncio.wait_for(listener.events.get(), 20) for listener in listeners]
 
     assert asyncio.run(listen()) == [("changed", b'{"incidents":2}')] * 2 + [None] * 2

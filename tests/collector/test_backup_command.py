@@ -17,6 +17,7 @@ from collector.backup_command import BackupError, copy
 from collector.intake.journal import Journal
 from tests.collector.proof.kit import House
 from tests.collector.test_journal import MONTH_NS, batch
+from tests.collector.test_projector import eventually
 
 NO_STORE = Path("no store")
 
@@ -72,6 +73,7 @@ def test_no_follower_in_a_backup_is_ahead_of_its_journal(writer: Writer, tmp_pat
         copy(writer.folder, tmp_path / f"{number}", without=NO_STORE)
         with closing(Journal(tmp_path / f"{number}" / "journal")) as journal:
             ends.append(journal.last)
+            eventually(lambda: writer.journal.last > ends[-1])
             assert followed(tmp_path / f"{number}") <= journal.last
             assert [entry.position for entry in journal.read(0, 10**6)] == list(range(1, journal.last + 1))
     assert ends == sorted(set(ends)), "each is later than the one before"

@@ -212,7 +212,7 @@ def test_the_sampler_takes_one_at_once_and_says_what_keeps_it(tmp_path: Path) ->
     with closing(Logbook(tmp_path / "samples.db")) as logbook:
         sampler = Sampler(logbook, lambda: {"gw": said()})
         sampler.start()
-        eventually(lambda: len(logbook.read(BEGIN, 10)) == 1)
+        eventually(lambda: len(logbook.read(BEGIN, 10)) > 0)
         sampler.stop()
         assert not sampler.trouble
     with pytest.raises(sqlite3.Error):

@@ -95,7 +95,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     journal.close()
 
 
-def eventually(condition: Callable[[], bool], within_s: float = 4.0) -> None:
+def eventually(condition: Callable[[], bool], within_s: float = 20.0) -> None:
     end = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < end, "it never became true"
@@ -133,10 +133,11 @@ def test_what_comes_again_is_dropped_and_acknowledged_at_once(bench: Bench) -> N
     hello, second = bench.gateway.sealed(), bench.gateway.sealed()
     bench.deliver(hello, second, hello)
     bench.recorder.start()
-    eventually(lambda: len(bench.broker.pubacks) == 3)
+    # The acknowledgement follows the PUBACKs.
+    eventually(lambda: len(bench.broker.pubacks) == 3 and any(ack.epochs for ack in bench.broker.acks))
     acks = len(bench.broker.acks)
     bench.deliver(second)
-    eventually(lambda: len(bench.broker.acks) > acks, 1.0)
+    eventually(lambda: len(bench.broker.acks) > acks)  # and not with the next beacon alone, half a minute later
     bench.recorder.stop()
     assert bench.kinds() == [(EntryKind.BATCH, 1), (EntryKind.BATCH, 2)]
     assert bench.recorder.counts[bench.gateway.id].duplicate == 2
@@ -196,8 +197,9 @@ def test_holes_are_told_as_ranges_and_filled(bench: Bench) -> None:
     first, second, third, fourth = (bench.gateway.sealed() for _ in range(4))
     bench.deliver(first, third)
     bench.recorder.start()
-    eventually(lambda: any(ack.epochs for ack in bench.broker.acks))
-    assert bench.broker.acks[-1].epochs == (wire.EpochAck(bench.gateway.epoch, 1, ((3, 3),)),)
+    hole = (wire.EpochAck(bench.gateway.epoch, 1, ((3, 3),)),)
+    eventually(lambda: any(ack.epochs == hole for ack in bench.broker.acks))
+    assert bench.broker.acks[-1].epochs == hole
     bench.deliver(second, fourth)
     eventually(lambda: bench.broker.acks[-1].epochs == (wire.EpochAck(bench.gateway.epoch, 4),))
     bench.recorder.stop()
@@ -222,12 +224,15 @@ def test_declared_gaps_are_acknowledged_and_told_also_after_a_restart(bench: Ben
 
 def test_time_is_journalled_while_nothing_comes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk_module, "TICK_NS", 20_000_000)
+    began_ns = time.monotonic_ns()
     bench.recorder.start()
     eventually(lambda: bench.journal.last >= 4)
     bench.recorder.stop()
-    ticks = bench.journal.read(0, 100)
+    passed_ns = time.monotonic_ns() - began_ns
+    ticks = bench.journal.read(0, 10_000)
     assert {entry.kind for entry in ticks} == {EntryKind.TICK}
-    assert all(b.received_ns - a.received_ns >= 15_000_000 for a, b in pairwise(ticks))
+    assert (len(ticks) - 1) * 20_000_000 <= passed_ns, "not more often"
+    assert all(a.received_ns < b.received_ns for a, b in pairwise(ticks))
 
 
 def test_a_new_connection_is_greeted(bench: Bench) -> None:
@@ -323,7 +328,7 @@ def test_a_disk_that_fails_ends_the_recorder_and_says_so(tmp_path: Path) -> None
     bench.recorder.on_failure = ended.set
     bench.recorder.start()
     eventually(lambda: "disk I/O error" in bench.recorder.failed)
-    assert ended.wait(2)
+    assert ended.wait(20)
     bench.recorder.stop()
     assert bench.broker.pubacks == []
     assert all(ack.epochs == () for ack in bench.broker.acks)

@@ -71,7 +71,7 @@ class Peer:
             self._answer(f"ended: {error}")
             return
         client.loop_start()
-        self._answered.wait(5)
+        self._answered.wait(20)
 
     def _answer(self, answer: str) -> None:
         self.answer = answer
@@ -346,7 +346,7 @@ def test_too_much_from_one_gateway_harms_no_other(line: Line) -> None:
             )
             eventually(lambda: len(flooding.reasons) == 2000)
             eventually(lambda: flooding.publish("em/v1/gw-b/up", b"more") == "No matching subscribers")
-            assert line.told("gw-b")["flood"]
+            eventually(lambda: line.told("gw-b")["flood"] > 0)
     assert len([kind for kind, _ in line.kept("gw-b") if kind is EntryKind.QUARANTINE]) <= QUARANTINE_COUNT
 
 
@@ -402,6 +402,7 @@ def test_a_revoked_gateway_that_connects_without_end_is_shut_out_too(mosquitto: 
         code = place.enroll("gw-b", "--revoke")
         revoked = time.monotonic()
         time.sleep(1)
+        eventually(lambda: any(since > revoked for since, _ in tries))
         stop.set()
         thief.join()
     assert code == 0
