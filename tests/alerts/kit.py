@@ -108,7 +108,7 @@ def judge(book: Book, *exceedances: Exceedance, averages: tuple[Average, ...] = 
     book.commit(averages, exceedances, derived_ns=time.time_ns(), state=b"", position=book.cursor() + 1)
 
 
-def until(condition: Callable[[], object], timeout_s: float = 4.0) -> None:
+def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
     """Wait for a condition; fails when it does not come."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -48,7 +48,7 @@ def test_an_address_hidden_in_ipv6_counts_as_itself(address) -> None:
 
 
 def send(sink: HookSink, **other: object) -> int:
-    values = {"allow_private": True, "timeout_s": 1.0, **other}
+    values = {"allow_private": True, "timeout_s": 20.0, **other}
     return post(f"http://{sink.address}/hook?a=b", b'{"x":1}', {"Content-Type": "application/json"}, **values)
 
 
@@ -100,7 +100,7 @@ def test_the_name_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(egress.socket, "getaddrinfo", answer)
     with serving(HookSink()) as sink:
         port = sink.address.split(":")[1]
-        assert post(f"http://rebinding.example:{port}/", b"", {}, allow_private=True, timeout_s=1.0) == 200
+        assert post(f"http://rebinding.example:{port}/", b"", {}, allow_private=True, timeout_s=20.0) == 200
         assert sink.posts[0][1]["Host"] == f"rebinding.example:{port}"
     assert asked == ["rebinding.example"]
 
@@ -128,8 +128,8 @@ def test_a_slow_answer_is_unclear_and_ends_in_time(how: str) -> None:
     began = time.monotonic()
     with serving(HookSink(how)) as sink:
         with pytest.raises(Unclear, match="in time"):
-            send(sink, timeout_s=0.5)
-        assert time.monotonic() - began < 1.5
+            send(sink, timeout_s=1.0)
+        assert time.monotonic() - began < 5.0
         assert len(sink.posts) == 1
 
 

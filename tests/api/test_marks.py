@@ -79,8 +79,8 @@ class Desk:
                          revokes={"position": id, "sha256": item["sha256"]})  # fmt: skip
 
     def shown(self, id: int) -> dict[str, Any]:
-        wait_until(lambda: any(i["id"] == id for i in self.items("marks")), 10, f"mark {id} is not listed")
-        wait_until(lambda: self.line.evaluator.cursor() >= self.line.journal.last, 10, "not judged")
+        wait_until(lambda: any(i["id"] == id for i in self.items("marks")), 40, f"mark {id} is not listed")
+        wait_until(lambda: self.line.evaluator.cursor() >= self.line.journal.last, 40, "not judged")
         return next(i for i in self.items("marks") if i["id"] == id)
 
     def items(self, path: str, **query: Any) -> list[dict[str, Any]]:
@@ -145,7 +145,7 @@ def test_an_exceedance_is_withdrawn_with_its_history_kept_and_comes_back(desk: D
     def newest() -> dict[str, Any]:
         return next(e for e in desk.items("exceedances", **PLACE, clause="night-level") if e["from"] == found["from"])
 
-    wait_until(lambda: newest()["change"] == "withdrawn", 20, "the exceedance stands")
+    wait_until(lambda: newest()["change"] == "withdrawn", 40, "the exceedance stands")
     trail = desk.client.get(f"evidence/{newest()['id']}")
     schemas.Trail.model_validate_json(trail.content, strict=True)
     assert [mark["id"] for mark in trail.json()["marks"]] == [id]
@@ -155,7 +155,7 @@ def test_an_exceedance_is_withdrawn_with_its_history_kept_and_comes_back(desk: D
     assert [row.exceedance.change.value for row in versions] == ["opened", "withdrawn"]
     assert [row.exceedance.value for row in versions] == [found["value"]] * 2
     desk.revoke(id)
-    wait_until(lambda: newest()["change"] == "opened", 20, "the exceedance does not come back")
+    wait_until(lambda: newest()["change"] == "opened", 40, "the exceedance does not come back")
     assert newest()["value"] == found["value"]
 
 

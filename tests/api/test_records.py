@@ -39,13 +39,13 @@ def words(line: Line, tmp_path: Path) -> list[str]:
 
 def marks(line: Line, client: httpx.Client, **asked: Any) -> list[dict[str, Any]]:
     """The marks of the line, when all that were taken are listed."""
-    wait_until(lambda: line.evaluator.cursor() >= line.journal.last, 10, "not judged")
+    wait_until(lambda: line.evaluator.cursor() >= line.journal.last, 40, "not judged")
     answer = client.get("marks", params=asked)
     return schemas.Page[mark_schemas.Mark].model_validate_json(answer.content, strict=True) and answer.json()["items"]
 
 
 def instruments(line: Line, client: httpx.Client) -> list[dict[str, Any]]:
-    wait_until(lambda: line.evaluator.cursor() >= line.journal.last, 10, "not judged")
+    wait_until(lambda: line.evaluator.cursor() >= line.journal.last, 40, "not judged")
     answer = client.get("instruments", params=PLACE)
     schemas.Page[mark_schemas.Instrument].model_validate_json(answer.content, strict=True)
     return answer.json()["items"]
@@ -95,7 +95,7 @@ def test_a_swap_is_refused_with_the_reason_and_listed(
     assert main(["swap", site, "slm-north", "--serial", at["serial"] or "X", "--old-serial", "X", *values, *words]) == 1
     assert main(["swap", site, "slm-north", "--serial", "NEXT-3", *values, *words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["old_serial"] == at["serial"]
-    wait_until(lambda: instruments(line, client)[-1]["serial"] == "NEXT-3", 10, "not listed")
+    wait_until(lambda: instruments(line, client)[-1]["serial"] == "NEXT-3", 40, "not listed")
     assert main(["swap", site, "slm-north", "--serial", "NEXT-3", *values, *words]) == 1
     assert "that is the instrument that is there already" in capsys.readouterr().err
     assert main(["swap", site, "slm-north", "--serial", "N-4", "--old-serial", "ELSE", *values, *words]) == 1

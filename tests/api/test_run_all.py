@@ -73,7 +73,7 @@ def address(site: Path) -> str:
 def test_it_makes_a_token_asks_for_it_and_ends_in_order(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = address(site)
     with running(site) as process:
-        wait_until(lambda: answers(url), 20, "does not answer")
+        wait_until(lambda: answers(url), 40, "does not answer")
         file = site.parent / "data" / "collector" / "api.token"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         refused = httpx.get(url + "api/v1/plants")
@@ -95,8 +95,8 @@ def test_it_makes_a_token_asks_for_it_and_ends_in_order(site: Path, capsys: pyte
         assert json.loads(capsys.readouterr().out)["problems"] == health["problems"]
         process.send_signal(signal.SIGTERM)
         start = time.monotonic()
-        assert process.wait(10) == 0
-        assert time.monotonic() - start < 9
+        assert process.wait(30) == 0
+        assert time.monotonic() - start < 25, "docker-compose.yml waits 30 s"
         assert process.stdout is not None
         assert "Traceback" not in process.stdout.read()
     assert main(["health", str(site)]) == 2
@@ -115,18 +115,18 @@ def test_an_author_marks_what_a_running_collector_has(tmp_path: Path, capsys: py
     span = ["--from", "2026-11-01T08:00:00+08:00", "--to", "2026-11-01T09:00:00+08:00", "--point", "stack-1"]
     common = ["mark", str(site), "--author", "wu.ming", "--key", str(key), "--reason", "new cylinder"]
     with running(site) as process:
-        wait_until(lambda: answers(address(site)), 20, "does not answer")
+        wait_until(lambda: answers(address(site)), 40, "does not answer")
         assert main([*common, *span, "--kind", "calibration", "--parameter", "NOx"]) == 0
         id = capsys.readouterr().out.split()[1].rstrip(":")
         token = {"Authorization": f"Bearer {(tmp_path / 'data/collector/api.token').read_text().strip()}"}
         asked = {"url": address(site) + "api/v1/marks", "headers": token}
-        wait_until(lambda: bool(httpx.get(**asked).json()["items"]), 10, "the mark is not listed")
+        wait_until(lambda: bool(httpx.get(**asked).json()["items"]), 40, "the mark is not listed")
         assert main([*common, "--revoke", id]) == 0
-        wait_until(lambda: len(httpx.get(**asked).json()["items"]) == 2, 10, "the revocation is not listed")
+        wait_until(lambda: len(httpx.get(**asked).json()["items"]) == 2, 40, "the revocation is not listed")
         first, second = httpx.get(**asked).json()["items"]
         assert (first["id"], first["revoked_by"], second["revokes"]) == (int(id), second["id"], int(id))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
     file = tmp_path / "export.zip"
     assert main(["export", str(site), "--out", str(file)]) == 0
     capsys.readouterr()
@@ -137,11 +137,11 @@ def test_an_author_marks_what_a_running_collector_has(tmp_path: Path, capsys: py
 def test_open_pages_do_not_keep_it_from_ending(site: Path) -> None:
     url = address(site)
     with running(site, "--demo") as process:
-        wait_until(lambda: answers(url), 20, "does not answer")
+        wait_until(lambda: answers(url), 40, "does not answer")
         with httpx.stream("GET", url + "api/v1/live") as stream:
             next(stream.iter_lines())
             process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 130
+            assert process.wait(30) == 130
 
 
 def test_a_port_in_use_is_told_and_nothing_starts(tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ def test_a_sheet_is_made_filed_verified_and_taken_back(
         schemas.Page[mark_schemas.Mark].model_validate_json(answer.content, strict=True)
         return answer.json()["items"]
 
-    wait_until(lambda: bool(filed()), 10, "not listed")
+    wait_until(lambda: bool(filed()), 40, "not listed")
     (mark,) = filed()
     assert mark["sheet"] == {"name": "fence.pdf", "bytes": file.stat().st_size, "sha256": said["sha256"]}
     look = ["sheet", site, "--url", line.url.rstrip("/"), "--verify"]
@@ -268,7 +268,7 @@ def test_a_sheet_is_made_filed_verified_and_taken_back(
     assert "not what was filed" in capsys.readouterr().err
     assert main([*look, str(tmp_path / "none.pdf")]) == 2
     assert main(["mark", site, "--revoke", str(mark["id"]), "--reason", "wrong point", *words]) == 0
-    wait_until(lambda: filed()[0]["revoked_by"] is not None, 10, "not taken back")
+    wait_until(lambda: filed()[0]["revoked_by"] is not None, 40, "not taken back")
     assert main([*look, str(file)]) == 1
     assert f"it was filed as mark {mark['id']}, and taken back" in capsys.readouterr().err
 

@@ -91,9 +91,9 @@ def test_a_broker_that_is_not_there_is_told(tmp_path: Path) -> None:
     path.write_text(tomli_w.dumps(tree), "utf-8")
     start = time.monotonic()
     command = [sys.executable, "-m", "api.cli", "tap", str(path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=40, check=False)
     assert done.returncode == 2
     assert f"mqtt://127.0.0.1:{port}" in done.stderr
     assert "hint" in done.stderr
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30

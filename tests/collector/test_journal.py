@@ -185,8 +185,8 @@ def test_waiting_ends_with_a_commit_or_the_time(journal: Journal) -> None:
     timer = threading.Timer(0.05, journal.append, [[batch(1)]])
     timer.start()
     started = time.monotonic()
-    assert journal.wait(0, 4) == 1
-    assert time.monotonic() - started < 3
+    assert journal.wait(0, 40) == 1
+    assert time.monotonic() - started < 30
     timer.join()
 
 
@@ -194,8 +194,8 @@ def test_waiting_ends_when_nothing_more_can_come(journal: Journal) -> None:
     timer = threading.Timer(0.05, journal.finish)
     timer.start()
     started = time.monotonic()
-    assert journal.wait(0, 4) == journal.wait(0, 4) == 0
-    assert time.monotonic() - started < 3
+    assert journal.wait(0, 40) == journal.wait(0, 40) == 0
+    assert time.monotonic() - started < 30
     timer.join()
 
 
@@ -214,7 +214,7 @@ def test_readers_of_other_threads_see_whole_commits(journal: Journal) -> None:
     follower.start()
     for start in range(1, 600, 20):
         journal.append([batch(seq) for seq in range(start, start + 20)])
-    follower.join(4)
+    follower.join(40)
     assert seen == list(range(1, 601))
 
 

@@ -107,7 +107,7 @@ def test_readers_and_the_writer_do_not_disturb_one_another(store: Store) -> None
         store.append(rows(*((LEVEL, position * 10 + n, 1.0, A, position, n) for n in range(10))), position)
     done.set()
     for reader in readers:
-        reader.join(4)
+        reader.join()
     for seen in sizes:
         assert seen == sorted(seen)
         assert all(size % 10 == 0 for size in seen), "a reader saw half a transaction"
