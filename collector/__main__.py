@@ -232,12 +232,8 @@ class Collector:
                 "away": {m.name: m.state.value for m in self.journal.months.values() if not m.here},
             },
             "store": self._store(last),
-            "tree": {"position": self.notary.position, "behind": max(0, last - self.notary.position)},
-            "evaluator": {
-                "position": self.evaluator.cursor(),
-                "behind": max(0, last - self.evaluator.cursor()),
-                "overdue": self.evaluator.overdue(),
-            },
+            "tree": _follower(self.notary.position, last),
+            "evaluator": {**_follower(self.evaluator.cursor(), last), "overdue": self.evaluator.overdue()},
             "gateways": self._gateways(),
             "quarantined_of_unknown": self.recorder.strangers.quarantined,
             "strangers": asdict(self.recorder.strangers),
@@ -267,11 +263,8 @@ class Collector:
             "charts": self.charts.trouble,
         }  # fmt: skip
         why = {part: text for part, text in told.items() if text}
-        position = self.store.cursor()
-        behind = max(0, last - position)
-        return {
-            "position": position, "behind": behind, "expired": self.store.expired, "trouble": bool(why), "why": why,
-        }  # fmt: skip
+        follows = _follower(self.store.cursor(), last)
+        return {**follows, "expired": self.store.expired, "trouble": bool(why), "why": why}
 
     def _disk(self) -> dict[str, float | None]:
         """The journal's disk: what is free, and for how many days that will do."""
@@ -313,6 +306,11 @@ class Collector:
         return (
             "" if not keys or keys[-1] == self.public_key else "the collector has a new key; start it again to use it"
         )
+
+
+def _follower(position: int, last: int) -> dict[str, Any]:
+    """How far one that follows a journal, which ends at `last`, has read it."""
+    return {"position": position, "behind": max(0, last - position)}
 
 
 def _require_followed(journal: Journal, file: str | Path, position: int) -> None:
