@@ -88,6 +88,14 @@ async def running(
     return run
 
 
+def costs_no_poll(run: Run, sensor: str) -> None:
+    """All that was asked for came; a busy machine may miss a tick."""
+    assert {OK} <= set(run.statuses(sensor)) <= {OK, NO_COMM}
+    assert run.statuses(sensor).count(OK) > run.statuses(sensor).count(NO_COMM)
+    assert run.poller is not None
+    assert run.poller.state()["polls_failed"] == 0
+
+
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.poller.WATCH_S", 0.05)
@@ -171,7 +179,7 @@ def test_an_input_of_the_instrument_is_of_the_same_poll_as_the_values():
         async with serving(Instruments(registers=held)) as meters:
 
             async def talk(run: Run) -> None:
-                await run.until(lambda: len(run.given) >= 12)
+                await run.until(lambda: run.poller.state()["polls_answered"] >= 12)
 
             return await running(sensors(meters.port, (1,), OWN), talk)
 
@@ -199,7 +207,7 @@ def test_an_input_that_cannot_be_read_costs_no_value_and_is_told_once(how, monke
                 await run.until(lambda: bool(run.words("input_silent")))
                 assert "unit=1" in next(iter(run.poller.state()["inputs"]))
                 count = len(run.given)
-                await run.until(lambda: len(run.given) >= count + 10)
+                await run.until(lambda: len(run.given) >= count + 10 and run.statuses("slm-1").count(OK) > 10)
 
             run = await running(sensors(meters.port, (1,), OWN), talk)
             asked = [request for request in meters.requests if request.fc == 4]
@@ -213,7 +221,7 @@ def test_an_input_that_cannot_be_read_costs_no_value_and_is_told_once(how, monke
     assert run.statuses("slm-1").count(OK) > 10
     assert [line["event"] for line in logs].count("Inputs cannot be read; values keep their own status") == 1
     if how == "refuses":
-        assert set(run.statuses("slm-1")) == {OK}
+        costs_no_poll(run, "slm-1")
 
 
 def test_a_dead_module_says_nothing_any_more_and_is_told_when_it_is_back(monkeypatch):
@@ -279,7 +287,7 @@ def test_settings_are_read_back_when_there_is_time_and_a_change_is_told(monkeypa
     }  # fmt: skip
     assert run.told[1][1] == "unit_id of slm-1 was 1 and is 3 (register 3:101)"
     assert run.kept[-1]["slm-1 emitwatch-noise"]["unit_id"] in (1.0, 3.0)
-    assert set(run.statuses("slm-1")) == {OK}
+    costs_no_poll(run, "slm-1")
     assert [line["log_level"] for line in logs] == ["info", "warning"]
 
 
