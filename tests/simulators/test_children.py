@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from simulators.children import Children, tail
+from tests.gateway.batches import PATIENCE_S
 
 STARTER = """
 import sys, time
@@ -22,7 +23,7 @@ time.sleep(60)
 """
 
 
-def gone(pid: int, timeout_s: float = 4.0) -> bool:
+def gone(pid: int, timeout_s: float = PATIENCE_S) -> bool:
     """Whether a process ends within a time (a zombie has ended)."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
@@ -37,7 +38,7 @@ def gone(pid: int, timeout_s: float = 4.0) -> bool:
 
 
 def wait_for_program(pid: int, name: str) -> None:
-    end = time.monotonic() + 4.0
+    end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end and name not in Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]:
         time.sleep(0.02)
 
@@ -58,11 +59,11 @@ def test_children_end_when_asked_and_are_killed_when_they_do_not(tmp_path: Path)
     polite = children.exec("polite", ["/bin/sleep", "60"])
     deaf = children.exec("deaf", ["/bin/sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.1; done"])
     wait_for_program(polite.process.pid, "sleep")
-    end = time.monotonic() + 4.0
+    end = time.monotonic() + PATIENCE_S
     while "deaf" not in tail(deaf) and time.monotonic() < end:
         time.sleep(0.02)
     assert children.surprises() == []
-    assert children.stop_all(0.5) == [deaf]
+    assert children.stop_all(2.0) == [deaf]
     assert not polite.running
     assert not deaf.running
     assert polite.process.returncode == -signal.SIGTERM
@@ -72,7 +73,7 @@ def test_lines_of_a_child_are_handed_on_and_its_end_is_a_surprise(tmp_path: Path
     lines: list[str] = []
     children = Children(tmp_path)
     child = children.call("talker", "simulators.faults:known", {}, lines=lines.append)
-    child.process.wait(5)
+    child.process.wait(PATIENCE_S)
     # `known` returns a text, which is no exit code: the child ends with a traceback in its log.
     assert children.surprises() == [child]
     assert "ValueError" in tail(child)
@@ -86,4 +87,4 @@ def test_children_do_not_share_the_terminals_signals(tmp_path: Path) -> None:
         assert os.getsid(child.process.pid) != os.getsid(0)
     finally:
         children.kill_all()
-        child.process.wait(5)
+        child.process.wait(PATIENCE_S)

@@ -93,7 +93,7 @@ def test_units_and_functions_that_do_not_exist(kind: str, tmp_path: Path) -> Non
             with pytest.raises(Refused, match="exception 4"):
                 await link.read(1, found[0].plan.blocks[0], timeout_s=2.0)
             with pytest.raises(LinkError, match="exception 11" if kind == "tcp" else "did not answer"):
-                await link.read(99, found[0].plan.blocks[0], timeout_s=0.1)
+                await link.read(99, found[0].plan.blocks[0], timeout_s=2.0 if kind == "tcp" else 0.1)
             link.close()
             await asyncio.sleep(0.01)
 

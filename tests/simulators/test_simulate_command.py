@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.gateway.batches import PATIENCE_S
 from tests.simulators.plants import free_port, site_text
 
 CLI = [sys.executable, "-c", "import sys; from api.cli import main; sys.exit(main())", "simulate"]
@@ -32,11 +33,11 @@ def test_it_says_what_it_serves_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     lines = [process.stdout.readline() for _ in range(5)]
     assert lines[0].strip() == f"tcp://127.0.0.1:{port}?unit=1  slm at fence, emitwatch-noise"
     assert "[exception]" in lines[1]
-    with socket.create_connection(("127.0.0.1", port), 2.0) as connection:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
         connection.sendall(bytes.fromhex("0001 0000 0006 02 03 0000 0001"))
         assert connection.recv(100) == bytes.fromhex("0001 0000 0003 02 83 04")
     process.send_signal(signal.SIGINT)
-    assert process.wait(5) == 0
+    assert process.wait(PATIENCE_S) == 0
     process.communicate()
 
 
@@ -51,7 +52,7 @@ def test_mistakes_are_explained(tmp_path: Path) -> None:
     ]
     processes = [(start(*arguments), code, says) for arguments, code, says in cases]
     for process, code, says in processes:
-        _, error = process.communicate(timeout=10)
+        _, error = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, says in error) == (code, True), error
         assert "Traceback" not in error
 
@@ -62,7 +63,7 @@ def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         process = start(site_file(tmp_path, port))
-        _, error = process.communicate(timeout=10)
+        _, error = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert f"cannot serve 127.0.0.1:{port}" in error
     assert "Traceback" not in error
@@ -85,7 +86,7 @@ def test_an_instrument_shows_what_a_calibrator_has_it_show(tmp_path: Path) -> No
     os.write(master, b"slm/LAq=1\n")
     assert "did you mean 'LAeq'" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    assert process.wait(5) == 0
+    assert process.wait(PATIENCE_S) == 0
     process.communicate()
     os.close(master)
     os.close(slave)
@@ -93,6 +94,6 @@ def test_an_instrument_shows_what_a_calibrator_has_it_show(tmp_path: Path) -> No
 
 def level(port: int) -> float:
     """The LAeq of the sound level meter."""
-    with socket.create_connection(("127.0.0.1", port), 2.0) as connection:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
         connection.sendall(bytes.fromhex("0001 0000 0006 01 03 0000 0001"))
         return int.from_bytes(connection.recv(100)[9:11]) / 10

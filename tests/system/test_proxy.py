@@ -76,7 +76,7 @@ def test_the_proxy_does_what_it_says() -> None:
             with socket.create_connection(("127.0.0.1", between.port)) as client:
                 server, _ = door.accept()
                 with server:
-                    server.settimeout(1)
+                    server.settimeout(20 if expected else 1)
                     client.sendall(b"0123456789")
                     assert _received(server, len(expected)) == expected, fault
         between.fault = Fault.DROP
