@@ -110,7 +110,7 @@ def test_nothing_is_lost_and_exceedances_are_told(kind: str, tmp_path: Path, dem
     file = tmp_path / "report.json"
     demo = Demo(tmp_path / "tmp", "--for", "10", "--report", str(file), "--broker", kind)
     demos.append(demo)
-    demo.wait_for(r"http://127\.0\.0\.1:\d+/", 30)
+    demo.wait_for(r"http://127\.0\.0\.1:\d+/", 60)
     ports = demo.ports()
     assert demo.process.wait(200) == 0, demo.text()
     report: dict[str, Any] = json.loads(file.read_text())
@@ -159,6 +159,7 @@ def test_ctrl_c_in_the_middle_of_the_back_fill(tmp_path: Path, demos: list[Demo]
     assert "Traceback" not in demo.text()
 
 
+@pytest.mark.usefixtures("quiet")
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, demos: list[Demo]) -> None:
     demo = Demo(tmp_path / "tmp", *SHORT)
     demos.append(demo)
