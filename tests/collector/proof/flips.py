@@ -31,6 +31,7 @@ from tests.collector.proof.kit import House
 
 HOURS, LOGGED = 24, 12  # in the journal, and of these, still in the log
 END = 10_000
+TOLD = ("found by verify", "export refused")
 
 
 @dataclass(slots=True)
@@ -51,7 +52,7 @@ class Tally:
     @property
     def told(self) -> int:
         """How many were refused or found broken."""
-        return sum(count for place, count in self.places.items() if not place.endswith("harmless"))
+        return sum(count for place, count in self.places.items() if place.endswith(TOLD))
 
 
 @dataclass
@@ -124,7 +125,7 @@ def flip(original: Original, seed: int, tally: Tally) -> None:
         if what == "harmless" and any(entry != original.entries.get(n) for n, entry in held.items()):
             what = "tick altered"
         if code:
-            what = "found by verify" if exported else "export refused"
+            what = TOLD[0] if exported else TOLD[1]
     except Exception as error:  # noqa: BLE001 - whatever it is, it is counted
         what = f"crashed: {error!r}"
     tally.files += 1
