@@ -1,8 +1,8 @@
 """How many examples, seeds and cycles the tests try: every such count comes from here.
 
-`EFFORT` is `default` (some 20 minutes on two cores) or `full` (the counts the project's goals name: 113 minutes
-beside other work). Properties ask for `examples`; what takes processes and minutes, and so decides how long a run
-takes, has its count below.
+`EFFORT` is `default` (some 20 minutes on two cores) or `full` (the counts the project's goals name: 72 to 113
+minutes, as busy as the machine is). Properties ask for `examples`; what takes processes and minutes, and so decides how
+long a run takes, has its count below.
 """
 
 from __future__ import annotations
