@@ -21,7 +21,7 @@ SHELLS: list[str] = TOOL["shells"]
 ALONE: list[str] = TOOL["alone"]  # single files that are copied out and run by themselves
 
 LINES_MAX = 400
-LINES_MAX_ALONE = 700
+LINES_MAX_ALONE = 800
 FUNCTION_LINES_MAX = 60
 BANNED_IMPORTS = {
     "asyncio", "socket", "ssl", "threading", "sqlite3", "time", "subprocess", "urllib.request", "http.client",

@@ -14,7 +14,10 @@ writer but the form of a CSV row. What it checks, in this order (docs/reference/
 - each mark: author's signature, place in the tree, its time, the mark before it, what it speaks of;
 - each row of the CSV against the batches, so that both say the same in the same order.
 
-Exit code 0 = valid, 1 = broken (or not provable), 2 = there is no such file.
+A bundle is a stranger's: whatever stands in it, reading it ends with one of these codes, each file is read
+with a limit, and nothing of it reaches the terminal but as text.
+
+Exit code 0 = valid, 1 = broken (or not provable), 2 = a file that was named cannot be opened.
 """
 
 from __future__ import annotations
@@ -30,13 +33,13 @@ import struct
 import sys
 import zipfile
 import zlib
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TextIO, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -48,13 +51,20 @@ RECORDS = ("swap", "sound_check", "sheet")  # fields of marks that are records o
 MARKS = ("leaf", "position", "received_ns", "payload", "hashes")
 STATUS = ("ok", "maintenance", "calibration", "fault", "out_of_range", "stopped", "manual", "no_comm", "stale",
           "unsynced")  # fmt: skip
-_NOTE = re.compile(r"((?:[^\n]+\n)+)\n((?:— [^\n]+\n)+)")
+_NOTE = re.compile(r"^((?:[^\n]+\n){1,10}+)\n((?:— [^\n]+\n)++)", re.MULTILINE)  # without ways back: in linear time
 _WINDOW, _MOST, _SHOWN, _TELL = 20_000, 1000, 20, 1000
-_INFLATED = 1 << 20
+_INFLATED, _AGAIN = 1 << 20, 1 << 32  # bytes: of one batch at most; read once more for rows out of place
+_FAULTS, _WORDS = 10_000, 2000  # that are told, and of characters in one: a bundle can be broken everywhere
+_MEMBERS = 20_000  # files of some 2000 plants
+_ROW, _PATH = 1 << 18, 8192  # characters: the longest row is a mark of 64 KiB, the longest proof has twice 63 hashes
+_READ = {  # bytes of the files that are read at once; the others are read row by row
+    "manifest.json": 1 << 24, "manifest.sig": 1 << 10, "keys.json": 1 << 24,  # some 100,000 files, as many keys
+    "identities.jsonl": 1 << 26, "checkpoint.txt": 1 << 16, "checkpoints.txt": 1 << 27,  # hourly ones of 30 years
+}  # fmt: skip
 _TOLERANCE_NS = 600 * 10**9  # between a mark's own time and its receipt
 _FOREVER, _GRACE_NS = (1 << 63) - 1, 60 * 10**9  # a revocation is in force everywhere within a minute
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, csv.Error, struct.error, KeyError,
-               ValueError, TypeError, IndexError, AttributeError, RecursionError, RuntimeError)  # fmt: skip
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, csv.Error, struct.error, LookupError, ValueError,
+               TypeError, AttributeError, ArithmeticError, RuntimeError)  # fmt: skip
 Row: TypeAlias = Sequence[str]
 Report: TypeAlias = Callable[[str, str], None]
 
@@ -72,6 +82,16 @@ def instant(time_ns: int) -> str:
 def cell(text: str) -> str:
     """A text as a spreadsheet takes it for text, not for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\0") else text
+
+
+def plain(text: str) -> str:
+    """A text in one line, without anything that moves a terminal's cursor or turns its words around."""
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def why(error: Exception) -> str:
+    """What an error says; KeyError says the key alone."""
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
 
 
 def measurement_row(
@@ -240,6 +260,16 @@ def open_notes(text: str, names: dict[str, bytes]) -> Iterator[tuple[int, bytes,
         raise ValueError(f"after {end} characters stands what is no checkpoint")
 
 
+def uncovered(first: int, last: int, parts: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """What some parts leave of a range. All of these have their last number in them."""
+    for low, high in sorted(parts):
+        if first <= last and low > first:
+            yield first, min(last, low - 1)
+        first = max(first, high + 1)
+    if first <= last:
+        yield first, last
+
+
 def compare(expected: Iterable[Row], actual: Iterable[Row], report: Callable[[str, Row], None]) -> None:
     """Report each row that is altered, missing, added or reordered; `expected` comes from the batches."""
     want, have = iter(expected), iter(actual)
@@ -247,11 +277,13 @@ def compare(expected: Iterable[Row], actual: Iterable[Row], report: Callable[[st
     found: deque[Row] = deque(islice(have, _WINDOW))
     missing: dict[Row, Row] = {}
     added: dict[Row, Row] = {}
-    while (wanted or found) and len(missing) + len(added) < _MOST:
+    odd = 0
+    while (wanted or found) and odd < _MOST:
         if wanted and found and wanted[0] == found[0]:
             wanted.popleft()
             found.popleft()
         else:
+            odd += 1
             of_batches = bool(found) and found[0] in wanted
             of_file = not of_batches and bool(found) and (not wanted or wanted[0] in found)
             if not of_file:
@@ -273,6 +305,50 @@ def compare(expected: Iterable[Row], actual: Iterable[Row], report: Callable[[st
 # --- the bundle ------------------------------------------------------------------------------------
 
 
+class Members:
+    """The files in a zip file, none of them believed to be what it says. names: of all, twice where one is twice."""
+
+    def __init__(self, bundle: zipfile.ZipFile) -> None:
+        self.bundle, self.names = bundle, Counter(bundle.namelist())
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file to read in parts; ValueError where it is none that an export has."""
+        if name not in self.names:
+            raise ValueError(f"{name} is missing")
+        about = self.bundle.getinfo(name)
+        if about.flag_bits & 1 or about.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{name} is encrypted, or compressed otherwise than an export is")
+        return self.bundle.open(about)
+
+    def read(self, name: str) -> bytes:
+        """A file as a whole; ValueError where it is larger than one of its kind ever is, whatever size it says."""
+        most = _READ[name.rpartition("/")[2]]
+        with self.open(name) as file:
+            data = file.read(most + 1)
+        if len(data) > most:
+            raise ValueError(f"{name} has more than {most} bytes")
+        return data
+
+    def table(self, name: str) -> Iterator[list[str]]:
+        """The rows of a CSV file, header included; ValueError names the file and what is wrong with it."""
+        size = 0
+
+        def lines(text: io.TextIOWrapper) -> Iterator[str]:
+            nonlocal size
+            while line := text.readline(_ROW):
+                if (size := size + len(line)) >= _ROW:
+                    raise ValueError(f"a row of more than {_ROW} characters")
+                yield line
+
+        try:
+            with self.open(name) as raw:
+                for row in csv.reader(lines(io.TextIOWrapper(raw, "utf-8", newline=""))):
+                    yield row
+                    size = 0
+        except _UNREADABLE as error:
+            raise ValueError(f"{name}: {why(error)}") from error
+
+
 class Plant:
     """One plant's part of a bundle. broken, note: take a place and a sentence; the first is a fault, the other is not.
 
@@ -282,7 +358,7 @@ class Plant:
     """
 
     def __init__(
-        self, bundle: zipfile.ZipFile, id: str, about: dict[str, Any], *, broken: Report, note: Report,
+        self, bundle: Members, id: str, about: dict[str, Any], *, broken: Report, note: Report,
         keys: dict[str, dict[bytes, int]], heads: set[str], collectors: list[bytes], older: bool,
         authors: dict[str, str],
     ) -> None:  # fmt: skip
@@ -303,9 +379,8 @@ class Plant:
         return f"plants/{self.id}/{file}"
 
     def table(self, file: str) -> Iterator[list[str]]:
-        """The rows of a CSV file, header included."""
-        with self.bundle.open(self.name(file)) as raw:
-            yield from csv.reader(io.TextIOWrapper(raw, "utf-8", newline=""))
+        """The rows of one of its CSV files, header included."""
+        return self.bundle.table(self.name(file))
 
     def check(self, witness: str) -> None:
         """Everything about the plant."""
@@ -314,21 +389,24 @@ class Plant:
             try:
                 part()
             except _UNREADABLE as error:
-                self.broken(self.name(file), f"cannot be read to its end: {error}")
+                self.broken(self.name(file), f"cannot be read to its end: {why(error)}")
 
     def checkpoints(self, witness: str) -> None:
         """The tree's root, and that it begins with every earlier checkpoint."""
-        last = self.text("checkpoint.txt")
+        last, before = self.text("checkpoint.txt"), self.text("checkpoints.txt")
+        if not last.strip():
+            raise ValueError("no checkpoint")
         self.size, self.root, end, _ = next(open_notes(last, self.names))
         if self.size != self.about["size"]:
             self.broken(self.name("checkpoint.txt"), f"{self.size} leaves, but {self.about['size']} in the manifest")
-        paths = {int(size): path.split() for size, path in islice(self.table("consistency.csv"), 1, None)}
         own = "".join(f"{note[0]}\n" for note in _NOTE.finditer(witness) if note[1].split("\n")[0] in self.names)
         self.witnessed = bool(own)
-        earlier = self.name("checkpoints.txt"), self.text("checkpoints.txt")
-        for source, text in (earlier, (self.name("checkpoint.txt"), last), ("witness", own)):
+        sizes = {note[1].split("\n")[1] for text in (before, last, own) for note in _NOTE.finditer(text)}
+        paths = {int(size): path[:_PATH] for size, path in self.table("consistency.csv") if size in sizes}
+        texts = ((self.name("checkpoints.txt"), before), (self.name("checkpoint.txt"), last), ("witness", own))
+        for source, text in texts:
             for size, root, tick, register in open_notes(text, self.names):
-                path = [bytes.fromhex(word) for word in paths.get(size, ())]
+                path = [bytes.fromhex(word) for word in paths.get(size, "").split()]
                 if tick > end and self.older and source == "witness":
                     continue
                 if register not in self.heads:
@@ -363,9 +441,10 @@ class Plant:
         if self.about["complete"] and (first, count) != (0, self.size):
             self.broken(self.name("batches.csv"), f"not whole: leaves {first} to {first + count - 1} of {self.size}")
         gone = self.absent()
-        for leaf in range(first, first + count):
-            if leaf not in self.seen and leaf not in gone:
-                self.broken(self.name("batches.csv"), f"missing: the batch of leaf {leaf}")
+        for low_leaf, high_leaf in uncovered(first, first + count - 1, gone):
+            for leaf in range(low_leaf, high_leaf + 1):
+                if leaf not in self.seen:
+                    self.broken(self.name("batches.csv"), f"missing: the batch of leaf {leaf}")
         for stream in sorted(self.streams):
             self.chain(*stream, self.streams[stream])
         for place, mark, sha in self.marked:
@@ -375,9 +454,9 @@ class Plant:
             if tuple(row[-4:-1]) not in self.bad:
                 self.broken(self.name("measurements.csv"), f"row {what}: {','.join(row)}")
 
-    def absent(self) -> set[int]:
-        """The leaves of months that are said to be elsewhere or expired, as far as an earlier checkpoint has them."""
-        gone: set[int] = set()
+    def absent(self) -> list[tuple[int, int]]:
+        """First and last leaf of months that are elsewhere or expired, as far as an earlier checkpoint has them."""
+        gone: list[tuple[int, int]] = []
         for said in self.about.get("absent", ()):
             month, state, low = str(said["month"]), str(said["state"]), int(said["first"])
             high, place = low + int(said["count"]), f"plants/{self.id}: month {month}"
@@ -389,7 +468,7 @@ class Plant:
                 self.note(
                     place, f"{state}: its batches, leaves {low} to {high - 1}, are in the tree and not in the export"
                 )
-                gone.update(range(low, high))
+                gone.append((low, high - 1))
         return gone
 
     def bodies(self) -> Iterator[dict[str, Any]]:
@@ -398,20 +477,27 @@ class Plant:
         if tuple(next(table, ())) != INDEX:
             self.broken(self.name("batches.csv"), "the heading is not that of an export")
         known: dict[str, str] = {}
+        again = 0  # bytes that are read once more, for rows that have changed places
         with self.bundle.open(self.name("batches.bin")) as data:
             for line in table:
                 row = dict(zip(INDEX, line, strict=True))
-                data.seek(int(row["offset"]))
-                payload = data.read(int(row["bytes"]))
-                while row["leaf"] not in known and (proof := next(proofs, None)):
-                    known[proof[0]] = proof[1]
+                offset, length = int(row["offset"]), int(row["bytes"])
+                again += offset if offset < data.tell() else 0
+                if not (offset >= 0 and 0 <= length <= _INFLATED and again <= _AGAIN):
+                    raise ValueError(f"offset {offset}, {length} bytes: no place that a batch can have")
+                data.seek(offset)
+                payload = data.read(length)
+                ahead = islice(proofs, _WINDOW - len(known))
+                while row["leaf"] and row["leaf"] not in known and (proof := next(ahead, None)):
+                    known[proof[0]] = proof[1][:_PATH]
                 body = self.batch(row, payload, known.pop(row["leaf"], ""), after)
                 after = max(after[0], int(row["leaf"] or -1)), int(row["position"]), int(row["received_ns"])
                 if body and row["kind"] == "batch":
                     self.speak(int(row["position"]), _sha(payload), body)
                     self.measurements, self.batches = self.measurements + body["n"], self.batches + 1
                     if self.batches % _TELL == 0 and sys.stderr.isatty():
-                        sys.stderr.write(f"\rplant {self.id}: {self.batches} of {self.about['count']} batches ")
+                        done = plain(f"plant {self.id}: {self.batches} of {self.about['count']} batches ")
+                        sys.stderr.write(f"\r{done}")
                     yield body
 
     def batch(
@@ -511,8 +597,9 @@ class Plant:
         place, numbers = f"plants/{self.id}: gateway {gateway}, epoch {epoch[:16]}", sorted(batches)
         held, whole = batches[numbers[-1]]["low"] or 0, self.about["complete"]
         away = bool(self.about.get("absent"))
+        given_up = [(a, b) for g, e, a, b in self.gaps if (g, e) == (gateway, epoch)]  # the gateway has said so
         for a, b in pairwise([0, *numbers] if whole else numbers):
-            for first, last in self.unexplained(gateway, epoch, a + 1, b - 1):
+            for first, last in uncovered(a + 1, b - 1, given_up) if b > a + 1 else ():
                 elsewhere = "outside the export" if not whole else "in a month that is not here" if away else ""
                 waits = "not delivered yet" if 0 < held <= first else f"{elsewhere}, or missing" if elsewhere else ""
                 (self.note if waits else self.broken)(place, f"batches {first} to {last}: {waits or 'missing'}")
@@ -527,53 +614,78 @@ class Plant:
             elif end and end["sha"] and end["sha"] != hello["prev_last_hash"]:
                 self.broken(place, "does not follow the epoch before it: the chain of hashes is broken")
 
-    def unexplained(self, gateway: str, epoch: str, first: int, last: int) -> Iterator[tuple[int, int]]:
-        """The parts of a range of batches of which the gateway has not said that it had to give them up."""
-        for low, high in sorted((a, b) for g, e, a, b in self.gaps if (g, e) == (gateway, epoch)):
-            if first <= last and low > first:
-                yield first, min(last, low - 1)
-            first = max(first, high + 1)
-        if first <= last:
-            yield first, last
-
 
 HELLO = ("prev_ep", "prev_last_seq", "prev_last_hash")
 
 
-class Bundle:
-    """An export. broken, notes: what was found; both hold sentences that begin with the place."""
+class Enough(Exception):
+    """So many faults are told that nothing more is looked at."""
 
-    def __init__(self, bundle: zipfile.ZipFile, key: str, witness: str, *, older: bool) -> None:
-        self.bundle, self.key, self.witness, self.older = bundle, key.lower(), witness, older
+
+class Bundle:
+    """An export. broken, notes: what was found, sentences that begin with the place. at: what is being read."""
+
+    def __init__(self, key: str, witness: str, *, older: bool) -> None:
+        self.key, self.witness, self.older = key.lower(), witness, older
         self.broken: list[str] = []
         self.notes: list[str] = []
         self.summary: list[str] = []
+        self.at = "manifest.json"
 
     def fault(self, place: str, what: str) -> None:
         """Something is broken."""
-        self.broken.append(f"{place}: {what}")
+        self.broken.append(f"{place}: {what}"[:_WORDS])
+        if len(self.broken) >= _FAULTS:
+            raise Enough
 
-    def check(self) -> None:
-        """Everything."""
-        raw, keys = self.bundle.read("manifest.json"), json.loads(self.bundle.read("keys.json"))
-        manifest, collector = json.loads(raw), bytes.fromhex(keys["collector"])
+    def note(self, place: str, what: str) -> None:
+        """Something is not there, and explained."""
+        if len(self.notes) < _FAULTS:
+            self.notes.append(f"{place}: {what}"[:_WORDS])
+
+    def check(self, file: IO[bytes], name: str) -> None:
+        """Everything, as far as it can be read."""
+        try:
+            self.bundle = Members(zipfile.ZipFile(file))
+        except _UNREADABLE as error:
+            return self.fault(name, f"cut short or damaged, no whole zip file: {why(error)}")
+        try:
+            self.parts()
+        except Enough:
+            pass
+        except _UNREADABLE as error:
+            self.broken.append(f"{self.at}: cannot be read: {why(error)}"[:_WORDS])
+
+    def parts(self) -> None:
+        """Manifest, keys, files, register, and each plant."""
+        raw = self.bundle.read("manifest.json")
+        manifest = json.loads(raw)
         if manifest["format"] != FORMAT:
             raise ValueError(f"format {manifest['format']}; this verifier reads {FORMAT}")
+        self.at = "keys.json"
+        keys = json.loads(self.bundle.read("keys.json"))
+        collector, known = bytes.fromhex(keys["collector"]), defaultdict[str, dict[str, Any]](dict)
+        for gateway, of in keys["gateways"].items():
+            known[of["plant"]][gateway] = [(key["key"], bytes.fromhex(key["key"])) for key in of["keys"]]
+        self.at = "manifest.sig"
         if not signed(collector, bytes.fromhex(self.bundle.read("manifest.sig").decode()), b"em/export" + raw):
             self.fault("manifest.json", "altered: the collector's signature does not fit")
+        self.at = "manifest.json"
         self.files(manifest["files"])
+        self.at = "identities.jsonl"
         ever, heads, collectors = self.register(collector)
+        self.at = "keys.json"
         if self.key and self.key not in [key.hex() for key in collectors]:
             self.fault("keys.json", f"signed by {collector.hex()}, which is not the collector's key {self.key}")
         for unproved in set(keys.get("collector_before", ())) - {key.hex() for key in collectors}:
             self.fault("keys.json", f"no hand-over in identities.jsonl leads from {unproved} to the collector's key")
         witnessed = False
         for id, about in manifest["plants"].items():
-            known = {g: {bytes.fromhex(k["key"]): ever.get(g, {}).get(k["key"], _FOREVER) for k in v["keys"]}
-                     for g, v in keys["gateways"].items() if v["plant"] == id}  # fmt: skip
-            plant = Plant(self.bundle, id, about, broken=self.fault, note=lambda p, w: self.notes.append(f"{p}: {w}"),
-                          keys=known, heads=heads, collectors=collectors, older=self.older,
-                          authors=keys["authors"][id])  # fmt: skip
+            self.at = f"plants/{id}"
+            held = {gateway: {key: ever.get(gateway, {}).get(hex, _FOREVER) for hex, key in all}
+                    for gateway, all in known[id].items()}  # fmt: skip
+            plant = Plant(self.bundle, id, about, broken=self.fault, note=self.note, keys=held, heads=heads,
+                          collectors=collectors, older=self.older, authors=keys["authors"][id])  # fmt: skip
             plant.check(self.witness)
             witnessed |= plant.witnessed
             self.summary += [(f"plant {id}: {plant.measurements} measurements in {plant.batches} batches, "
@@ -596,10 +708,14 @@ class Bundle:
 
     def files(self, listed: dict[str, dict[str, Any]]) -> None:
         """Each file against the manifest."""
-        names = self.bundle.namelist()
-        for name in dict.fromkeys(names):
-            if names.count(name) > 1 or (name not in listed and name not in ("manifest.json", "manifest.sig")):
-                self.fault(name, "added: the manifest has no such file" if name not in listed else "added: it is twice")
+        names = self.bundle.names
+        if len(names) > _MEMBERS:
+            raise ValueError(f"{len(names)} files, of {_MEMBERS} at most")
+        for name, times in names.items():
+            if name not in listed and name not in ("manifest.json", "manifest.sig"):
+                self.fault(name, "added: the manifest has no such file")
+            elif times > 1:
+                self.fault(name, "added: it is twice")
         for name, about in listed.items():
             try:
                 sha = hashlib.sha256()
@@ -609,7 +725,33 @@ class Bundle:
                 if sha.hexdigest() != about["sha256"]:
                     self.fault(name, "altered: it is not the file of the manifest")
             except _UNREADABLE as error:
-                self.fault(name, "missing" if name not in names else f"damaged: {error}")
+                self.fault(name, "missing" if name not in names else f"damaged: {why(error)}")
+
+
+def show(out: TextIO, *lines: str) -> None:
+    """Print lines, and nothing but lines, whoever has written what is in them."""
+    text = "".join(f"{plain(line)}\n" for line in lines)
+    try:
+        text.encode(out.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text)
+    out.write(text)
+
+
+def tell(found: Bundle, name: str, *, as_json: bool) -> int:
+    """Print what was found; the exit code."""
+    number = len(found.broken)
+    if as_json:
+        report = {"file": name, "valid": not number, "broken": found.broken, "notes": found.notes,
+                  "summary": found.summary}  # fmt: skip
+        show(sys.stdout, *json.dumps(report, ensure_ascii=False, indent=1).split("\n"))
+        return 1 if number else 0
+    lines = [f"BROKEN {line}" for line in found.broken[:_SHOWN]] + [f"note   {line}" for line in found.notes[:_SHOWN]]
+    if number > _SHOWN:
+        lines.append(f"... and {number - _SHOWN} more")
+    verdict = f"broken: {number} fault{'' if number == 1 else 's'}" if number else "valid"
+    show(sys.stdout, *lines, *found.summary, f"{name}: {verdict}")
+    return 1 if number else 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -621,32 +763,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--older", action="store_true", help="the export is older than the newest of them")
     options = parser.parse_args(arguments)
+    opening = options.witness
     try:
-        witness = options.witness.read_text(encoding="utf-8") if options.witness else ""
-        with zipfile.ZipFile(options.file) as bundle:
-            found = Bundle(bundle, options.key, witness, older=options.older)
-            try:
-                found.check()
-            except _UNREADABLE as error:
-                found.fault(str(options.file), f"cannot be verified: {error}")
+        witness = opening.read_text(encoding="utf-8") if opening else ""
+        opening = options.file
+        with opening.open("rb") as file:
+            found = Bundle(options.key, witness, older=options.older)
+            found.check(file, str(opening))
     except OSError as error:
-        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
+        show(sys.stderr, f"{opening}: {error.strerror or error}")
         return 2
-    except zipfile.BadZipFile as error:
-        sys.stdout.write(f"BROKEN {options.file}: cut short or damaged, no whole zip file: {error}\n")
-        return 1
-    lines = [f"BROKEN {line}" for line in found.broken[:_SHOWN]] + [f"note   {line}" for line in found.notes[:_SHOWN]]
-    if len(found.broken) > _SHOWN:
-        lines.append(f"... and {len(found.broken) - _SHOWN} more")
-    number = len(found.broken)
-    verdict = f"broken: {number} fault{'' if number == 1 else 's'}" if number else "valid"
-    if options.json:
-        told = {"file": str(options.file), "valid": not number, "broken": found.broken, "notes": found.notes,
-                "summary": found.summary}  # fmt: skip
-        sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
-        return 1 if number else 0
-    sys.stdout.write("\n".join([*lines, *found.summary, f"{options.file}: {verdict}"]) + "\n")
-    return 1 if found.broken else 0
+    except UnicodeDecodeError:
+        show(sys.stderr, f"{opening}: no checkpoints, which are text in UTF-8")
+        return 2
+    return tell(found, str(options.file), as_json=options.json)
 
 
 if __name__ == "__main__":
