@@ -144,6 +144,7 @@ class Collector:
     def __init__(self, port: int, *, gateway: str = "riverside-gw", protocol: int = mqtt.MQTTv5) -> None:
         self.acknowledges, self.drop, self.win = True, 0, 400
         self.bundle, self.messages = 0, 0
+        self._bundles = False  # whether it ever took some: one may be on its way for long
         self.payloads: list[bytes] = []
         self.batches: dict[tuple[bytes, int], wire.Batch] = {}
         self.states: list[bytes] = []
@@ -168,7 +169,8 @@ class Collector:
             self.drop -= 1
             return
         self.messages += 1
-        for payload in bundles.unpack(message.payload) if self.bundle else [message.payload]:
+        self._bundles |= self.bundle > 0
+        for payload in bundles.unpack(message.payload) if self._bundles else [message.payload]:
             batch = wire.decode(seal.verify(payload, KEY.public_key()))
             with self._lock:
                 self.payloads.append(payload)
