@@ -74,10 +74,9 @@ class Projector:
             entries = self._journal.read(cursor, GROUP_ENTRIES)
             self.project(entries)
         except NotHere:
-            problem = self._store.problem
-            if not problem and self._store.cursor() != cursor:
-                return  # how far the store is was found out just now
-            if not problem:
+            if not (problem := self._store.problem):
+                if self._store.cursor() != cursor:
+                    return  # how far the store is was found out just now
                 raise
             self.trouble = problem  # nobody knows yet how far the store is
             self._stop.wait(RETRY_S)

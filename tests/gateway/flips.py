@@ -105,13 +105,18 @@ def run(files: int, first: int = 0) -> Tally:
     return tally
 
 
-def main() -> int:
-    """Print the figures; 1 when a row was altered or missing without a word."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def asked(about: str) -> tuple[int, int]:
+    """How many files the command line asks for, and the seed of the first."""
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
     parser.add_argument("--files", type=int, default=40)
     parser.add_argument("--first", type=int, default=0, help="the seed of the first, to go on from an earlier run")
     given = parser.parse_args()
-    tally = run(given.files, given.first)
+    return given.files, given.first
+
+
+def main() -> int:
+    """Print the figures; 1 when a row was altered or missing without a word."""
+    tally = run(*asked(__doc__))
     print(
         f"{tally.files} files, {tally.changed} changed by the flip: {tally.unsaid} rows missing without a word, ",
         end="",

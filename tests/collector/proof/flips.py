@@ -9,7 +9,6 @@ told by one of them, or be in nothing that an export tells of. What a person cou
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import random
@@ -28,6 +27,7 @@ from collector.proof import verifier
 from collector.proof.leaf_file import LeafFile
 from collector.store import Entry
 from tests.collector.proof.kit import House
+from tests.gateway.flips import asked
 
 HOURS, LOGGED = 24, 12  # in the journal, and of these, still in the log
 END = 10_000
@@ -66,23 +66,23 @@ class Original:
 
     def __post_init__(self) -> None:
         self.house = House(self.folder, hours=HOURS - LOGGED)
-        house, crash = self.house, self.folder / "crash"
+        house = self.house
         with closing_all(house) as (journal, leaves):
             notary = house.notary(journal, leaves)
             for hour in range(HOURS - LOGGED, HOURS):
                 journal.append(house.entries(hour))
             notary.take(journal.read(notary.position, END))
-            shutil.copytree(house.collector, crash)
-        self.restore(crash)
+            shutil.copytree(house.collector, self.folder / "crash")
+        self.restore()
         self.entries = {entry.position: entry for entry in JournalFiles(house.collector / "journal").read(0, END)}
         code, self.exported = self.export()
         assert code == 0, "the export of a whole journal verifies"
-        self.restore(crash)
+        self.restore()
 
-    def restore(self, crash: Path | None = None) -> None:
+    def restore(self) -> None:
         """Put the folder back to what the crash left."""
         shutil.rmtree(self.house.collector)
-        shutil.copytree(crash or self.folder / "crash", self.house.collector)
+        shutil.copytree(self.folder / "crash", self.house.collector)
 
     def files(self) -> list[Path]:
         """The month's file and its log."""
@@ -164,11 +164,7 @@ def run(files: int, first: int = 0) -> Tally:
 
 def main() -> int:
     """Print the figures; 1 when a flip was not told, or ended something."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--files", type=int, default=40)
-    parser.add_argument("--first", type=int, default=0, help="the seed of the first, to go on from an earlier run")
-    given = parser.parse_args()
-    tally = run(given.files, given.first)
+    tally = run(*asked(__doc__))
     print(f"{tally.files} files: {tally.told} told, {tally.unsaid} not, {tally.crashed} ended something")
     for file, intact in tally.intact.items():
         print(f"{file}: {tally.kept[file] / intact:.3%} of the intact entries can be read")
